@@ -1,0 +1,102 @@
+package jsonx
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Append appends the struct that v points to as a JSON object: the discriminator
+// and its value first (both may be ""), then the fields in their order, then the
+// members of Extra by name. Raw values are written as they are, after a check; an
+// empty one is written as null. There is no newline.
+func Append(dst []byte, discriminator, value string, v any) ([]byte, error) {
+	return appendStruct(dst, discriminator, value, v, true)
+}
+
+// AppendChecked is [Append] for a struct whose raw values come out of a scanned
+// text, so that a relay does not check them twice.
+func AppendChecked(dst []byte, discriminator, value string, v any) ([]byte, error) {
+	return appendStruct(dst, discriminator, value, v, false)
+}
+
+func appendStruct(dst []byte, discriminator, value string, v any, check bool) ([]byte, error) {
+	source := reflect.ValueOf(v).Elem()
+	p := planOf(source.Type())
+	start := len(dst)
+	var err error
+	if discriminator != "" {
+		dst = append(dst, `,"`...)
+		dst = append(dst, discriminator...)
+		dst = append(dst, `":`...)
+		if dst, err = AppendString(dst, value); err != nil {
+			return dst[:start], &Error{Field: discriminator, Err: err}
+		}
+	}
+	for i := range p.fields {
+		f := &p.fields[i]
+		fv := source.Field(f.index)
+		if f.omit != nil && f.omit(fv) {
+			continue
+		}
+		dst = append(dst, f.prefix...)
+		if dst, err = f.append(dst, fv, check); err != nil {
+			return dst[:start], &Error{Field: f.name, Err: err}
+		}
+	}
+	if p.extra >= 0 {
+		extra := source.Field(p.extra).Convert(extraType).Interface().(map[string]json.RawMessage)
+		if dst, err = appendExtra(dst, extra, p, discriminator, check); err != nil {
+			return dst[:start], err
+		}
+	}
+	if len(dst) == start {
+		return append(dst, "{}"...), nil
+	}
+	dst[start] = '{' // in place of the first comma
+	return append(dst, '}'), nil
+}
+
+var extraType = reflect.TypeFor[map[string]json.RawMessage]()
+
+func appendExtra(dst []byte, extra map[string]json.RawMessage, p *plan, discriminator string, check bool) ([]byte, error) {
+	if len(extra) == 0 {
+		return dst, nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		if name == discriminator && name != "" || p.field([]byte(name)) != nil {
+			return dst, &Error{Field: name, Err: fmt.Errorf("%w: Extra holds a member of the message", ErrDuplicate)}
+		}
+		dst = append(dst, ',')
+		var err error
+		if dst, err = AppendString(dst, name); err != nil {
+			return dst, &Error{Field: name, Err: err}
+		}
+		dst = append(dst, ':')
+		raw := extra[name]
+		switch {
+		case len(raw) == 0:
+			dst = append(dst, "null"...)
+			continue
+		case check:
+			if err := checkAt(raw, 2); err != nil {
+				return dst, &Error{Field: name, Err: err}
+			}
+		}
+		dst = append(dst, raw...)
+	}
+	return dst, nil
+}
+
+// AppendString appends s as a JSON string, without escapes for HTML.
+func AppendString(dst []byte, s string) ([]byte, error) {
+	dst, err := jsontext.AppendQuote(dst, s)
+	if err != nil {
+		return dst, ErrUTF8
+	}
+	return dst, nil
+}

@@ -1,0 +1,163 @@
+package jsonx
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"sync"
+)
+
+// An Object is a JSON object that has been checked and cut into its top-level
+// members. It points into the text that was scanned. The zero Object is ready for
+// [Object.Scan], which may be called again and then reuses the memory.
+type Object struct {
+	members []member
+}
+
+var objects = sync.Pool{New: func() any { return new(Object) }}
+
+// Scan is [Object.Scan] into an Object that a later call reuses, once it has been
+// given back with [Object.Free].
+func Scan(data []byte) (*Object, error) {
+	o := objects.Get().(*Object)
+	if err := o.Scan(data); err != nil {
+		o.Free()
+		return nil, err
+	}
+	return o, nil
+}
+
+// Free gives o back. Nothing that points into the scanned text is touched.
+func (o *Object) Free() {
+	if cap(o.members) > 64 {
+		return
+	}
+	clear(o.members)
+	o.members = o.members[:0]
+	objects.Put(o)
+}
+
+type member struct {
+	name  []byte // unescaped
+	value []byte
+}
+
+// Scan checks data as one JSON object, in one pass and (but for objects of many
+// members) without allocating. Its errors are of type [*Error].
+func (o *Object) Scan(data []byte) error {
+	o.members = o.members[:0]
+	var names [32][]byte
+	s := scanner{data: data, names: names[:0]}
+	i := s.space(0)
+	if i < len(data) && data[i] != '{' {
+		if err := Check(data); err != nil {
+			return err
+		}
+		return &Error{Offset: i, Err: ErrNotObject}
+	}
+	if i >= len(data) {
+		return s.fail(i, ErrSyntax)
+	}
+	end, err := s.object(i, 1, o)
+	if err != nil {
+		return err
+	}
+	return s.end(end)
+}
+
+// Len returns the number of top-level members.
+func (o *Object) Len() int { return len(o.members) }
+
+// Get returns the value of a top-level member as it stands in the text.
+func (o *Object) Get(name string) (value json.RawMessage, ok bool) {
+	for i := range o.members {
+		if string(o.members[i].name) == name {
+			return o.members[i].value, true
+		}
+	}
+	return nil, false
+}
+
+// Text returns the value of a top-level member that is a string. It points into
+// the text unless the string holds escapes.
+func (o *Object) Text(name string) (text []byte, ok bool) {
+	value, _ := o.Get(name)
+	return Text(value)
+}
+
+// Text returns the text of a checked JSON value that is a string.
+func Text(value json.RawMessage) (text []byte, ok bool) {
+	if len(value) < 2 || value[0] != '"' {
+		return nil, false
+	}
+	text = value[1 : len(value)-1]
+	if bytes.IndexByte(text, '\\') >= 0 {
+		text = unquote(value)
+	}
+	return text, true
+}
+
+// IsObject reports whether a checked JSON value is an object.
+func IsObject(value json.RawMessage) bool {
+	value = bytes.TrimLeft(value, " \t\r\n")
+	return len(value) > 0 && value[0] == '{'
+}
+
+// IsNull reports whether a checked JSON value is absent or null.
+func IsNull(value json.RawMessage) bool {
+	value = bytes.Trim(value, " \t\r\n")
+	return len(value) == 0 || string(value) == "null"
+}
+
+// Decode stores the members of o in the struct that v points to. Members that
+// the struct does not name go into its field Extra, a map tagged
+// `json:",embed"`, if it has one. The member called discriminator, which the
+// struct's type stands for, is left out.
+//
+// A null is kept by a raw field, empties a slice, a map or a pointer to a
+// struct, and is of the wrong type anywhere else. With share, raw fields point into the
+// scanned text, otherwise they are copies. Errors are of type [*Error] with the
+// path of the member.
+func (o *Object) Decode(v any, discriminator string, share bool) error {
+	target := reflect.ValueOf(v).Elem()
+	p := planOf(target.Type())
+	for i := range o.members {
+		m := &o.members[i]
+		if string(m.name) == discriminator {
+			continue
+		}
+		if f := p.field(m.name); f != nil {
+			if err := f.decode(m.value, target.Field(f.index), share); err != nil {
+				if e, ok := err.(*Error); ok {
+					return &Error{Field: f.name + e.Field, Err: e.Err}
+				}
+				return &Error{Field: f.name, Err: err}
+			}
+			continue
+		}
+		if p.extra < 0 {
+			continue
+		}
+		extra := target.Field(p.extra)
+		if extra.IsNil() {
+			extra.Set(reflect.MakeMap(extra.Type()))
+		}
+		value := json.RawMessage(m.value)
+		if !share {
+			value = bytes.Clone(value)
+		}
+		extra.SetMapIndex(reflect.ValueOf(string(m.name)), reflect.ValueOf(value))
+	}
+	return nil
+}
+
+// Unmarshal decodes data as one JSON object into the struct that v points to,
+// under the rules of the package.
+func Unmarshal(data []byte, v any) error {
+	o, err := Scan(data)
+	if err != nil {
+		return err
+	}
+	defer o.Free()
+	return o.Decode(v, "", false)
+}
