@@ -12,6 +12,7 @@ import (
 // [Object.Scan], which may be called again and then reuses the memory.
 type Object struct {
 	members []member
+	names   [][]byte // the scanner's scratch
 }
 
 var objects = sync.Pool{New: func() any { return new(Object) }}
@@ -29,11 +30,12 @@ func Scan(data []byte) (*Object, error) {
 
 // Free gives o back. Nothing that points into the scanned text is touched.
 func (o *Object) Free() {
-	if cap(o.members) > 64 {
+	if cap(o.members) > 64 || cap(o.names) > 256 {
 		return
 	}
-	clear(o.members)
-	o.members = o.members[:0]
+	clear(o.members[:cap(o.members)])
+	clear(o.names[:cap(o.names)])
+	o.members, o.names = o.members[:0], o.names[:0]
 	objects.Put(o)
 }
 
@@ -46,8 +48,8 @@ type member struct {
 // members) without allocating. Its errors are of type [*Error].
 func (o *Object) Scan(data []byte) error {
 	o.members = o.members[:0]
-	var names [32][]byte
-	s := scanner{data: data, names: names[:0]}
+	s := scanner{data: data, names: o.names[:0]}
+	defer func() { o.names = s.names[:0] }()
 	i := s.space(0)
 	if i < len(data) && data[i] != '{' {
 		if err := Check(data); err != nil {

@@ -13,10 +13,11 @@ func Check(data []byte) error { return checkAt(data, 1) }
 
 // checkAt is [Check] for a value that will stand at a level of its own.
 func checkAt(data []byte, depth int) error {
-	var names [32][]byte
-	s := scanner{data: data, names: names[:0]}
-	i := s.space(0)
-	end, err := s.value(i, depth)
+	o := objects.Get().(*Object)
+	defer o.Free()
+	s := scanner{data: data, names: o.names[:0]}
+	defer func() { o.names = s.names }()
+	end, err := s.value(s.space(0), depth)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,142 @@
+package cuttlefish
+
+import (
+	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// A Dialect is a way in which the messages go over the wire. The messages are the
+// same in both, and so are the machines.
+type Dialect int
+
+const (
+	// DialectDocument is the protocol document: every message as it is, on
+	// /register_device and /connect_client.
+	DialectDocument Dialect = iota
+
+	// DialectOperator is today's operator. A device speaks as in the document, over
+	// a unix socket, but its message_type is not looked at. A client has no connect
+	// message (the path of its URL says the device) and gets no config (it fetches
+	// /infra_config); its payloads go out without a forward around them, and its
+	// device_info comes without message_type.
+	DialectOperator
+)
+
+// String returns "document" or "operator".
+func (d Dialect) String() string {
+	if d == DialectOperator {
+		return "operator"
+	}
+	return "document"
+}
+
+// A Role is what a connection of a server is for.
+type Role int
+
+// The roles.
+const (
+	RoleDevice Role = iota
+	RoleClient
+)
+
+// String returns "device" or "client".
+func (r Role) String() string {
+	if r == RoleClient {
+		return "client"
+	}
+	return "device"
+}
+
+// serverDecoder returns how a server reads what a peer of that role sends.
+func serverDecoder(c Connection) func(transport.MessageType, []byte) (Message, error) {
+	switch {
+	case c.Dialect == DialectDocument:
+		return func(typ transport.MessageType, data []byte) (Message, error) {
+			if typ == transport.Binary {
+				return nil, &DecodeError{Err: errBinary}
+			}
+			return Decode(data)
+		}
+	case c.Role == RoleClient:
+		return decodePayload
+	}
+	first := true
+	return func(_ transport.MessageType, data []byte) (Message, error) {
+		if first {
+			first = false
+			return decodeAs(new(Register), data)
+		}
+		return decodeAs(new(Forward), data)
+	}
+}
+
+// decodePayload reads a payload without an envelope: an object or null, as the
+// operator demands.
+func decodePayload(_ transport.MessageType, data []byte) (Message, error) {
+	if err := jsonx.Check(data); err != nil {
+		return nil, decodeError("", err, data)
+	}
+	if !jsonx.IsObject(data) && !jsonx.IsNull(data) {
+		return nil, decodeError("forward", &jsonx.Error{Field: "payload", Err: jsonx.ErrNotObject}, data)
+	}
+	return &Forward{Payload: append([]byte(nil), data...)}, nil
+}
+
+// serverAppender returns how a server writes to a peer of that role.
+func serverAppender(c Connection) func([]byte, Message) ([]byte, error) {
+	if c.Dialect == DialectDocument || c.Role == RoleDevice {
+		return func(dst []byte, m Message) ([]byte, error) { return appendMessage(dst, m, false) }
+	}
+	return func(dst []byte, m Message) ([]byte, error) {
+		switch m := m.(type) {
+		case *Config:
+			return dst, nil
+		case *DeviceInfoMsg:
+			return jsonx.AppendChecked(dst, "", "", m)
+		}
+		return appendMessage(dst, m, false)
+	}
+}
+
+// peerDecode is how a device or a client reads what a server sends: the same in both
+// dialects.
+func peerDecode(_ transport.MessageType, data []byte) (Message, error) { return Decode(data) }
+
+// peerAppender returns how a device or a client writes to a server.
+func peerAppender(d Dialect) func([]byte, Message) ([]byte, error) {
+	return func(dst []byte, m Message) ([]byte, error) {
+		if d == DialectOperator {
+			switch m := m.(type) {
+			case *Connect:
+				return dst, nil
+			case *Forward:
+				if m.ClientID == nil {
+					return append(dst, m.Payload...), nil
+				}
+			}
+		}
+		return appendMessage(dst, m, true)
+	}
+}
+
+// size estimates the encoded length of a message in bytes.
+func size(m Message) int {
+	const envelope = 64
+	switch m := m.(type) {
+	case *Forward:
+		return envelope + len(m.Payload)
+	case *ClientMsg:
+		return envelope + len(m.Payload)
+	case *DeviceMsg:
+		return envelope + len(m.Payload)
+	case *DeviceInfoMsg:
+		return envelope + len(m.DeviceInfo)
+	case *Register:
+		return envelope + len(m.DeviceID) + len(m.DeviceInfo)
+	case *Error:
+		return envelope + len(m.Text)
+	case *Config:
+		return envelope + 128*len(m.ICEServers)
+	}
+	return envelope
+}

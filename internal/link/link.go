@@ -1,0 +1,339 @@
+// Package link drives a [transport.Conn]. It is the only code of the module that
+// reads from one, writes to one or closes one, so the rules that are easy to get
+// wrong are kept in one place:
+//
+//   - one goroutine reads, and it never waits for the application;
+//   - one goroutine writes, it exists only while something is queued, and what the
+//     queue holds goes out together;
+//   - the queue is bounded: a peer that does not read loses its connection, and
+//     nobody waits for it;
+//   - the end has one order: stop intake, write what is queued, close with the
+//     code, wait; and one cause, the first.
+//
+// [Link] is one connection. [Endpoint] is the driver of a client's side: a machine,
+// its connection, the inbox of the application, its clock and its reconnection.
+package link
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// What ends a connection besides its peer and its owner.
+var (
+	// ErrSlowPeer: the peer does not read what is sent to it.
+	ErrSlowPeer = errors.New("rtcsignal: peer is too slow")
+	// ErrSlowConsumer: the application does not read its inbox.
+	ErrSlowConsumer = errors.New("rtcsignal: application is too slow")
+	// ErrFlood: the peer keeps sending faster than its limit.
+	ErrFlood = errors.New("rtcsignal: peer sends too much")
+)
+
+// The defaults of [Options].
+const (
+	DefaultQueueMessages = 256
+	DefaultQueueBytes    = 1 << 20
+)
+
+// keepBuffer is the size in bytes up to which a buffer stays with an idle
+// connection.
+const keepBuffer = 16 << 10
+
+// Options say how a [Link] writes messages of type M and what it tolerates. The
+// zero value of a limit means its default, a negative one no limit.
+type Options[M any] struct {
+	// Append appends the encoding of m to dst. It is called by the writing
+	// goroutine, under no lock. A message that it refuses or of which it appends
+	// nothing is left out.
+	Append func(dst []byte, m M) ([]byte, error)
+	// Size estimates the length of the encoding of m in bytes.
+	Size func(m M) int
+	// Type is the type of the messages written; the zero value means Text.
+	Type transport.MessageType
+
+	QueueMessages int // messages waiting to be written; default 256
+	QueueBytes    int // their bytes; default 1 MiB
+	Limits        Limits
+	Counters      *Counters // counts what goes in and out; may be shared; may be nil
+}
+
+// Counters count messages and bytes, over one connection or several.
+type Counters struct {
+	MessagesRead, MessagesWritten atomic.Uint64
+	BytesRead, BytesWritten       atomic.Uint64
+}
+
+// A Link is one connection with its reader, its writer and its queue. Its methods
+// may be called concurrently, Run once.
+type Link[M any] struct {
+	conn transport.Conn
+	opts Options[M]
+	pace pacer
+
+	mu      sync.Mutex
+	queue   []M
+	spare   []M // the queue's other half, while nothing is written from it
+	bytes   int // of the messages queued or being written
+	count   int
+	writing bool // a writer exists, or did until the end
+	ending  bool
+	code    transport.StatusCode
+	reason  string
+	cause   error
+	closed  chan struct{} // after the writer's last word
+	stop    chan struct{} // when ending begins
+}
+
+// New returns the Link of a connection; opts must have Append and Size.
+func New[M any](conn transport.Conn, opts Options[M]) *Link[M] {
+	if opts.Type == 0 {
+		opts.Type = transport.Text
+	}
+	if opts.QueueMessages == 0 {
+		opts.QueueMessages = DefaultQueueMessages
+	}
+	if opts.QueueBytes == 0 {
+		opts.QueueBytes = DefaultQueueBytes
+	}
+	if opts.Counters == nil {
+		opts.Counters = new(Counters)
+	}
+	return &Link[M]{
+		conn: conn, opts: opts, pace: newPacer(opts.Limits),
+		closed: make(chan struct{}), stop: make(chan struct{}),
+	}
+}
+
+// Send queues m and returns at once. A full queue ends the connection with
+// [ErrSlowPeer]. After the end it returns the cause.
+func (l *Link[M]) Send(m M) error {
+	size := l.opts.Size(m)
+	l.mu.Lock()
+	if l.ending {
+		defer l.mu.Unlock()
+		return l.cause
+	}
+	full := l.opts.QueueMessages > 0 && l.count >= l.opts.QueueMessages ||
+		l.opts.QueueBytes > 0 && l.count > 0 && l.bytes+size > l.opts.QueueBytes
+	if full {
+		l.mu.Unlock()
+		l.Abort(transport.StatusTryAgainLater, "too slow", ErrSlowPeer)
+		return ErrSlowPeer
+	}
+	l.queue = append(l.queue, m)
+	l.bytes += size
+	l.count++
+	start := !l.writing
+	l.writing = true
+	l.mu.Unlock()
+	if start {
+		go l.write()
+	}
+	return nil
+}
+
+// Close ends the connection after what is queued has been written, and returns at
+// once. The first cause stands: a later Close or Abort changes nothing. A nil cause
+// is [transport.ErrClosed].
+func (l *Link[M]) Close(code transport.StatusCode, reason string, cause error) {
+	l.end(code, reason, cause, false)
+}
+
+// Abort is Close for a peer that does not deserve or cannot take what is queued.
+func (l *Link[M]) Abort(code transport.StatusCode, reason string, cause error) {
+	l.end(code, reason, cause, true)
+}
+
+func (l *Link[M]) end(code transport.StatusCode, reason string, cause error, drop bool) {
+	if cause == nil {
+		cause = transport.ErrClosed
+	}
+	l.mu.Lock()
+	if l.ending {
+		l.mu.Unlock()
+		return
+	}
+	l.ending, l.code, l.reason, l.cause = true, code, reason, cause
+	close(l.stop)
+	if drop {
+		l.queue = nil
+	}
+	busy := l.writing
+	l.writing = true
+	l.mu.Unlock()
+	switch {
+	case !busy:
+		go l.write()
+	case drop:
+		go l.conn.Close(code, reason) // the writer may be stuck in a Write
+	}
+}
+
+// Run reads messages until the connection has ended on both sides and returns the
+// first cause. receive must not keep msg.
+func (l *Link[M]) Run(receive func(typ transport.MessageType, msg []byte)) error {
+	var buf []byte
+	for {
+		typ, msg, err := l.conn.Read(buf)
+		if err != nil {
+			l.Abort(transport.StatusAbnormal, "", err)
+			break
+		}
+		l.opts.Counters.MessagesRead.Add(1)
+		l.opts.Counters.BytesRead.Add(uint64(len(msg)))
+		if wait, flood := l.pace.take(len(msg)); flood {
+			l.Abort(transport.StatusPolicyViolation, "too many messages", ErrFlood)
+		} else if wait > 0 {
+			l.pause(wait)
+		}
+		if !l.Ending() {
+			receive(typ, msg)
+		}
+		if buf = msg; cap(buf) > keepBuffer {
+			buf = nil
+		}
+	}
+	<-l.closed
+	return l.Err()
+}
+
+// pause keeps the reader from reading, so that the carrier slows the peer down.
+func (l *Link[M]) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.stop:
+	}
+}
+
+// Ending reports whether the end has begun.
+func (l *Link[M]) Ending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ending
+}
+
+// Err returns the cause of the end, or nil before it.
+func (l *Link[M]) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cause
+}
+
+// write sends what is queued and returns when nothing is. When the end has begun,
+// it closes the connection.
+func (l *Link[M]) write() {
+	s := scratches.Get().(*scratch)
+	defer s.free()
+	for {
+		l.mu.Lock()
+		if len(l.queue) == 0 && !l.ending {
+			l.writing = false
+			if cap(l.spare) > 16 {
+				l.spare = nil
+			}
+			l.mu.Unlock()
+			return
+		}
+		if len(l.queue) == 0 {
+			code, reason := l.code, l.reason
+			l.mu.Unlock()
+			_ = l.conn.Close(code, reason) // nothing is left to tell a peer whose carrier failed
+			close(l.closed)
+			return
+		}
+		batch := l.queue
+		l.queue, l.spare = l.spare[:0], nil
+		size, count := l.bytes, l.count
+		l.mu.Unlock()
+
+		l.encode(s, batch)
+		l.opts.Counters.MessagesWritten.Add(uint64(len(s.msgs)))
+		l.opts.Counters.BytesWritten.Add(uint64(len(s.out)))
+		err := l.writeAll(s.msgs)
+		clear(batch)
+
+		l.mu.Lock()
+		l.bytes -= size
+		l.count -= count
+		l.spare = batch[:0]
+		l.mu.Unlock()
+		if err != nil {
+			l.Abort(transport.StatusAbnormal, "", slow(err))
+			l.mu.Lock()
+			l.queue = nil
+			l.mu.Unlock()
+		}
+	}
+}
+
+// slow tells a peer that was given up by the carrier from one whose carrier ended.
+func slow(err error) error {
+	if errors.Is(err, transport.ErrWriteTimeout) {
+		return ErrSlowPeer
+	}
+	return err
+}
+
+// A scratch is what a writer needs while it exists: the encoded messages of a
+// batch, one behind the other.
+type scratch struct {
+	out  []byte
+	ends []int
+	msgs [][]byte
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func (s *scratch) free() {
+	if cap(s.out) <= keepBuffer && cap(s.msgs) <= DefaultQueueMessages {
+		clear(s.msgs)
+		scratches.Put(s)
+	}
+}
+
+// encode fills s with the messages of a batch.
+func (l *Link[M]) encode(s *scratch, batch []M) {
+	s.out, s.ends, s.msgs = s.out[:0], s.ends[:0], s.msgs[:0]
+	for _, m := range batch {
+		out, err := l.opts.Append(s.out, m)
+		if err != nil || len(out) == len(s.out) {
+			continue
+		}
+		s.out = out
+		s.ends = append(s.ends, len(out))
+	}
+	start := 0
+	for _, end := range s.ends {
+		s.msgs = append(s.msgs, s.out[start:end:end])
+		start = end
+	}
+}
+
+func (l *Link[M]) writeAll(msgs [][]byte) error {
+	if b, ok := l.conn.(transport.BatchWriter); ok && len(msgs) > 1 {
+		return b.WriteBatch(l.opts.Type, msgs)
+	}
+	for _, m := range msgs {
+		if err := l.conn.Write(l.opts.Type, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Orderly reports whether err is how a connection ends when nothing went wrong:
+// closed by this side, or by the peer with 1000, 1001 or no code at all.
+func Orderly(err error) bool {
+	if errors.Is(err, transport.ErrClosed) || errors.Is(err, io.EOF) {
+		return true
+	}
+	c, ok := errors.AsType[*transport.CloseError](err)
+	return ok && (c.Code == transport.StatusNormal || c.Code == transport.StatusGoingAway || c.Code == transport.StatusNoStatus)
+}
