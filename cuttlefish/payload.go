@@ -221,11 +221,7 @@ func checkPayload(data json.RawMessage) error {
 
 // payloadType peeks at the type of a payload that has been scanned before.
 func payloadType(data json.RawMessage) string {
-	o, err := jsonx.Scan(data)
-	if err != nil {
-		return ""
-	}
-	defer o.Free()
-	typ, _ := o.Text(payloadDiscriminator)
+	value, _ := jsonx.Peek(data, payloadDiscriminator)
+	typ, _ := jsonx.Text(value)
 	return string(typ)
 }

@@ -1,11 +1,11 @@
 // Package transport is what the protocol packages know about a connection:
 // whole messages in both directions and a way to close with a code.
 //
-// [Conn] is small so that any WebSocket library fits behind it in about twenty
-// lines (the example shows one). Ready-made connections live in the packages
-// below this one: wsconn on github.com/coder/websocket, unixpacket on a unix
-// SEQPACKET socket. [Pipe] is a pair in memory, for tests and for programs that
-// hold both ends.
+// [Conn] is small so that any WebSocket library fits behind it in a page of code
+// (examples/transport-gorilla shows one), which package conntest then checks.
+// Ready-made connections live in the packages below this one: wsconn on
+// github.com/coder/websocket, unixpacket on a unix SEQPACKET socket. [Pipe] is a
+// pair in memory, for tests and for programs that hold both ends.
 package transport
 
 import (
@@ -34,11 +34,14 @@ type Conn interface {
 	// Read returns the next message, appended to buf[:0]; it may return a
 	// larger buffer. The caller owns the result. After the peer's close it
 	// fails with a [*CloseError], after this side's Close with [ErrClosed],
-	// after a message over the limit with [ErrMessageTooBig].
+	// after a message over the limit with [ErrMessageTooBig]. The first cause
+	// of the end stays the error of every later Read.
 	Read(buf []byte) (MessageType, []byte, error)
 
 	// Write sends one message and does not keep msg. It blocks at most for the
-	// Conn's own write time-out, after which the connection is broken.
+	// Conn's own write time-out, after which the connection is broken and the
+	// error is [ErrWriteTimeout]. Once the cause of the connection's end is
+	// known, Write fails with it as Read does.
 	Write(typ MessageType, msg []byte) error
 
 	// Close ends the connection. It tells the peer the code and the reason

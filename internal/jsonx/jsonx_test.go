@@ -153,6 +153,23 @@ func TestIntTakesWhatIsAnIntegerInValue(t *testing.T) {
 	}
 }
 
+func TestPeekFindsWhatScanFinds(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`{"type":"a"}`, ` { "x" : [1,{"type":"no"},"]"] , "type" : {"a":[]} } `, `{"x":-1.5e3,"t\u0079pe":true,"y":1}`,
+		`{"x":"type","y":null}`, `{}`, `[]`, `"type"`, `{"type":12}`, `{"a":{},"type":[[[]],{}],"b":1}`,
+	} {
+		var want, got json.RawMessage
+		if o, err := jsonx.Scan([]byte(text)); err == nil {
+			want, _ = o.Get("type")
+			o.Free()
+		}
+		got, ok := jsonx.Peek([]byte(text), "type")
+		require.Equal(t, want != nil, ok, text)
+		require.Equal(t, string(want), string(got), text)
+	}
+}
+
 func TestAppendWritesInOrderAndKeepsRawBytes(t *testing.T) {
 	t.Parallel()
 	b, err := jsonx.Append([]byte("x"), "type", "sample", &sample{
@@ -188,7 +205,7 @@ func TestAppendRefusesWhatWouldNotBeJSON(t *testing.T) {
 }
 
 func FuzzCheckAgreesWithTheStrictLibrary(f *testing.F) {
-	for _, s := range []string{`{"a":[1,2,{"b":"c\u00e9"}]}`, `"\ud800"`, `{"a":1,"a":2}`, "[\"\xff\"]", `1e5`, `-`, `{"":{"":null}} `} {
+	for _, s := range []string{`{"a":[1,2,{"b":"c\u00e9"}]}`, `"\ud800"`, `{"a":1,"a":2}`, "[\"\xff\"]", `1e5`, `-`, `{"":{"":null}} `, `{"x":[1,"]"],"type":{"a":[]}}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -203,6 +220,13 @@ func FuzzCheckAgreesWithTheStrictLibrary(f *testing.F) {
 			t.Fatalf("%q: strict %v, lenient %v, here %v", data, strict, lenient, err)
 		}
 		var o jsonx.Object
+		if o.Scan(data) == nil {
+			want, found := o.Get("type")
+			got, ok := jsonx.Peek(data, "type")
+			if found != ok || string(want) != string(got) {
+				t.Fatalf("%q: Peek finds %q", data, got)
+			}
+		}
 		if o.Scan(data) == nil != (err == nil && jsonx.IsObject(data)) {
 			t.Fatalf("%q: Scan and Check differ", data)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"sync"
 )
 
@@ -85,6 +86,64 @@ func (o *Object) Get(name string) (value json.RawMessage, ok bool) {
 func (o *Object) Text(name string) (text []byte, ok bool) {
 	value, _ := o.Get(name)
 	return Text(value)
+}
+
+// Peek returns the value of a member of a checked JSON object, looking no further
+// than it. It is for the one member that a relay wants to know of a value that is
+// part of a text which has been scanned.
+func Peek(object json.RawMessage, name string) (value json.RawMessage, ok bool) {
+	s := scanner{data: object}
+	i := s.space(0)
+	if i >= len(object) || object[i] != '{' {
+		return nil, false
+	}
+	for i = s.space(i + 1); i < len(object) && object[i] == '"'; {
+		end, escaped, err := s.str(i)
+		if err != nil {
+			return nil, false
+		}
+		found := string(object[i+1:end-1]) == name || escaped && string(unquote(object[i:end])) == name
+		i = s.space(s.space(end) + 1) // behind the colon
+		if end, err = s.skip(i); err != nil {
+			return nil, false
+		}
+		if found {
+			return object[i:end], true
+		}
+		i = s.space(s.space(end) + 1) // behind the comma
+	}
+	return nil, false
+}
+
+// skip returns the end of a checked value: of a string or a number at once, of a
+// container where its brackets balance.
+func (s *scanner) skip(i int) (end int, err error) {
+	for depth := 0; ; {
+		if i = s.space(i); i >= len(s.data) {
+			return i, s.fail(i, ErrSyntax)
+		}
+		switch s.data[i] {
+		case '{', '[':
+			depth++
+			i++
+		case '}', ']':
+			depth--
+			i++
+		case ',', ':':
+			i++
+		case '"':
+			if i, _, err = s.str(i); err != nil {
+				return i, err
+			}
+		default:
+			for i < len(s.data) && !strings.ContainsRune(",:]} \t\r\n", rune(s.data[i])) {
+				i++
+			}
+		}
+		if depth <= 0 {
+			return i, nil
+		}
+	}
 }
 
 // Text returns the text of a checked JSON value that is a string.

@@ -3,6 +3,7 @@ package jsonx
 import (
 	"bytes"
 	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -199,12 +200,13 @@ const (
 	highs = 0x8080808080808080
 )
 
-// plain reports whether none of the eight bytes of w ends or escapes a string,
-// is a control character or begins a multi-byte rune.
-func plain(w uint64) bool {
+// special returns a word whose lowest set bit is the high bit of the first of the
+// eight bytes of w that ends or escapes a string, is a control character or begins a
+// multi-byte rune. It is 0 when there is none.
+func special(w uint64) uint64 {
 	quote := w ^ (lows * '"')
 	slash := w ^ (lows * '\\')
-	return (w|(w-lows*0x20)|(quote-lows)|(slash-lows))&highs == 0
+	return (w | (w - lows*0x20) | (quote - lows) | (slash - lows)) & highs
 }
 
 // str checks the string that starts at i with a quote and returns the index
@@ -212,11 +214,13 @@ func plain(w uint64) bool {
 func (s *scanner) str(i int) (end int, escaped bool, err error) {
 	data := s.data
 	for i++; i < len(data); {
-		for i+8 <= len(data) && plain(binary.LittleEndian.Uint64(data[i:])) {
-			i += 8
-		}
-		if i >= len(data) {
-			break
+		if i+8 <= len(data) {
+			mark := special(binary.LittleEndian.Uint64(data[i:]))
+			if mark == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(mark) / 8
 		}
 		switch c := data[i]; {
 		case c == '"':

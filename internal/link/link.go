@@ -40,9 +40,15 @@ const (
 	DefaultQueueBytes    = 1 << 20
 )
 
-// keepBuffer is the size in bytes up to which a buffer stays with an idle
-// connection.
-const keepBuffer = 16 << 10
+const (
+	// keepBuffer is the size in bytes up to which the reader's buffer stays with an
+	// idle connection.
+	keepBuffer = 16 << 10
+	// together is how many bytes, and a last message, go out with one write.
+	together = 32 << 10
+	// keepScratch is the size up to which a writer's buffer is used again.
+	keepScratch = 128 << 10
+)
 
 // Options say how a [Link] writes messages of type M and what it tolerates. The
 // zero value of a limit means its default, a negative one no limit.
@@ -253,10 +259,13 @@ func (l *Link[M]) write() {
 		size, count := l.bytes, l.count
 		l.mu.Unlock()
 
-		l.encode(s, batch)
-		l.opts.Counters.MessagesWritten.Add(uint64(len(s.msgs)))
-		l.opts.Counters.BytesWritten.Add(uint64(len(s.out)))
-		err := l.writeAll(s.msgs)
+		var err error
+		for rest := batch; len(rest) > 0 && err == nil; {
+			rest = l.encode(s, rest)
+			l.opts.Counters.MessagesWritten.Add(uint64(len(s.msgs)))
+			l.opts.Counters.BytesWritten.Add(uint64(len(s.out)))
+			err = l.writeAll(s.msgs)
+		}
 		clear(batch)
 
 		l.mu.Lock()
@@ -292,17 +301,19 @@ type scratch struct {
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 func (s *scratch) free() {
-	if cap(s.out) <= keepBuffer && cap(s.msgs) <= DefaultQueueMessages {
+	if cap(s.out) <= keepScratch && cap(s.msgs) <= DefaultQueueMessages {
 		clear(s.msgs)
 		scratches.Put(s)
 	}
 }
 
-// encode fills s with the messages of a batch.
-func (l *Link[M]) encode(s *scratch, batch []M) {
+// encode fills s with the first messages of a batch, as many as go out together, and
+// returns the others.
+func (l *Link[M]) encode(s *scratch, batch []M) (rest []M) {
 	s.out, s.ends, s.msgs = s.out[:0], s.ends[:0], s.msgs[:0]
-	for _, m := range batch {
-		out, err := l.opts.Append(s.out, m)
+	n := 0
+	for ; n < len(batch) && len(s.out) < together; n++ {
+		out, err := l.opts.Append(s.out, batch[n])
 		if err != nil || len(out) == len(s.out) {
 			continue
 		}
@@ -314,6 +325,7 @@ func (l *Link[M]) encode(s *scratch, batch []M) {
 		s.msgs = append(s.msgs, s.out[start:end:end])
 		start = end
 	}
+	return batch[n:]
 }
 
 func (l *Link[M]) writeAll(msgs [][]byte) error {
