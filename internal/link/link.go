@@ -274,20 +274,25 @@ func (l *Link[M]) write() {
 		l.spare = batch[:0]
 		l.mu.Unlock()
 		if err != nil {
-			l.Abort(transport.StatusAbnormal, "", slow(err))
-			l.mu.Lock()
-			l.queue = nil
-			l.mu.Unlock()
+			l.broken(err)
 		}
 	}
 }
 
-// slow tells a peer that was given up by the carrier from one whose carrier ended.
-func slow(err error) error {
+// broken takes a failed write. A peer that did not read in time is given up. Otherwise
+// the carrier has ended, and it is the reader that learns why, from the peer's close.
+func (l *Link[M]) broken(err error) {
 	if errors.Is(err, transport.ErrWriteTimeout) {
-		return ErrSlowPeer
+		l.Abort(transport.StatusAbnormal, "", ErrSlowPeer)
+		return
 	}
-	return err
+	l.mu.Lock()
+	l.queue = nil
+	ending := l.ending
+	l.mu.Unlock()
+	if !ending {
+		time.AfterFunc(transport.DefaultWriteTimeout, func() { l.Abort(transport.StatusAbnormal, "", err) })
+	}
 }
 
 // A scratch is what a writer needs while it exists: the encoded messages of a
