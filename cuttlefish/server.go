@@ -207,15 +207,19 @@ func (s *Server) step(f func(now time.Time) ServerEffects) []Question {
 
 // apply queues deliveries and closings. Called under the lock.
 func (s *Server) apply(fx ServerEffects) []Question {
+	var slow []PeerID
 	for _, d := range fx.Send {
-		if to, ok := s.sessions[d.To]; ok {
-			_ = to.link.Send(d.Message) // a full queue ends that connection, and nobody else's
+		if to, ok := s.sessions[d.To]; ok && errors.Is(to.link.Send(d.Message), ErrSlowPeer) {
+			slow = append(slow, d.To)
 		}
 	}
 	for _, c := range fx.Close {
 		if sess, ok := s.sessions[c.Peer]; ok {
 			sess.link.Close(c.Code, c.Reason, nil)
 		}
+	}
+	for _, id := range slow { // closing may take a while with a peer that does not read
+		s.apply(s.machine.Disconnect(time.Now(), id))
 	}
 	s.alarm()
 	return fx.Ask

@@ -127,7 +127,8 @@ func NewEndpoint[M any](m Machine[M], opts EndpointOptions[M]) *Endpoint[M] {
 }
 
 // Open starts the machine on conn and waits until it is ready. When ctx or the
-// session ends first, the connection is closed and Open returns why.
+// session ends first, the connection is closed, without waiting for its goroutines,
+// and Open returns why.
 func (e *Endpoint[M]) Open(ctx context.Context, conn transport.Conn) error {
 	e.start(conn)
 	go e.run()
@@ -136,9 +137,10 @@ func (e *Endpoint[M]) Open(ctx context.Context, conn transport.Conn) error {
 		return nil
 	}
 	e.Stop(transport.StatusNormal, "", err)
-	<-e.done
-	if cause := e.Err(); cause != nil {
-		return cause
+	if err == io.EOF { // however orderly, it was too early
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return e.final
 	}
 	return err
 }
