@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/rtcsignal/rtcsignal/cuttlefish"
+	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishhttp"
+	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
+	"github.com/rtcsignal/rtcsignal/examples/internal/viewer"
+	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
+)
+
+// cuttlefishDevice is the id of the demo's device.
+const cuttlefishDevice = "cvd-demo"
+
+// enoughPackets is how many RTP packets of a track have to arrive.
+const enoughPackets = 50
+
+// A cuttlefishServer is a signaling server on a loopback port.
+type cuttlefishServer struct {
+	signaling *cuttlefish.Server
+	handler   *cuttlefishhttp.Handler
+	web       *http.Server
+	addr      string
+}
+
+func newCuttlefishServer() (*cuttlefishServer, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &cuttlefishServer{signaling: cuttlefish.NewServer(nil), addr: listener.Addr().String()}
+	s.handler = cuttlefishhttp.NewHandler(s.signaling, &cuttlefishhttp.Options{
+		Files: viewer.Files, Fallback: viewer.Index(),
+	})
+	s.web = &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.web.Serve(listener) }() // ends with close
+	return s, nil
+}
+
+func (s *cuttlefishServer) close() error {
+	return errors.Join(s.web.Close(), s.handler.Close(), s.signaling.Close())
+}
+
+// playCuttlefishDevice is a device that shows the test clip and echoes on every data
+// channel, until ctx ends.
+func playCuttlefishDevice(ctx context.Context, addr string, registered func()) error {
+	info, err := cuttlefish.EncodeDeviceInfo(&cuttlefish.DeviceInfo{
+		Displays:     []cuttlefish.Display{{StreamID: cuttlefish.DisplayStreamID(0), XRes: 320, YRes: 240, DPI: 160, IsTouch: true}},
+		AudioStreams: []cuttlefish.AudioStream{{StreamID: cuttlefish.AudioStreamID}},
+	})
+	if err != nil {
+		return err
+	}
+	display, err := cuttlefishpion.NewDisplayTrack(webrtc.MimeTypeVP8, 0)
+	if err != nil {
+		return err
+	}
+	audio, err := cuttlefishpion.NewAudioTrack(webrtc.MimeTypeOpus)
+	if err != nil {
+		return err
+	}
+	signaling, err := cuttlefishhttp.DialDevice(ctx, "ws://"+addr, cuttlefishDevice, &cuttlefishhttp.DialDeviceOptions{
+		Device: &cuttlefish.DeviceOptions{DeviceInfo: info},
+	})
+	if err != nil {
+		return err
+	}
+	defer signaling.Close()
+	registered()
+	device := cuttlefishpion.NewDevice(signaling, &cuttlefishpion.DeviceOptions{
+		Tracks:   []webrtc.TrackLocal{display, audio},
+		Settings: loopback.Settings(),
+		OnChannel: func(_ *cuttlefishpion.DevicePeer, ch *webrtc.DataChannel) {
+			ch.OnMessage(func(m webrtc.DataChannelMessage) { _ = ch.Send(m.Data) })
+		},
+	})
+	defer device.Close()
+	var playing sync.WaitGroup
+	defer playing.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	playing.Go(func() { _ = clip.Play(ctx, display, audio) })
+	return device.Run(ctx)
+}
+
+// runCuttlefish has a device and a client meet through a server, over the endpoints of
+// the protocol document.
+func runCuttlefish(ctx context.Context, r *result) error {
+	r.Roles = "server, device, client"
+	server, err := newCuttlefishServer()
+	if err != nil {
+		return err
+	}
+	defer server.close()
+	r.step("server on ws://%s/register_device and /connect_client", server.addr)
+
+	ctx, cancel := context.WithCancel(ctx)
+	var playing sync.WaitGroup
+	defer playing.Wait()
+	defer cancel()
+	registered := make(chan struct{})
+	failed := make(chan error, 1)
+	playing.Go(func() {
+		failed <- playCuttlefishDevice(ctx, server.addr, func() { close(registered) })
+	})
+	select {
+	case <-registered:
+		r.step("device %s registered: a display (VP8) and sound (Opus)", cuttlefishDevice)
+	case err := <-failed:
+		return fmt.Errorf("device: %w", err)
+	}
+	err = watchCuttlefishDevice(ctx, server.addr, r)
+	stats := server.signaling.Stats()
+	r.Messages = stats.MessagesRead + stats.MessagesWritten
+	return err
+}
+
+// watchCuttlefishDevice is a client that waits for enough media of both tracks and for
+// an echo on adb-channel.
+func watchCuttlefishDevice(ctx context.Context, addr string, r *result) error {
+	signaling, err := cuttlefishhttp.Dial(ctx, "ws://"+addr, cuttlefishDevice, &cuttlefishhttp.DialOptions{
+		Via: cuttlefishhttp.ViaDocument,
+	})
+	if err != nil {
+		return err
+	}
+	defer signaling.Close()
+	r.step("client connected to the device, device_info of %d bytes", len(signaling.DeviceInfo()))
+
+	asked := time.Now()
+	const message = "an echo through adb-channel"
+	connected := make(chan struct{})
+	reached := make(chan string, 8)
+	client := cuttlefishpion.NewClient(signaling, &cuttlefishpion.ClientOptions{
+		Labels:   []string{cuttlefish.LabelInput, cuttlefish.LabelADB},
+		Settings: loopback.Settings(),
+		OnState: func(s webrtc.PeerConnectionState) {
+			if s == webrtc.PeerConnectionStateConnected {
+				close(connected)
+			}
+		},
+		OnTrack: func(track *webrtc.TrackRemote) {
+			for n := 1; ; n++ {
+				packet, _, err := track.ReadRTP()
+				if err != nil {
+					return
+				}
+				r.Packets.Add(1)
+				r.Bytes.Add(uint64(packet.MarshalSize()))
+				if n == enoughPackets {
+					reached <- fmt.Sprintf("%d packets of %s (%s)", n, track.StreamID(), track.Codec().MimeType)
+				}
+			}
+		},
+		OnChannel: func(ch *webrtc.DataChannel) {
+			if ch.Label() != cuttlefish.LabelADB {
+				return
+			}
+			ch.OnOpen(func() { _ = ch.SendText(message) })
+			ch.OnMessage(func(m webrtc.DataChannelMessage) {
+				if string(m.Data) == message {
+					reached <- "the echo on adb-channel"
+				}
+			})
+		},
+	})
+	defer client.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- client.Run(ctx) }()
+
+	select {
+	case <-connected:
+		r.Connected = time.Since(asked)
+		r.step("peer connection up, %v after request-offer", r.Connected.Round(time.Millisecond))
+	case err := <-ended:
+		return fmt.Errorf("client: %w", err)
+	}
+	for range 3 { // display, sound, echo
+		select {
+		case what := <-reached:
+			r.step("received %s", what)
+		case err := <-ended:
+			return fmt.Errorf("client: %w", err)
+		}
+	}
+	return nil
+}
+
+// serveCuttlefish keeps a server and a device up for browsers.
+func serveCuttlefish(ctx context.Context, ready func(what, url string)) error {
+	server, err := newCuttlefishServer()
+	if err != nil {
+		return err
+	}
+	defer server.close()
+	return playCuttlefishDevice(ctx, server.addr, func() {
+		ready("page for a browser", "http://"+server.addr+"/")
+		ready("device endpoint", "ws://"+server.addr+"/register_device")
+		ready("client endpoint", "ws://"+server.addr+"/connect_client")
+		ready("client endpoint of today's operator", "ws://"+server.addr+"/devices/"+cuttlefishDevice+"/connect")
+	})
+}
