@@ -98,8 +98,8 @@ func (c *Client) Next(ctx context.Context) (Message, error) { return c.end.Next(
 // orderly end. Breaking out does not hurt the client.
 func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] { return c.end.All(ctx) }
 
-// Config returns the server's last config; nil in the operator's dialect, where it
-// comes over HTTP.
+// Config returns the server's last config; nil in the operator's dialect when the
+// carrier does not announce what it has fetched over HTTP, as cuttlefishhttp does.
 func (c *Client) Config() (config *Config) {
 	c.end.Locked(func() { config = c.machine.Config() })
 	return config

@@ -10,7 +10,7 @@ import (
 
 // ClientConfig says how a [ClientMachine] behaves.
 type ClientConfig struct {
-	DeviceID string
+	DeviceID string // of the device to connect to
 	Dialect  Dialect
 	// HandshakeTimeout bounds the wait for the config (the operator's dialect: for
 	// the device_info); default 10 s, negative without a limit. The wait for a

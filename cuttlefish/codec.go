@@ -42,15 +42,11 @@ func Decode(data []byte) (Message, error) {
 	if construct, ok := registry[string(typ)]; ok {
 		return decodeInto(o, construct(), data)
 	}
-	u := &Unknown{Type: string(typ)}
-	var rest struct {
-		Extra Fields `json:",embed"`
+	var r rest
+	if err := o.Decode(&r, discriminator, false); err != nil {
+		return nil, decodeError(string(typ), err, data)
 	}
-	if err := o.Decode(&rest, discriminator, false); err != nil {
-		return nil, decodeError(u.Type, err, data)
-	}
-	u.Extra = rest.Extra
-	return u, nil
+	return &Unknown{Type: string(typ), Extra: r.Extra}, nil
 }
 
 // decodeAs reads data as a message of m's type, whatever its message_type says, as
@@ -76,7 +72,7 @@ func decodeInto(o *jsonx.Object, m Message, data []byte) (Message, error) {
 // is no newline. It fails for raw members that are not JSON and for strings that are
 // not UTF-8.
 func Encode(m Message) ([]byte, error) {
-	b, err := appendMessage(nil, m, true)
+	b, err := appendMessage(make([]byte, 0, size(m)), m, true)
 	if err != nil {
 		return nil, fmt.Errorf("cuttlefish: encode %s: %w", name(m), err)
 	}
@@ -96,9 +92,7 @@ func appendMessage(dst []byte, m Message, check bool) ([]byte, error) {
 	case *Error:
 		return add(dst, "", "", m)
 	case *Unknown:
-		return add(dst, discriminator, m.Type, &struct {
-			Extra Fields `json:",embed"`
-		}{m.Extra})
+		return add(dst, discriminator, m.Type, &rest{m.Extra})
 	}
 	return add(dst, discriminator, m.wireType(), m)
 }

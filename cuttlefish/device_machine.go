@@ -11,7 +11,7 @@ import (
 
 // DeviceConfig says how a [DeviceMachine] behaves.
 type DeviceConfig struct {
-	DeviceID   string
+	DeviceID   string          // not empty; whoever knows it may connect
 	DeviceInfo json.RawMessage // any JSON, see [DeviceInfo]; nil registers none
 	DevicePort *int            // TCP port of the device's file server, for today's operator
 	Dialect    Dialect

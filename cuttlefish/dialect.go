@@ -1,6 +1,8 @@
 package cuttlefish
 
 import (
+	"bytes"
+
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
@@ -62,18 +64,22 @@ func serverDecoder(c Connection) func(transport.MessageType, []byte) (Message, e
 	}
 	first := true
 	return func(_ transport.MessageType, data []byte) (Message, error) {
+		var m Message = new(Forward)
 		if first {
 			first = false
-			return decodeAs(new(Register), data)
+			m = new(Register)
 		}
-		return decodeAs(new(Forward), data)
+		if string(bytes.TrimSpace(data)) == "null" { // a message without members, for the operator
+			return m, nil
+		}
+		return decodeAs(m, data)
 	}
 }
 
 // decodePayload reads a payload without an envelope: an object or null, as the
-// operator demands.
+// operator demands. It nests no deeper than it may inside the client_msg to come.
 func decodePayload(_ transport.MessageType, data []byte) (Message, error) {
-	if err := jsonx.Check(data); err != nil {
+	if err := jsonx.CheckAt(data, memberLevel); err != nil {
 		return nil, decodeError("", err, data)
 	}
 	if !jsonx.IsObject(data) && !jsonx.IsNull(data) {

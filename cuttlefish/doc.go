@@ -30,7 +30,8 @@
 // # Layers
 //
 // [Decode] and [Encode] read and write messages; [DecodePayload] and [EncodePayload]
-// what is inside them. [DeviceMachine], [ClientMachine] and [ServerMachine] are the
+// what is inside them; [DecodeDeviceInfo], [DecodeControlCommand], [DecodeControlEvent]
+// and [DecodeInput] what a device registers and what goes over the data channels. [DeviceMachine], [ClientMachine] and [ServerMachine] are the
 // rules without I/O, clock or goroutine. [ConnectDevice], [ConnectClient] and [Server]
 // drive them over any [github.com/rtcsignal/rtcsignal/transport.Conn]. Package
 // cuttlefishhttp adds what goes over HTTP.

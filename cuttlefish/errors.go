@@ -50,11 +50,14 @@ func (e *ValidationError) Error() string {
 type StateError struct {
 	State    fmt.Stringer
 	Type     string
-	Required []string // the states in which it may be sent, sorted
+	Required []string // the states in which it may be sent, sorted; none: this side never sends it
 }
 
-// Error names the message, the state and the states that allow it.
+// Error names the message, and the state and the states that allow it if there are any.
 func (e *StateError) Error() string {
+	if len(e.Required) == 0 {
+		return fmt.Sprintf("cuttlefish: cannot send %s", e.Type)
+	}
 	return fmt.Sprintf("cuttlefish: cannot send %s while %s (only while %s)", e.Type, e.State, strings.Join(e.Required, " or "))
 }
 

@@ -22,7 +22,7 @@ type Register struct {
 	DeviceID   string          `json:"device_id"`
 	DeviceInfo json.RawMessage `json:"device_info,omitempty"` // any JSON; see [DeviceInfo] for what real devices send
 	DevicePort *int            `json:"device_port,omitzero"`  // TCP port of the device's file server; today's operator
-	Extra      Fields          `json:",embed"`
+	Extra      Fields          `json:"-"`
 }
 
 // Forward carries a payload to the other side. A device names the client with
@@ -32,7 +32,7 @@ type Register struct {
 type Forward struct {
 	ClientID *int            `json:"client_id,omitzero"`
 	Payload  json.RawMessage `json:"payload,omitempty"` // any JSON; null differs from absent
-	Extra    Fields          `json:",embed"`
+	Extra    Fields          `json:"-"`
 }
 
 // Client returns the client that a device's Forward is for.
@@ -49,7 +49,7 @@ func (m *Forward) Client() (id int, ok bool) {
 // Server to device, server to client.
 type Config struct {
 	ICEServers []ICEServer `json:"ice_servers"`
-	Extra      Fields      `json:",embed"`
+	Extra      Fields      `json:"-"`
 }
 
 // ICEServer is one STUN or TURN server, as in RTCIceServer.
@@ -58,7 +58,7 @@ type ICEServer struct {
 	Username       string   `json:"username,omitempty"`
 	Credential     string   `json:"credential,omitempty"`
 	CredentialType string   `json:"credentialType,omitempty"` // the Go client of the Host Orchestrator sends "password"
-	Extra          Fields   `json:",embed"`
+	Extra          Fields   `json:"-"`
 }
 
 // ClientMsg is a client's payload on its way to the device. Client ids count from 1
@@ -68,7 +68,7 @@ type ICEServer struct {
 type ClientMsg struct {
 	ClientID int             `json:"client_id"`
 	Payload  json.RawMessage `json:"payload"`
-	Extra    Fields          `json:",embed"`
+	Extra    Fields          `json:"-"`
 }
 
 // ClientDisconnected tells a device that a client has left. The real device then
@@ -78,7 +78,7 @@ type ClientMsg struct {
 // with an error instead, which [DeviceMachine] turns into this message.
 type ClientDisconnected struct {
 	ClientID int    `json:"client_id"`
-	Extra    Fields `json:",embed"`
+	Extra    Fields `json:"-"`
 }
 
 // Connect attaches a client to a device. It is the first message of a client.
@@ -86,7 +86,7 @@ type ClientDisconnected struct {
 // Client to server.
 type Connect struct {
 	DeviceID string `json:"device_id"`
-	Extra    Fields `json:",embed"`
+	Extra    Fields `json:"-"`
 }
 
 // DeviceInfoMsg tells a client what its device has registered, see [DeviceInfo].
@@ -95,7 +95,7 @@ type Connect struct {
 // Server to client.
 type DeviceInfoMsg struct {
 	DeviceInfo json.RawMessage `json:"device_info"`
-	Extra      Fields          `json:",embed"`
+	Extra      Fields          `json:"-"`
 }
 
 // DeviceMsg is a device's payload on its way to the client.
@@ -103,7 +103,7 @@ type DeviceInfoMsg struct {
 // Server to client.
 type DeviceMsg struct {
 	Payload json.RawMessage `json:"payload"`
-	Extra   Fields          `json:",embed"`
+	Extra   Fields          `json:"-"`
 }
 
 // Error is what a server says when it refuses something. It has no message_type on
@@ -112,7 +112,7 @@ type DeviceMsg struct {
 // Server to device, server to client.
 type Error struct {
 	Text  string `json:"error"`
-	Extra Fields `json:",embed"`
+	Extra Fields `json:"-"`
 }
 
 // Error returns the server's text.

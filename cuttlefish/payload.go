@@ -2,7 +2,6 @@ package cuttlefish
 
 import (
 	"encoding/json"
-	"fmt"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 )
@@ -30,20 +29,20 @@ type RequestOffer struct {
 	// ICEServers are used by the device in addition to those of its config. The
 	// browser sends a copy of its own config.
 	ICEServers []ICEServer `json:"ice_servers,omitempty"`
-	Extra      Fields      `json:",embed"`
+	Extra      Fields      `json:"-"`
 }
 
 // Offer is an SDP offer: the first one from the device, later ones from the side
 // whose media has changed.
 type Offer struct {
 	SDP   string `json:"sdp"`
-	Extra Fields `json:",embed"`
+	Extra Fields `json:"-"`
 }
 
 // Answer is an SDP answer.
 type Answer struct {
 	SDP   string `json:"sdp"`
-	Extra Fields `json:",embed"`
+	Extra Fields `json:"-"`
 }
 
 // DeviceCandidate is a device's ICE candidate, with its members side by side. The
@@ -54,7 +53,7 @@ type DeviceCandidate struct {
 	Candidate  string `json:"candidate"`
 	Mid        string `json:"mid"`
 	MLineIndex int    `json:"mLineIndex"`
-	Extra      Fields `json:",embed"`
+	Extra      Fields `json:"-"`
 }
 
 // ClientCandidate is a client's ICE candidate, as an RTCIceCandidateInit below
@@ -64,7 +63,7 @@ type DeviceCandidate struct {
 // Client to device.
 type ClientCandidate struct {
 	Candidate ICECandidateInit `json:"candidate"`
-	Extra     Fields           `json:",embed"`
+	Extra     Fields           `json:"-"`
 }
 
 // ICECandidateInit is an RTCIceCandidateInit. It converts to and from the type of the
@@ -80,7 +79,7 @@ type ICECandidateInit struct {
 // the peer connection.
 type PayloadError struct {
 	Text  string `json:"error"`
-	Extra Fields `json:",embed"`
+	Extra Fields `json:"-"`
 }
 
 // Error returns the other side's text.
@@ -107,17 +106,13 @@ func (p *UnknownPayload) payloadType() string { return p.Type }
 // of the two shapes an ice-candidate has is told by its member candidate: a string or
 // an object. Its error is a [*DecodeError].
 func DecodePayload(data json.RawMessage) (Payload, error) {
-	o, err := jsonx.Scan(data)
+	o, name, err := scanVariant(data, "payload", payloadDiscriminator)
 	if err != nil {
-		return nil, decodeError("payload", err, nil)
+		return nil, err
 	}
 	defer o.Free()
-	typ, ok := o.Text(payloadDiscriminator)
-	if !ok {
-		return nil, &DecodeError{Type: "payload", Field: payloadDiscriminator, Err: errMissing}
-	}
 	var p Payload
-	switch string(typ) {
+	switch name {
 	case "request-offer":
 		p = new(RequestOffer)
 	case "offer":
@@ -132,57 +127,45 @@ func DecodePayload(data json.RawMessage) (Payload, error) {
 	case "error":
 		p = new(PayloadError)
 	default:
-		var rest struct {
-			Extra Fields `json:",embed"`
+		r, err := decodeVariant(o, payloadDiscriminator, name, new(rest))
+		if err != nil {
+			return nil, err
 		}
-		if err := o.Decode(&rest, payloadDiscriminator, false); err != nil {
-			return nil, decodeError(string(typ), err, nil)
-		}
-		return &UnknownPayload{Type: string(typ), Extra: rest.Extra}, nil
+		return &UnknownPayload{Type: name, Extra: r.Extra}, nil
 	}
-	if err := o.Decode(p, payloadDiscriminator, false); err != nil {
-		return nil, decodeError(p.payloadType(), err, nil)
-	}
-	return p, nil
+	return decodeVariant(o, payloadDiscriminator, name, p)
 }
 
 // EncodePayload writes a payload, type first.
 func EncodePayload(p Payload) (json.RawMessage, error) {
 	var v any = p
 	if u, ok := p.(*UnknownPayload); ok {
-		v = &struct {
-			Extra Fields `json:",embed"`
-		}{u.Extra}
+		v = &rest{u.Extra}
 	}
-	b, err := jsonx.Append(nil, payloadDiscriminator, p.payloadType(), v)
-	if err != nil {
-		return nil, fmt.Errorf("cuttlefish: encode payload %s: %w", p.payloadType(), err)
-	}
-	return b, nil
+	return encodeVariant("payload", payloadDiscriminator, p.payloadType(), v)
 }
 
 // Validate demands that each ICE server has URLs.
 func (p *RequestOffer) Validate() error {
-	return first(validateICEServers("request-offer", p.ICEServers), p.Extra.validate("request-offer"))
+	return first(validateICEServers("request-offer", p.ICEServers), p.Extra.validateVariant(p, "request-offer", payloadDiscriminator))
 }
 
 // Validate demands an SDP.
 func (p *Offer) Validate() error {
-	return first(present("offer", "sdp", p.SDP), p.Extra.validate("offer"))
+	return first(present("offer", "sdp", p.SDP), p.Extra.validateVariant(p, "offer", payloadDiscriminator))
 }
 
 // Validate demands an SDP.
 func (p *Answer) Validate() error {
-	return first(present("answer", "sdp", p.SDP), p.Extra.validate("answer"))
+	return first(present("answer", "sdp", p.SDP), p.Extra.validateVariant(p, "answer", payloadDiscriminator))
 }
 
 // Validate demands a candidate and an index that is not negative.
 func (p *DeviceCandidate) Validate() error {
-	var err error
-	if p.MLineIndex < 0 {
-		err = invalid("ice-candidate", "mLineIndex", "negative")
-	}
-	return first(present("ice-candidate", "candidate", p.Candidate), err, p.Extra.validate("ice-candidate"))
+	return first(
+		present("ice-candidate", "candidate", p.Candidate),
+		notNegative("ice-candidate", "mLineIndex", p.MLineIndex),
+		p.Extra.validateVariant(p, "ice-candidate", payloadDiscriminator))
 }
 
 // Validate demands what the real device demands: a candidate that is not empty, its
@@ -196,17 +179,17 @@ func (p *ClientCandidate) Validate() error {
 	case c.SDPMLineIndex == nil:
 		err = invalid("ice-candidate", "candidate.sdpMLineIndex", "missing")
 	}
-	return first(present("ice-candidate", "candidate.candidate", c.Candidate), err, p.Extra.validate("ice-candidate"))
+	return first(present("ice-candidate", "candidate.candidate", c.Candidate), err, p.Extra.validateVariant(p, "ice-candidate", payloadDiscriminator))
 }
 
 // Validate demands a text.
 func (p *PayloadError) Validate() error {
-	return first(present("error", "error", p.Text), p.Extra.validate("error"))
+	return first(present("error", "error", p.Text), p.Extra.validateVariant(p, "error", payloadDiscriminator))
 }
 
 // Validate demands a type.
 func (p *UnknownPayload) Validate() error {
-	return first(present("payload", payloadDiscriminator, p.Type), p.Extra.validate(p.Type))
+	return first(present("payload", payloadDiscriminator, p.Type), p.Extra.validateVariant(nil, p.Type, payloadDiscriminator))
 }
 
 // checkPayload is the strict check of a server: a payload of a known or unknown type

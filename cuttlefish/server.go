@@ -76,6 +76,7 @@ type ServerSession struct {
 	conn   Connection
 	link   *link.Link[Message]
 	decode func(transport.MessageType, []byte) (Message, error)
+	giveUp context.CancelFunc // ends the context of the hooks
 
 	mu       sync.Mutex
 	deviceID string
@@ -130,6 +131,9 @@ func (s *Server) serve(ctx context.Context, conn transport.Conn, c Connection, o
 		Limits: link.Limits(s.opts.Limits), Counters: &s.counters,
 	})
 	sess := &ServerSession{server: s, conn: c, link: l, decode: serverDecoder(c)}
+	hooks, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	sess.giveUp = giveUp
 	if err := s.open(sess); err != nil {
 		code := transport.StatusTryAgainLater
 		if errors.Is(err, ErrServerClosed) {
@@ -139,18 +143,15 @@ func (s *Server) serve(ctx context.Context, conn transport.Conn, c Connection, o
 		return err
 	}
 	defer s.serving.Done()
+	defer s.forget(sess) // even when a hook panics
 	stop := context.AfterFunc(ctx, func() { l.Close(transport.StatusGoingAway, "", ctx.Err()) })
 	defer stop()
 	if opening != nil {
-		s.receive(ctx, sess, opening, nil)
+		s.receive(hooks, sess, opening, nil)
 	}
 	err := l.Run(func(typ transport.MessageType, data []byte) {
 		m, err := sess.decode(typ, data)
-		s.receive(ctx, sess, m, err)
-	})
-	s.step(func(now time.Time) ServerEffects {
-		delete(s.sessions, sess.id)
-		return s.machine.Disconnect(now, sess.id)
+		s.receive(hooks, sess, m, err)
 	})
 	if link.Orderly(err) {
 		return nil
@@ -177,6 +178,14 @@ func (s *Server) open(sess *ServerSession) error {
 	s.serving.Add(1)
 	s.apply(s.machine.Connect(time.Now(), sess.id, sess.conn))
 	return nil
+}
+
+// forget takes a connection that has ended from the registry.
+func (s *Server) forget(sess *ServerSession) {
+	s.step(func(now time.Time) ServerEffects {
+		delete(s.sessions, sess.id)
+		return s.machine.Disconnect(now, sess.id)
+	})
 }
 
 // receive steps the machine with a message and answers what it asks.
@@ -216,6 +225,7 @@ func (s *Server) apply(fx ServerEffects) []Question {
 	for _, c := range fx.Close {
 		if sess, ok := s.sessions[c.Peer]; ok {
 			sess.link.Close(c.Code, c.Reason, nil)
+			sess.giveUp()
 		}
 	}
 	for _, id := range slow { // closing may take a while with a peer that does not read
@@ -320,6 +330,10 @@ func (s *Server) Devices() iter.Seq[DeviceEntry] {
 	defer s.mu.Unlock()
 	return slices.Values(slices.Collect(s.machine.Devices()))
 }
+
+// Options returns what the server was made with, for what answers in its name by
+// other means than a connection. What it refers to must not be changed.
+func (s *Server) Options() ServerOptions { return s.opts }
 
 // Stats returns what the server has read and written on all connections.
 func (s *Server) Stats() Stats { return statsOf(&s.counters) }

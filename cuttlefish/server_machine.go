@@ -3,6 +3,7 @@ package cuttlefish
 import (
 	"container/heap"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -304,10 +305,10 @@ func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) Se
 	switch {
 	case err.Err == errBinary:
 		m.refuse(&fx, p, transport.StatusUnsupportedData, textBinary)
-	case p.conn.Role == RoleDevice && err.Type == "forward" && err.Field == "client_id":
-		m.refuse(&fx, p, transport.StatusInvalidPayload, p.text(textNoClientID, textOperatorNoClientID))
 	case p.conn.Dialect == DialectOperator: // which closes without a word
 		m.drop(&fx, p, transport.StatusInvalidPayload, "invalid message")
+	case p.conn.Role == RoleDevice && err.Type == "forward" && err.Field == "client_id":
+		m.refuse(&fx, p, transport.StatusInvalidPayload, textNoClientID)
 	case p.conn.Role == RoleDevice && err.Type == "register" && err.Field == "device_id":
 		m.refuse(&fx, p, transport.StatusInvalidPayload, textNoDeviceID)
 	case p.conn.Role == RoleClient && err.Type == "connect" && err.Field == "device_id":
@@ -489,7 +490,11 @@ func (m *ServerMachine) strict(fx *ServerEffects, p *peer, f *Forward) bool {
 	}
 	err := checkPayload(f.Payload)
 	if err != nil {
-		m.refuse(fx, p, transport.StatusPolicyViolation, fmt.Sprintf(textBadPayload, err))
+		fault := "not an object with a type and its members"
+		if bad, ok := errors.AsType[*ValidationError](err); ok {
+			fault = bad.Type + ": " + bad.Field + ": " + bad.Reason
+		}
+		m.refuse(fx, p, transport.StatusPolicyViolation, fmt.Sprintf(textBadPayload, fault))
 	}
 	return err == nil
 }

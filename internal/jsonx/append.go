@@ -15,17 +15,18 @@ import (
 // members of Extra by name. Raw values are written as they are, after a check; an
 // empty one is written as null. There is no newline.
 func Append(dst []byte, discriminator, value string, v any) ([]byte, error) {
-	return appendStruct(dst, discriminator, value, v, true)
+	const members = 2 // the level of what stands in an object that is the whole text
+	return appendStruct(dst, discriminator, value, reflect.ValueOf(v).Elem(), members)
 }
 
 // AppendChecked is [Append] for a struct whose raw values come out of a scanned
 // text, so that a relay does not check them twice.
 func AppendChecked(dst []byte, discriminator, value string, v any) ([]byte, error) {
-	return appendStruct(dst, discriminator, value, v, false)
+	return appendStruct(dst, discriminator, value, reflect.ValueOf(v).Elem(), 0)
 }
 
-func appendStruct(dst []byte, discriminator, value string, v any, check bool) ([]byte, error) {
-	source := reflect.ValueOf(v).Elem()
+// appendStruct appends a struct whose members stand at level depth, see [appender].
+func appendStruct(dst []byte, discriminator, value string, source reflect.Value, depth int) ([]byte, error) {
 	p := planOf(source.Type())
 	start := len(dst)
 	var err error
@@ -44,13 +45,13 @@ func appendStruct(dst []byte, discriminator, value string, v any, check bool) ([
 			continue
 		}
 		dst = append(dst, f.prefix...)
-		if dst, err = f.append(dst, fv, check); err != nil {
-			return dst[:start], &Error{Field: f.name, Err: err}
+		if dst, err = f.append(dst, fv, depth); err != nil {
+			return dst[:start], within(f.name, err)
 		}
 	}
 	if p.extra >= 0 {
 		extra := source.Field(p.extra).Convert(extraType).Interface().(map[string]json.RawMessage)
-		if dst, err = appendExtra(dst, extra, p, discriminator, check); err != nil {
+		if dst, err = appendExtra(dst, extra, p, discriminator, depth); err != nil {
 			return dst[:start], err
 		}
 	}
@@ -61,9 +62,22 @@ func appendStruct(dst []byte, discriminator, value string, v any, check bool) ([
 	return append(dst, '}'), nil
 }
 
+// Declares reports whether the struct v, or the one that it points to, names a member,
+// which then may not be in its Extra. A nil v names none.
+func Declares(v any, name string) bool {
+	if v == nil {
+		return false
+	}
+	t := reflect.TypeOf(v)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return planOf(t).field([]byte(name)) != nil
+}
+
 var extraType = reflect.TypeFor[map[string]json.RawMessage]()
 
-func appendExtra(dst []byte, extra map[string]json.RawMessage, p *plan, discriminator string, check bool) ([]byte, error) {
+func appendExtra(dst []byte, extra map[string]json.RawMessage, p *plan, discriminator string, depth int) ([]byte, error) {
 	if len(extra) == 0 {
 		return dst, nil
 	}
@@ -82,8 +96,8 @@ func appendExtra(dst []byte, extra map[string]json.RawMessage, p *plan, discrimi
 		case len(raw) == 0:
 			dst = append(dst, "null"...)
 			continue
-		case check:
-			if err := checkAt(raw, 2); err != nil {
+		case depth > 0:
+			if err := CheckAt(raw, depth); err != nil {
 				return dst, &Error{Field: name, Err: err}
 			}
 		}

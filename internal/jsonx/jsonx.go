@@ -11,17 +11,16 @@
 // A message is read in two steps. [Object.Scan] checks the whole text in one
 // pass without allocating and remembers where the top-level members are, so a
 // codec can look at the discriminator and a relay at the one member that it
-// needs. [Object.Decode] then stores the members in a struct: strings, integers
-// and raw values directly, everything nested through
-// github.com/go-json-experiment/json, the upstream of encoding/json/v2. When
-// that becomes part of the standard library, this package changes and nobody
-// else: no type of it appears in a signature.
+// needs. [Object.Decode] then stores the members in a struct, and in the structs,
+// slices and maps below it, under the same rules. Strings are unquoted and types
+// of other kinds are read by github.com/go-json-experiment/json, the upstream of
+// encoding/json/v2. When that becomes part of the standard library, this package
+// changes and nobody else: no type of it appears in a signature.
 package jsonx
 
 import (
 	"errors"
 	"strconv"
-	"strings"
 )
 
 // MaxDepth is how deeply arrays and objects may nest. The real peers' messages
@@ -57,20 +56,3 @@ func (e *Error) Error() string {
 
 // Unwrap returns what is wrong, without the place.
 func (e *Error) Unwrap() error { return e.Err }
-
-// path turns a member's name and a JSON pointer below it into a path such as
-// ice_servers[0].urls.
-func path(name, pointer string) string {
-	var b strings.Builder
-	b.WriteString(name)
-	for token := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		switch {
-		case token == "":
-		case strings.Trim(token, "0123456789") == "":
-			b.WriteString("[" + token + "]")
-		default:
-			b.WriteString("." + strings.NewReplacer("~1", "/", "~0", "~").Replace(token))
-		}
-	}
-	return b.String()
-}

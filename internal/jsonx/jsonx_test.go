@@ -20,7 +20,7 @@ type fields map[string]json.RawMessage
 
 type server struct {
 	URLs  []string `json:"urls"`
-	Extra fields   `json:",embed"`
+	Extra fields   `json:"-"`
 }
 
 type sample struct {
@@ -31,7 +31,7 @@ type sample struct {
 	Note    *string         `json:"note,omitzero"`
 	Payload json.RawMessage `json:"payload,omitempty"`
 	Servers []server        `json:"servers"`
-	Extra   fields          `json:",embed"`
+	Extra   fields          `json:"-"`
 }
 
 func TestCheckKeepsTheRules(t *testing.T) {
@@ -150,6 +150,13 @@ func TestIntTakesWhatIsAnIntegerInValue(t *testing.T) {
 		n, err := jsonx.Int([]byte(text))
 		require.NoError(t, err, text)
 		require.Equal(t, want, n, text)
+	}
+	for text, want := range map[string]error{
+		"1.5": jsonx.ErrType, `"1"`: jsonx.ErrType, "null": jsonx.ErrType, "": jsonx.ErrType,
+		"9223372036854775808": jsonx.ErrRange, "9007199254740993.0": jsonx.ErrRange, "1e16": jsonx.ErrRange, "1e999999999": jsonx.ErrRange,
+	} {
+		_, err := jsonx.Int([]byte(text))
+		require.ErrorIs(t, err, want, text)
 	}
 }
 

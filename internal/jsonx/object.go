@@ -3,6 +3,7 @@ package jsonx
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"sync"
@@ -92,28 +93,17 @@ func (o *Object) Text(name string) (text []byte, ok bool) {
 // than it. It is for the one member that a relay wants to know of a value that is
 // part of a text which has been scanned.
 func Peek(object json.RawMessage, name string) (value json.RawMessage, ok bool) {
-	s := scanner{data: object}
-	i := s.space(0)
-	if i >= len(object) || object[i] != '{' {
-		return nil, false
-	}
-	for i = s.space(i + 1); i < len(object) && object[i] == '"'; {
-		end, escaped, err := s.str(i)
-		if err != nil {
-			return nil, false
+	_ = eachMember(object, func(n, v []byte) error {
+		if string(n) != name {
+			return nil
 		}
-		found := string(object[i+1:end-1]) == name || escaped && string(unquote(object[i:end])) == name
-		i = s.space(s.space(end) + 1) // behind the colon
-		if end, err = s.skip(i); err != nil {
-			return nil, false
-		}
-		if found {
-			return object[i:end], true
-		}
-		i = s.space(s.space(end) + 1) // behind the comma
-	}
-	return nil, false
+		value, ok = v, true
+		return errFound
+	})
+	return value, ok
 }
+
+var errFound = errors.New("found")
 
 // skip returns the end of a checked value: of a string or a number at once, of a
 // container where its brackets balance.
@@ -170,15 +160,15 @@ func IsNull(value json.RawMessage) bool {
 	return len(value) == 0 || string(value) == "null"
 }
 
-// Decode stores the members of o in the struct that v points to. Members that
-// the struct does not name go into its field Extra, a map tagged
-// `json:",embed"`, if it has one. The member called discriminator, which the
+// Decode stores the members of o in the struct that v points to. Members that the
+// struct does not name go into its field Extra, a map[string]json.RawMessage or a
+// type of that kind, if it has one. The member called discriminator, which the
 // struct's type stands for, is left out.
 //
-// A null is kept by a raw field, empties a slice, a map or a pointer to a
-// struct, and is of the wrong type anywhere else. With share, raw fields point into the
-// scanned text, otherwise they are copies. Errors are of type [*Error] with the
-// path of the member.
+// A null is kept by a raw field, empties a slice, a map or a pointer that is
+// written as null when it is nil, and is of the wrong type anywhere else. With
+// share, raw fields point into the scanned text, otherwise they are copies. Errors
+// are of type [*Error] with the path of the member.
 func (o *Object) Decode(v any, discriminator string, share bool) error {
 	target := reflect.ValueOf(v).Elem()
 	p := planOf(target.Type())
@@ -187,28 +177,32 @@ func (o *Object) Decode(v any, discriminator string, share bool) error {
 		if string(m.name) == discriminator {
 			continue
 		}
-		if f := p.field(m.name); f != nil {
-			if err := f.decode(m.value, target.Field(f.index), share); err != nil {
-				if e, ok := err.(*Error); ok {
-					return &Error{Field: f.name + e.Field, Err: e.Err}
-				}
-				return &Error{Field: f.name, Err: err}
-			}
-			continue
+		if err := p.store(target, m.name, m.value, share); err != nil {
+			return err
 		}
-		if p.extra < 0 {
-			continue
-		}
-		extra := target.Field(p.extra)
-		if extra.IsNil() {
-			extra.Set(reflect.MakeMap(extra.Type()))
-		}
-		value := json.RawMessage(m.value)
-		if !share {
-			value = bytes.Clone(value)
-		}
-		extra.SetMapIndex(reflect.ValueOf(string(m.name)), reflect.ValueOf(value))
 	}
+	return nil
+}
+
+// store stores one member of an object in a struct.
+func (p *plan) store(target reflect.Value, name, value []byte, share bool) error {
+	if f := p.field(name); f != nil {
+		if err := f.decode(value, target.Field(f.index), share); err != nil {
+			return within(f.name, err)
+		}
+		return nil
+	}
+	if p.extra < 0 {
+		return nil
+	}
+	extra := target.Field(p.extra)
+	if extra.IsNil() {
+		extra.Set(reflect.MakeMap(extra.Type()))
+	}
+	if !share {
+		value = bytes.Clone(value)
+	}
+	extra.SetMapIndex(reflect.ValueOf(string(name)), reflect.ValueOf(json.RawMessage(value)))
 	return nil
 }
 

@@ -20,13 +20,21 @@ type plan struct {
 	extra  int // index of the field Extra, or -1
 }
 
+// A decoder stores a checked JSON value. With share, raw fields point into it. Its
+// errors hold a path below the value, such as [0].urls or .urls.
+type decoder func(value []byte, v reflect.Value, share bool) error
+
+// An appender writes a value. Raw values in it are checked as standing at level depth
+// of the text, unless that is 0.
+type appender func(dst []byte, v reflect.Value, depth int) ([]byte, error)
+
 type field struct {
 	name   string
 	prefix string // ,"name":
 	index  int
 	omit   func(reflect.Value) bool // nil: always written
-	decode func(value []byte, v reflect.Value, share bool) error
-	append func(dst []byte, v reflect.Value, check bool) ([]byte, error)
+	decode decoder
+	append appender
 }
 
 func (p *plan) field(name []byte) *field {
@@ -49,17 +57,18 @@ func planOf(t reflect.Type) *plan {
 }
 
 // newPlan reads the tags of a struct type: `json:"name"`, `json:"name,omitempty"`
-// (left out when empty), `json:"name,omitzero"` and one `json:",embed"`.
+// (left out when empty) and `json:"name,omitzero"`; and its field Extra, a map of the
+// members that no other field has.
 func newPlan(t reflect.Type) *plan {
 	p := &plan{extra: -1}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
-		case name == "-" || !f.IsExported():
-			continue
-		case options == "embed":
+		case f.Name == "Extra" && f.Type.ConvertibleTo(extraType):
 			p.extra = i
+			continue
+		case name == "-" || !f.IsExported():
 			continue
 		}
 		fd := field{name: name, prefix: "," + string(mustQuote(name)) + ":", index: i}
@@ -70,6 +79,9 @@ func newPlan(t reflect.Type) *plan {
 			fd.omit = reflect.Value.IsZero
 		}
 		fd.decode, fd.append = accessors(f.Type)
+		if f.Type.Kind() == reflect.Pointer && fd.omit == nil {
+			fd.decode = nullable(fd.decode)
+		}
 		p.fields = append(p.fields, fd)
 	}
 	return p
@@ -95,10 +107,7 @@ var rawType = reflect.TypeFor[json.RawMessage]()
 
 // accessors returns how values of a type are read and written: the types that
 // messages consist of directly, all others through the JSON library.
-func accessors(t reflect.Type) (
-	decode func([]byte, reflect.Value, bool) error,
-	append_ func([]byte, reflect.Value, bool) ([]byte, error),
-) {
+func accessors(t reflect.Type) (decoder, appender) {
 	switch {
 	case t == rawType:
 		return decodeRaw, appendRaw
@@ -108,37 +117,52 @@ func accessors(t reflect.Type) (
 	switch t.Kind() {
 	case reflect.String:
 		return decodeString, appendString
-	case reflect.Int, reflect.Int64, reflect.Int32:
+	case reflect.Int, reflect.Int64, reflect.Int32, reflect.Int16, reflect.Int8:
 		return decodeInt, appendInt
+	case reflect.Uint, reflect.Uint64, reflect.Uint32, reflect.Uint16, reflect.Uint8:
+		return decodeUint, appendUint
 	case reflect.Bool:
 		return decodeBool, appendBool
 	case reflect.Pointer:
-		switch t.Elem().Kind() {
-		case reflect.String, reflect.Int, reflect.Int64, reflect.Int32, reflect.Bool:
-			return pointer(t)
+		return pointer(t)
+	case reflect.Struct:
+		return decodeStruct, appendNested
+	case reflect.Slice:
+		return slice(t)
+	case reflect.Map:
+		if t.Key().Kind() == reflect.String {
+			return object(t)
 		}
 	}
 	return decodeOther, appendOther
 }
 
-func pointer(t reflect.Type) (
-	func([]byte, reflect.Value, bool) error,
-	func([]byte, reflect.Value, bool) ([]byte, error),
-) {
-	dec, app := accessors(t.Elem())
+func pointer(t reflect.Type) (decoder, appender) {
+	decode, add := accessors(t.Elem())
 	return func(value []byte, v reflect.Value, share bool) error {
 			elem := reflect.New(t.Elem())
-			if err := dec(value, elem.Elem(), share); err != nil {
+			if err := decode(value, elem.Elem(), share); err != nil {
 				return err
 			}
 			v.Set(elem)
 			return nil
-		}, func(dst []byte, v reflect.Value, check bool) ([]byte, error) {
+		}, func(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 			if v.IsNil() {
 				return append(dst, "null"...), nil
 			}
-			return app(dst, v.Elem(), check)
+			return add(dst, v.Elem(), depth)
 		}
+}
+
+// nullable takes null for nil, for the fields that write it so.
+func nullable(decode decoder) decoder {
+	return func(value []byte, v reflect.Value, share bool) error {
+		if IsNull(value) {
+			v.SetZero()
+			return nil
+		}
+		return decode(value, v, share)
+	}
 }
 
 func decodeRaw(value []byte, v reflect.Value, share bool) error {
@@ -149,13 +173,13 @@ func decodeRaw(value []byte, v reflect.Value, share bool) error {
 	return nil
 }
 
-func appendRaw(dst []byte, v reflect.Value, check bool) ([]byte, error) {
+func appendRaw(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	raw := v.Bytes()
 	if len(raw) == 0 {
 		return append(dst, "null"...), nil
 	}
-	if check {
-		if err := checkAt(raw, 2); err != nil {
+	if depth > 0 {
+		if err := CheckAt(raw, depth); err != nil {
 			return dst, err
 		}
 	}
@@ -171,7 +195,7 @@ func decodeString(value []byte, v reflect.Value, _ bool) error {
 	return nil
 }
 
-func appendString(dst []byte, v reflect.Value, _ bool) ([]byte, error) {
+func appendString(dst []byte, v reflect.Value, _ int) ([]byte, error) {
 	dst, err := jsontext.AppendQuote(dst, v.String())
 	if err != nil {
 		return dst, ErrUTF8
@@ -205,17 +229,33 @@ func Int(value json.RawMessage) (int64, error) {
 		return 0, ErrRange
 	}
 	f, err := strconv.ParseFloat(string(value), 64)
-	if err != nil || f != math.Trunc(f) {
-		return 0, ErrType
-	}
-	if math.Abs(f) > 1<<53 {
+	switch {
+	case err != nil || math.Abs(f) >= 1<<53: // where integers are no longer told apart
 		return 0, ErrRange
+	case f != math.Trunc(f):
+		return 0, ErrType
 	}
 	return int64(f), nil
 }
 
-func appendInt(dst []byte, v reflect.Value, _ bool) ([]byte, error) {
+func appendInt(dst []byte, v reflect.Value, _ int) ([]byte, error) {
 	return strconv.AppendInt(dst, v.Int(), 10), nil
+}
+
+func decodeUint(value []byte, v reflect.Value, _ bool) error {
+	n, err := Int(value)
+	if err != nil {
+		return err
+	}
+	if n < 0 || v.OverflowUint(uint64(n)) {
+		return ErrRange
+	}
+	v.SetUint(uint64(n))
+	return nil
+}
+
+func appendUint(dst []byte, v reflect.Value, _ int) ([]byte, error) {
+	return strconv.AppendUint(dst, v.Uint(), 10), nil
 }
 
 func decodeBool(value []byte, v reflect.Value, _ bool) error {
@@ -230,38 +270,27 @@ func decodeBool(value []byte, v reflect.Value, _ bool) error {
 	return nil
 }
 
-func appendBool(dst []byte, v reflect.Value, _ bool) ([]byte, error) {
+func appendBool(dst []byte, v reflect.Value, _ int) ([]byte, error) {
 	return strconv.AppendBool(dst, v.Bool()), nil
 }
 
-// rawUnmarshaler keeps raw values as they stand; the library alone would compact
-// them through their UnmarshalJSON.
-var rawUnmarshaler = jsonv2.UnmarshalFromFunc(func(d *jsontext.Decoder, raw *json.RawMessage) error {
-	value, err := d.ReadValue()
-	*raw = append((*raw)[:0:0], value...)
-	return err
-})
-
 // lenient is for text that the scanner has already checked more strictly.
-var lenient = jsonv2.JoinOptions(
-	jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true), jsonv2.WithUnmarshalers(rawUnmarshaler))
+var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 func decodeOther(value []byte, v reflect.Value, _ bool) error {
 	err := jsonv2.Unmarshal(value, v.Addr().Interface(), lenient)
-	if err == nil {
+	switch e, ok := errors.AsType[*jsonv2.SemanticError](err); {
+	case err == nil:
 		return nil
-	}
-	if e, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
-		inner := e.Err
-		if inner == nil {
-			inner = ErrType
-		}
-		return &Error{Field: path("", string(e.JSONPointer)), Err: inner}
+	case errors.Is(err, strconv.ErrRange):
+		return ErrRange
+	case ok && e.Err != nil:
+		return e.Err
 	}
 	return ErrType
 }
 
-func appendOther(dst []byte, v reflect.Value, _ bool) ([]byte, error) {
+func appendOther(dst []byte, v reflect.Value, _ int) ([]byte, error) {
 	b, err := jsonv2.Marshal(v.Interface(), jsonv2.Deterministic(true))
 	if err != nil {
 		return dst, err

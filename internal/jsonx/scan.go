@@ -10,10 +10,11 @@ import (
 )
 
 // Check reports what is wrong with data as one JSON value of any type.
-func Check(data []byte) error { return checkAt(data, 1) }
+func Check(data []byte) error { return CheckAt(data, 1) }
 
-// checkAt is [Check] for a value that will stand at a level of its own.
-func checkAt(data []byte, depth int) error {
+// CheckAt is [Check] for a value that will stand below others: a container in it is
+// at that level of the whole text, 2 for a member of a message.
+func CheckAt(data []byte, depth int) error {
 	o := objects.Get().(*Object)
 	defer o.Free()
 	s := scanner{data: data, names: o.names[:0]}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -157,17 +158,25 @@ func (e *Endpoint[M]) Await(ctx context.Context, ready func() bool) error {
 	w := waiter{ready, make(chan struct{})}
 	e.waiting = append(e.waiting, w)
 	e.mu.Unlock()
+	var err error
 	select {
 	case <-w.done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		err = ctx.Err()
 	case <-e.done:
-		if err := e.Err(); err != nil {
-			return err
+		if err = e.Err(); err == nil {
+			err = io.EOF
 		}
-		return io.EOF
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	left := len(e.waiting)
+	e.waiting = slices.DeleteFunc(e.waiting, func(other waiter) bool { return other.done == w.done })
+	if len(e.waiting) == left { // ready before the end
+		return nil
+	}
+	return err
 }
 
 // Do runs a step of the machine under the lock and carries out its effects. The
@@ -371,10 +380,15 @@ func (e *Endpoint[M]) reopen(err error) bool {
 	}
 	over := e.final != nil
 	e.mu.Unlock()
-	for !over && e.failed < e.opts.Backoff.Attempts {
-		delay := e.opts.Backoff.delay(e.failed)
+	for !over {
+		e.mu.Lock()
+		attempt := e.failed
 		e.failed++
-		if !e.sleep(delay) {
+		e.mu.Unlock()
+		if attempt >= e.opts.Backoff.Attempts {
+			break
+		}
+		if !e.sleep(e.opts.Backoff.delay(attempt)) {
 			return false
 		}
 		conn, dialErr := e.opts.Redial(e.ctx)

@@ -54,8 +54,8 @@ const (
 // zero value of a limit means its default, a negative one no limit.
 type Options[M any] struct {
 	// Append appends the encoding of m to dst. It is called by the writing
-	// goroutine, under no lock. A message that it refuses or of which it appends
-	// nothing is left out.
+	// goroutine, under no lock. A message of which it appends nothing is left out; an
+	// error, which Send's caller should have prevented, ends the connection.
 	Append func(dst []byte, m M) ([]byte, error)
 	// Size estimates the length of the encoding of m in bytes.
 	Size func(m M) int
@@ -319,7 +319,12 @@ func (l *Link[M]) encode(s *scratch, batch []M) (rest []M) {
 	n := 0
 	for ; n < len(batch) && len(s.out) < together; n++ {
 		out, err := l.opts.Append(s.out, batch[n])
-		if err != nil || len(out) == len(s.out) {
+		if err != nil {
+			l.Abort(transport.StatusInternalError, "", err)
+			n = len(batch)
+			break
+		}
+		if len(out) == len(s.out) {
 			continue
 		}
 		s.out = out

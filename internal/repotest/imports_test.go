@@ -31,7 +31,7 @@ var users = []user{
 	{"testing", []string{"transport/conntest", "internal/script", "internal/repotest", "internal/interop/..."}},
 
 	{"github.com/coder/websocket", []string{"transport/wsconn", "transport/engineio/enginehttp"}},
-	{"github.com/pion", []string{"PROTOCOL/SHORTpion", "internal/pionpeer", "examples/..."}},
+	{"github.com/pion", []string{"PROTOCOL/SHORTpion", "internal/pionpeer/...", "internal/clip", "internal/interop/...", "examples/..."}},
 	{"github.com/go-json-experiment/json", []string{"internal/jsonx"}},
 	{"github.com/stretchr/testify", []string{"transport/conntest", "internal/script"}},
 }

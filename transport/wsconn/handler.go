@@ -43,7 +43,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.opts.Logger.Info("wsconn: handshake refused", "remote", r.RemoteAddr, "error", err)
 		return
 	}
-	ctx := withRequest(r)
+	ctx := WithRequest(r)
 	go func() {
 		defer h.conns.Add(-1)
 		transport.Serve(ctx, conn, h.opts.Logger, h.serve)
@@ -52,9 +52,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 type requestKey struct{}
 
-// withRequest returns a context with the values of r's that outlives r, and
-// carries r.
-func withRequest(r *http.Request) context.Context {
+// WithRequest returns a context with the values of r's that outlives r, and
+// carries r for [Request]. It is for carriers other than WebSocket whose
+// connections are opened by a request, so that the same hooks serve them.
+func WithRequest(r *http.Request) context.Context {
 	ctx := context.WithoutCancel(r.Context())
 	r = r.WithContext(ctx)
 	r.Body = http.NoBody
@@ -62,8 +63,8 @@ func withRequest(r *http.Request) context.Context {
 }
 
 // Request returns the handshake's request in a context that a [Handler] gave to
-// its function, for its address, headers, cookies or TLS state; nil in any
-// other context. It must not be changed.
+// its function, or that [WithRequest] made, for its address, headers, cookies or
+// TLS state; nil in any other context. It must not be changed.
 func Request(ctx context.Context) *http.Request {
 	r, _ := ctx.Value(requestKey{}).(*http.Request)
 	return r

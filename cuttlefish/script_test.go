@@ -1,0 +1,329 @@
+package cuttlefish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/script"
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+func TestScriptsOnTheMachine(t *testing.T) {
+	t.Parallel()
+	for _, s := range script.Load(t, "testdata/scripts") {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			w := newWire(readScene(t, s))
+			if script.Updating() {
+				s.Record(t, w)
+			} else {
+				s.Play(t, w)
+			}
+		})
+	}
+}
+
+func TestScriptsOnTheServer(t *testing.T) {
+	t.Parallel()
+	if script.Updating() {
+		t.Skip("the machine writes the scripts")
+	}
+	for _, s := range script.Load(t, "testdata/scripts") {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipes(readScene(t, s))
+				defer p.end(t)
+				s.Play(t, p)
+			})
+		})
+	}
+}
+
+// A scene is the config section of a script.
+type scene struct {
+	ServerConfig
+	ICEServers []ICEServer
+	Refuse     map[string]string // device id -> text of the application
+}
+
+func readScene(t *testing.T, s *script.Script) scene {
+	var sc scene
+	if section := s.Section("config"); section != nil {
+		d := json.NewDecoder(bytes.NewReader(section))
+		d.DisallowUnknownFields()
+		require.NoError(t, d.Decode(&sc))
+	}
+	return sc
+}
+
+func (sc scene) decide(m Message) Decision {
+	var id string
+	switch m := m.(type) {
+	case *Register:
+		id = m.DeviceID
+	case *Connect:
+		id = m.DeviceID
+	}
+	if text, ok := sc.Refuse[id]; ok {
+		return Decision{Refuse: &Error{Text: text}}
+	}
+	return Decision{ICEServers: sc.ICEServers}
+}
+
+// connection reads the words after open: a role, the operator's dialect, and there a
+// client's device id.
+func connection(args []string) (c Connection, opening Message, err error) {
+	switch len(args) {
+	case 3:
+		opening = &Connect{DeviceID: args[2]}
+		fallthrough
+	case 2:
+		c.Dialect = DialectOperator
+	}
+	if len(args) > 0 && args[0] == "client" {
+		c.Role = RoleClient
+	}
+	wants := []string{c.Role.String()}
+	if c.Dialect == DialectOperator {
+		wants = append(wants, "operator")
+	}
+	if opening != nil {
+		wants = append(wants, args[2])
+	}
+	if fmt.Sprint(wants) != fmt.Sprint(args) || (opening != nil) != (c == Connection{RoleClient, DialectOperator}) {
+		err = fmt.Errorf("cannot open %q", args)
+	}
+	return c, opening, err
+}
+
+// start is when the tests' clocks begin.
+var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// A wire is a machine with the codec around it and an application that decides at once:
+// bytes in, bytes out. It is a target of scripts.
+type wire struct {
+	scene   scene
+	machine *ServerMachine
+	now     time.Time
+	peers   map[string]*wirePeer
+	byID    map[PeerID]*wirePeer
+}
+
+type wirePeer struct {
+	id     PeerID
+	decode func(transport.MessageType, []byte) (Message, error)
+	append func([]byte, Message) ([]byte, error)
+	events []script.Event
+	gone   bool
+}
+
+func newWire(sc scene) *wire {
+	return &wire{
+		scene: sc, machine: NewServerMachine(sc.ServerConfig), now: start,
+		peers: make(map[string]*wirePeer), byID: make(map[PeerID]*wirePeer),
+	}
+}
+
+func (w *wire) Open(name string, args []string) error {
+	c, opening, err := connection(args)
+	if err != nil {
+		return err
+	}
+	p := &wirePeer{id: PeerID(len(w.byID) + 1), decode: serverDecoder(c), append: serverAppender(c)}
+	w.peers[name], w.byID[p.id] = p, p
+	w.apply(w.machine.Connect(w.now, p.id, c))
+	if opening != nil {
+		w.apply(w.machine.Receive(w.now, p.id, opening))
+	}
+	return nil
+}
+
+func (w *wire) Send(name string, m script.Message) error {
+	p := w.peers[name]
+	if p == nil || p.gone {
+		return transport.ErrClosed
+	}
+	typ := transport.Text
+	if m.Binary {
+		typ = transport.Binary
+	}
+	msg, err := p.decode(typ, m.Data)
+	if err != nil {
+		bad, ok := errors.AsType[*DecodeError](err)
+		if !ok {
+			return fmt.Errorf("not a DecodeError: %w", err)
+		}
+		w.apply(w.machine.Malformed(w.now, p.id, bad))
+		return nil
+	}
+	w.apply(w.machine.Receive(w.now, p.id, msg))
+	return nil
+}
+
+func (w *wire) Close(name string, _ int) error {
+	p := w.peers[name]
+	if p == nil || p.gone {
+		return transport.ErrClosed
+	}
+	p.gone = true
+	w.apply(w.machine.Disconnect(w.now, p.id))
+	return nil
+}
+
+func (w *wire) Wait(d time.Duration) error {
+	until := w.now.Add(d)
+	for {
+		at, ok := w.machine.Deadline()
+		if !ok || at.After(until) {
+			break
+		}
+		w.now = at
+		w.apply(w.machine.Expire(at))
+	}
+	w.now = until
+	return nil
+}
+
+func (w *wire) Next(name string, _ bool) (script.Event, bool) {
+	p := w.peers[name]
+	if p == nil || len(p.events) == 0 {
+		return script.Event{}, false
+	}
+	e := p.events[0]
+	p.events = p.events[1:]
+	return e, true
+}
+
+// apply carries out effects, as the driver does.
+func (w *wire) apply(fx ServerEffects) {
+	for _, d := range fx.Send {
+		p := w.byID[d.To]
+		data, err := p.append(nil, d.Message)
+		if err != nil {
+			panic(err)
+		}
+		if len(data) > 0 && !p.gone {
+			p.events = append(p.events, script.Event{Data: data})
+		}
+	}
+	for _, c := range fx.Close {
+		p := w.byID[c.Peer]
+		p.gone = true
+		p.events = append(p.events, script.Event{Closed: int(c.Code)})
+		w.apply(w.machine.Disconnect(w.now, c.Peer)) // as its reader will
+	}
+	for _, q := range fx.Ask {
+		w.apply(w.machine.Decide(w.now, q.Ticket, w.scene.decide(q.Message)))
+	}
+}
+
+// pipes are raw ends of pipes to a server, inside a bubble of synctest. They are a target
+// of scripts.
+type pipes struct {
+	server *Server
+	ends   map[string]*pipeEnd
+}
+
+type pipeEnd struct {
+	transport.Conn
+	mu     sync.Mutex
+	events []script.Event
+}
+
+func newPipes(sc scene) *pipes {
+	ask := func(m Message) error {
+		if refusal := sc.decide(m).Refuse; refusal != nil {
+			return refusal
+		}
+		return nil
+	}
+	return &pipes{
+		server: NewServer(&ServerOptions{
+			ServerConfig: sc.ServerConfig, ICEServers: sc.ICEServers,
+			AuthorizeDevice: func(_ context.Context, _ *ServerSession, r *Register) error { return ask(r) },
+			AuthorizeClient: func(_ context.Context, _ *ServerSession, c *Connect) error { return ask(c) },
+		}),
+		ends: make(map[string]*pipeEnd),
+	}
+}
+
+func (p *pipes) Open(name string, args []string) error {
+	c, opening, err := connection(args)
+	if err != nil {
+		return err
+	}
+	near, far := transport.Pipe()
+	end := &pipeEnd{Conn: near}
+	p.ends[name] = end
+	go func() { _ = p.server.serve(context.Background(), far, c, opening) }()
+	go end.read()
+	return nil
+}
+
+func (e *pipeEnd) read() {
+	for {
+		_, data, err := e.Conn.Read(nil)
+		ev := script.Event{Data: data}
+		if err != nil {
+			closed, ok := errors.AsType[*transport.CloseError](err)
+			if !ok {
+				return // it closed the connection itself
+			}
+			ev = script.Event{Closed: int(closed.Code)}
+		}
+		e.mu.Lock()
+		e.events = append(e.events, ev)
+		e.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *pipes) Send(name string, m script.Message) error {
+	typ := transport.Text
+	if m.Binary {
+		typ = transport.Binary
+	}
+	return p.ends[name].Write(typ, m.Data)
+}
+
+func (p *pipes) Close(name string, code int) error {
+	return p.ends[name].Conn.Close(transport.StatusCode(code), "")
+}
+
+func (p *pipes) Wait(d time.Duration) error {
+	time.Sleep(d)
+	return nil
+}
+
+func (p *pipes) Next(name string, _ bool) (script.Event, bool) {
+	synctest.Wait()
+	e := p.ends[name]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.events) == 0 {
+		return script.Event{}, false
+	}
+	ev := e.events[0]
+	e.events = e.events[1:]
+	return ev, true
+}
+
+// end closes everything and checks that the server has forgotten it.
+func (p *pipes) end(t *testing.T) {
+	require.NoError(t, p.server.Close())
+	synctest.Wait()
+	require.Zero(t, p.server.machine.Len())
+	require.Empty(t, p.server.sessions)
+}

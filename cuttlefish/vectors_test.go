@@ -1,0 +1,286 @@
+package cuttlefish
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/script"
+)
+
+// A format is one of the five sets of objects that the package reads and writes. Its
+// vectors are in the files whose names begin with the prefix.
+type format struct {
+	prefix string
+	decode func([]byte) (validator, error)
+	encode func(validator) ([]byte, error)
+}
+
+type validator interface{ Validate() error }
+
+var (
+	messages = format{
+		"", decoder(Decode),
+		func(v validator) ([]byte, error) { return Encode(v.(Message)) },
+	}
+	payloads = format{
+		"payload-", decoder(func(data []byte) (Payload, error) { return DecodePayload(data) }),
+		func(v validator) ([]byte, error) { return EncodePayload(v.(Payload)) },
+	}
+	deviceInfos = format{
+		"device-info", decoder(func(data []byte) (*DeviceInfo, error) { return DecodeDeviceInfo(data) }),
+		func(v validator) ([]byte, error) { return EncodeDeviceInfo(v.(*DeviceInfo)) },
+	}
+	controlCommands = format{
+		"command-", decoder(DecodeControlCommand),
+		func(v validator) ([]byte, error) { return EncodeControlCommand(v.(ControlCommand)) },
+	}
+	controlEvents = format{
+		"event-", decoder(DecodeControlEvent),
+		func(v validator) ([]byte, error) { return EncodeControlEvent(v.(*ControlEvent)) },
+	}
+	inputEvents = format{
+		"input-", decoder(DecodeInput),
+		func(v validator) ([]byte, error) { return EncodeInput(v.(InputEvent)) },
+	}
+
+	formats = []format{payloads, deviceInfos, controlCommands, controlEvents, inputEvents, messages}
+)
+
+// decoder returns decode for any format. A value beside an error is the test's failure.
+func decoder[V validator](decode func([]byte) (V, error)) func([]byte) (validator, error) {
+	return func(data []byte) (validator, error) {
+		v, err := decode(data)
+		if err != nil {
+			if !reflect.ValueOf(&v).Elem().IsZero() {
+				panic("a value beside an error")
+			}
+			return nil, err
+		}
+		return v, nil
+	}
+}
+
+// A vector is one text with what is to come of it.
+type vector struct {
+	name    string // file and number
+	format  format
+	wire    string
+	from    string
+	problem string // what Decode or Validate says, or ""
+	encoded string // what Encode writes; the wire unless the vector says otherwise
+}
+
+// readVectors returns the vectors of testdata/vectors. A file holds one or more, each
+// of which begins with its wire.
+func readVectors(tb testing.TB) []vector {
+	tb.Helper()
+	files, err := filepath.Glob("testdata/vectors/*.txtar")
+	require.NoError(tb, err)
+	require.NotEmpty(tb, files)
+	var all []vector
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(tb, err)
+		base := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		i := 0
+		for _, s := range script.Parse(data) {
+			text := strings.TrimSpace(string(s.Data))
+			if s.Name == "wire" {
+				i++
+				all = append(all, vector{
+					name: fmt.Sprintf("%s/%d", base, i), format: formatOf(base), wire: text, encoded: text,
+				})
+				continue
+			}
+			require.NotZero(tb, i, "%s begins with %s", file, s.Name)
+			v := &all[len(all)-1]
+			switch s.Name {
+			case "from":
+				v.from = text
+			case "error":
+				require.NotEmpty(tb, text, v.name)
+				v.problem = text
+			case "valid":
+				require.Empty(tb, text, v.name)
+			case "encoded":
+				v.encoded = text
+			default:
+				require.Fail(tb, "unknown section", "%s: %s", v.name, s.Name)
+			}
+		}
+	}
+	return all
+}
+
+func formatOf(file string) format {
+	for _, f := range formats {
+		if strings.HasPrefix(file, f.prefix) {
+			return f
+		}
+	}
+	return messages
+}
+
+func TestVectorsDecodeValidateAndEncode(t *testing.T) {
+	t.Parallel()
+	for _, v := range readVectors(t) {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			require.NotEmpty(t, v.from)
+			m, err := v.format.decode([]byte(v.wire))
+			if err != nil {
+				require.EqualError(t, err, v.problem)
+				require.IsType(t, new(DecodeError), err)
+				return
+			}
+			if err := m.Validate(); v.problem != "" {
+				require.EqualError(t, err, v.problem)
+				require.IsType(t, new(ValidationError), err)
+			} else {
+				require.NoError(t, err)
+			}
+			b, err := v.format.encode(m)
+			require.NoError(t, err)
+			require.Equal(t, v.encoded, string(b))
+			again, err := v.format.decode(b)
+			require.NoError(t, err)
+			if v.encoded == v.wire {
+				require.Equal(t, m, again)
+			}
+		})
+	}
+}
+
+func TestVectorsNameTracesThatExist(t *testing.T) {
+	t.Parallel()
+	for _, v := range readVectors(t) {
+		for word := range strings.FieldsSeq(v.from) {
+			if name := strings.TrimRight(word, ",:;"); strings.HasSuffix(name, ".jsonl") {
+				require.FileExists(t, filepath.Join("testdata/traces", name), v.name)
+			}
+		}
+	}
+}
+
+// zeroIsValid are the types that need no member: a device_info may be empty, a config
+// may have no servers, and a mouse may stand still.
+var zeroIsValid = map[string]bool{
+	"Config": true, "DeviceInfo": true, "RequestOffer": true, "RefreshDisplay": true,
+	"MouseMove": true, "MouseButton": true, "MouseWheel": true, "Wheel": true,
+	"GamepadKey": true, "GamepadMotion": true,
+}
+
+// markers are the methods that close a set, and the types that are no union.
+var markers = map[string]bool{"wireType": true, "payloadType": true, "commandName": true, "inputType": true}
+
+func TestEveryTypeHasADocCommentAVectorAndAValidate(t *testing.T) {
+	t.Parallel()
+	docs, members := declaredTypes(t)
+	members["DeviceInfo"], members["ControlEvent"] = true, true
+	delete(members, "Reconnected") // does not exist on the wire
+	require.Greater(t, len(members), 30)
+
+	seen := map[string]reflect.Type{}
+	refused := map[string]bool{}
+	for _, v := range readVectors(t) {
+		m, err := v.format.decode([]byte(v.wire))
+		if err != nil {
+			continue
+		}
+		typ := reflect.TypeOf(m).Elem()
+		if v.problem == "" {
+			seen[typ.Name()] = typ
+		} else {
+			refused[typ.Name()] = true
+		}
+	}
+	for name := range members {
+		require.NotEmpty(t, docs[name], "%s has no doc comment", name)
+		require.Contains(t, seen, name, "%s has no valid vector", name)
+		zero := reflect.New(seen[name]).Interface().(validator)
+		if zeroIsValid[name] {
+			require.NoError(t, zero.Validate(), name)
+			continue
+		}
+		require.IsType(t, new(ValidationError), zero.Validate(), name)
+		require.True(t, refused[name], "%s has no vector that Validate refuses", name)
+	}
+	require.IsType(t, new(ValidationError), new(Reconnected).Validate())
+}
+
+// declaredTypes returns the doc comments of the package's types, and which of them are
+// members of a closed set.
+func declaredTypes(t *testing.T) (docs map[string]string, members map[string]bool) {
+	t.Helper()
+	docs, members = map[string]string{}, map[string]bool{}
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		require.NoError(t, err)
+		for _, decl := range f.Decls {
+			switch decl := decl.(type) {
+			case *ast.GenDecl:
+				for _, spec := range decl.Specs {
+					if typ, ok := spec.(*ast.TypeSpec); ok {
+						docs[typ.Name.Name] = decl.Doc.Text() + typ.Doc.Text()
+					}
+				}
+			case *ast.FuncDecl:
+				if decl.Recv != nil && markers[decl.Name.Name] {
+					members[decl.Recv.List[0].Type.(*ast.StarExpr).X.(*ast.Ident).Name] = true
+				}
+			}
+		}
+	}
+	return docs, members
+}
+
+func TestRegistriesConstructTheTypesThatTheyName(t *testing.T) {
+	t.Parallel()
+	for name, construct := range registry {
+		require.Equal(t, name, construct().wireType())
+	}
+	for name, construct := range commands {
+		require.Equal(t, name, construct().commandName())
+	}
+	for name, construct := range inputs {
+		require.Equal(t, name, construct().inputType())
+	}
+}
+
+func TestValidateRefusesFurtherMembersThatWouldNotEncode(t *testing.T) {
+	t.Parallel()
+	tooDeep := []byte(strings.Repeat("[", 64) + strings.Repeat("]", 64))
+	for _, v := range readVectors(t) {
+		if v.problem != "" {
+			continue
+		}
+		for name, raw := range map[string][]byte{
+			"acme": []byte("{bad"), "acme_empty": {}, "acme_two": []byte("1 2"), "acme_deep": tooDeep,
+		} {
+			m, err := v.format.decode([]byte(v.wire))
+			require.NoError(t, err)
+			extra := reflect.ValueOf(m).Elem().FieldByName("Extra")
+			if extra.IsNil() {
+				extra.Set(reflect.MakeMap(extra.Type()))
+			}
+			extra.Interface().(Fields)[name] = raw
+			err = m.Validate()
+			require.IsType(t, new(ValidationError), err, v.name)
+			require.Equal(t, name, err.(*ValidationError).Field, v.name)
+		}
+	}
+}

@@ -1,0 +1,26 @@
+// Package interop tests this module against the real peers of its protocols: programs
+// and browser pages that other people wrote.
+//
+// Tests are named after the protocol and the peer. A peer that is not there is a test
+// that is skipped by the peer's name. Chromium is found in PATH, everything else
+// through an environment variable:
+//
+//	CUTTLEFISH_OPERATOR_BIN  today's signaling server, built from frontend/src/operator
+//	                         of google/android-cuttlefish
+//	CUTTLEFISH_GOCLIENT_BIN  a program around its Go client library, frontend/src/libhoclient:
+//	                         with the arguments BASE_URL DEVICE_ID it connects, sends
+//	                         "ping" on adb-channel, prints what comes back and exits with 0
+//	CUTTLEFISH_HTML          folder of its browser page, client.html with css and js
+//	CUTTLEFISH_INTERCEPT     folder of the operator with js/server_connector.js, which
+//	                         the operator serves to that page
+//	CUTTLEFISH_HTML_2025     folder of the browser page before commit fe300470d9, with
+//	                         the js/server_connector.js of its day beside it
+//
+// Everything listens on loopback, every wait is bounded, and every program is stopped
+// by the test that started it. What a test saw (versions, time to the first picture,
+// frames, packets) is in its log: go test -v.
+//
+// The browser is driven from Go, with chromedp, because nothing else is needed to
+// build and run the peers of Cuttlefish; peers that are written in JavaScript come with
+// a package.json of their own.
+package interop
