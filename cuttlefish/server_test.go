@@ -491,6 +491,7 @@ func TestMessagesAtTheEdgeOfWhatADeviceTakes(t *testing.T) {
 				_, got, err = c.Read(nil)
 				require.NoError(t, err)
 				require.Equal(t, `{"message_type":"device_msg","payload":`+large+`}`, string(got), "byte for byte")
+				synctest.Wait() // until it is written, it fills the queue
 				c.say(forward(payload(tt.limit - envelope))).
 					hear(`{"error":"Forward failed: Message too large for the device"}`).
 					closed(transport.StatusMessageTooBig)

@@ -126,8 +126,11 @@ func TestRequestingAnOfferAgainReplacesThePeerConnection(t *testing.T) {
 	require.ErrorIs(t, first.SendEvent(&cuttlefish.ControlEvent{Event: cuttlefish.EventBootStarted}), cuttlefishpion.ErrClosed)
 	require.NotSame(t, first, d.Peer(1))
 	require.NotSame(t, firstPC, c.PeerConnection())
+
+	require.NoError(t, c.Close())
 	require.Equal(t, webrtc.PeerConnectionStateClosed, firstPC.ConnectionState())
-	require.NotContains(t, c.states.all(), webrtc.PeerConnectionStateClosed, "of a peer connection that was replaced")
+	c.awaitState(webrtc.PeerConnectionStateClosed)
+	require.NotContains(t, c.states.all(), webrtc.PeerConnectionStateClosed, "of the one that was replaced")
 }
 
 func TestClientThatLeavesTakesNothingFromTheOther(t *testing.T) {

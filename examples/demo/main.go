@@ -17,6 +17,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -56,7 +57,7 @@ func main() {
 	if *stay {
 		err = serve(ctx, chosen)
 	} else {
-		err = runAll(ctx, chosen, *limit, *asJSON)
+		err = runAll(ctx, os.Stdout, chosen, *limit, *asJSON)
 	}
 	if err != nil {
 		slog.Error("demo failed", "error", err)
@@ -81,23 +82,27 @@ func choose(list string) ([]protocol, error) {
 	return chosen, nil
 }
 
-func runAll(ctx context.Context, chosen []protocol, limit time.Duration, asJSON bool) error {
+func runAll(ctx context.Context, w io.Writer, chosen []protocol, limit time.Duration, asJSON bool) error {
+	var progress io.Writer
+	if !asJSON {
+		progress = w
+	}
 	var results []*result
 	for _, p := range chosen {
-		r := newResult(p.name, !asJSON)
+		r := newResult(p.name, progress)
 		bounded, cancel := context.WithTimeout(ctx, limit)
 		r.finish(p.run(bounded, r))
 		cancel()
 		results = append(results, r)
 	}
 	if asJSON {
-		out := json.NewEncoder(os.Stdout)
+		out := json.NewEncoder(w)
 		out.SetIndent("", "  ")
 		if err := out.Encode(results); err != nil {
 			return err
 		}
 	} else {
-		printTable(os.Stdout, results)
+		printTable(w, results)
 	}
 	var failed error
 	for _, r := range results {

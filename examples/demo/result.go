@@ -19,8 +19,8 @@ type result struct {
 	Verdict   string        `json:"verdict"`
 	Error     string        `json:"error,omitempty"`
 
-	began   time.Time
-	talking bool
+	began    time.Time
+	progress io.Writer // nil: say nothing
 }
 
 // An atomicCount is counted by the goroutines that read media.
@@ -29,14 +29,14 @@ type atomicCount struct{ atomic.Uint64 }
 // MarshalJSON returns the count as a number.
 func (c *atomicCount) MarshalJSON() ([]byte, error) { return fmt.Append(nil, c.Load()), nil }
 
-func newResult(name string, talking bool) *result {
-	return &result{Protocol: name, began: time.Now(), talking: talking}
+func newResult(name string, progress io.Writer) *result {
+	return &result{Protocol: name, began: time.Now(), progress: progress}
 }
 
 // step says what has been reached.
 func (r *result) step(format string, args ...any) {
-	if r.talking {
-		fmt.Printf("%6.2fs  %-11s %s\n", time.Since(r.began).Seconds(), r.Protocol, fmt.Sprintf(format, args...))
+	if r.progress != nil {
+		fmt.Fprintf(r.progress, "%6.2fs  %-11s %s\n", time.Since(r.began).Seconds(), r.Protocol, fmt.Sprintf(format, args...))
 	}
 }
 

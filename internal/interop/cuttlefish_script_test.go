@@ -39,10 +39,12 @@ var otherwise = []struct {
 	script, ours, operators string
 	why                     string
 }{
-	{"operator-client-errors", `c7 closed 1006`, `d1 < {"message_type":"client_msg","client_id":6,"payload":{"\ufffd":1}}`,
+	{"operator-client-errors", `c7 closed 1006`, `d1 < {"message_type":"client_msg","client_id":6,"payload":{"\ufffd":1}}` + "\nc7 close 1000",
 		"it takes invalid UTF-8"},
 	{"operator-device-errors", "d8 closed", "d8 < " + `{"error":"Device forward message missing client id"}` + "\nd8 closed",
 		"a null is a missing client_id"},
+	{"operator-device-errors", "d15 >raw \"\"\nd15 closed 1006", "d15 close 1000",
+		"an empty datagram is the end of a connection, which is all that can be sent"},
 }
 
 // deviceLeft is what the operator tells a client whose device has gone, unless the

@@ -33,7 +33,7 @@ var users = []user{
 	{"github.com/coder/websocket", []string{"transport/wsconn", "transport/engineio/enginehttp"}},
 	{"github.com/pion", []string{"PROTOCOL/SHORTpion", "internal/pionpeer/...", "internal/clip", "internal/interop/...", "examples/..."}},
 	{"github.com/go-json-experiment/json", []string{"internal/jsonx"}},
-	{"github.com/stretchr/testify", []string{"transport/conntest", "internal/script"}},
+	{"github.com/stretchr/testify", []string{"transport/conntest", "internal/script", "internal/interop/..."}},
 }
 
 // contents are the packages that import nothing but the standard library (without
