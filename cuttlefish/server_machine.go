@@ -385,12 +385,17 @@ func (m *ServerMachine) connect(fx *ServerEffects, p *peer, id string, config *C
 	case !m.cfg.WaitForDevice:
 		fx.send(p, config)
 		m.refuse(fx, p, transport.StatusPolicyViolation, fmt.Sprintf(textNoDevice, id))
-	case over(m.waits, m.cfg.Waiting) || over(len(m.waiting[id]), m.cfg.WaitingPerDevice):
+	case m.crowded(id):
 		m.refuse(fx, p, transport.StatusTryAgainLater, fmt.Sprintf(textTooMany, "waiting clients"))
 	default:
 		fx.send(p, config)
 		m.wait(p)
 	}
+}
+
+// crowded reports whether no further client may wait for a device.
+func (m *ServerMachine) crowded(id string) bool {
+	return over(m.waits, m.cfg.Waiting) || over(len(m.waiting[id]), m.cfg.WaitingPerDevice)
 }
 
 // wait puts a client among those whose device is not there.
@@ -574,7 +579,7 @@ func (m *ServerMachine) leave(fx *ServerEffects, p *peer) {
 			c := d.clients[id]
 			delete(d.clients, id)
 			c.state, c.device = ServerNew, nil
-			if m.cfg.WaitForDevice && m.cfg.ParkClients {
+			if m.cfg.WaitForDevice && m.cfg.ParkClients && !m.crowded(d.id) {
 				m.wait(c)
 				continue
 			}

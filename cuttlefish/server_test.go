@@ -366,7 +366,7 @@ func TestSlowPeerIsDroppedAndNobodyElse(t *testing.T) {
 		for n := range 10 {
 			for id := 1; id <= 2; id++ {
 				d.say(fmt.Sprintf(`{"message_type":"forward","client_id":%d,"payload":%d}`, id, n))
-				if n >= 4 && id == 1 {
+				if n >= 1+4 && id == 1 { // one is being written, four wait
 					d.hear(`{"message_type":"client_disconnected","client_id":1}`)
 				}
 			}

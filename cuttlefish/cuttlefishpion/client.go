@@ -103,8 +103,8 @@ func NewClient(signaling *cuttlefish.Client, opts *ClientOptions) *Client {
 }
 
 // Run requests an offer and handles the messages of the client's signaling until
-// signaling, the peer connection or ctx ends, then ends the peer connection and waits
-// for it. It returns nil after an orderly end of signaling, or the cause: a
+// signaling or ctx ends or the peer connection fails, then ends the peer connection and
+// waits for it. It returns nil after an orderly end of signaling, or the cause: a
 // [*cuttlefish.PayloadError] is what the device said. It may be called again, one call
 // at a time.
 //
@@ -146,7 +146,7 @@ func (c *Client) onFailure(f func(error)) {
 // [*cuttlefish.Reconnected], and when the device has registered again, it requests
 // another offer. handled is false for a message
 // that is not about the peer connection, and for a payload of an unknown type. After an
-// error there is no peer connection any more.
+// error over a payload there is no peer connection any more.
 func (c *Client) Handle(m cuttlefish.Message) (handled bool, err error) {
 	switch m := m.(type) {
 	case *cuttlefish.DeviceMsg:

@@ -14,8 +14,7 @@ import (
 )
 
 // sessionConfig says what a session is made from and whom it tells. The functions are
-// called without a lock, except for sendPayload and ended from one goroutine each, and
-// may be nil only where that is said.
+// called under no lock and required unless they say otherwise.
 type sessionConfig struct {
 	api            *webrtc.API
 	configuration  webrtc.Configuration

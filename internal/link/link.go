@@ -62,8 +62,11 @@ type Options[M any] struct {
 	// Type is the type of the messages written; the zero value means Text.
 	Type transport.MessageType
 
-	QueueMessages int // messages waiting to be written; default 256
-	QueueBytes    int // their bytes; default 1 MiB
+	// QueueMessages is how many messages wait to be written, default 256, and
+	// QueueBytes their size, default 1 MiB; one message of any size may always wait.
+	// What is being written no longer waits.
+	QueueMessages int
+	QueueBytes    int
 	Limits        Limits
 	Counters      *Counters // counts what goes in and out; may be shared; may be nil
 }
@@ -83,9 +86,8 @@ type Link[M any] struct {
 
 	mu      sync.Mutex
 	queue   []M
-	spare   []M // the queue's other half, while nothing is written from it
-	bytes   int // of the messages queued or being written
-	count   int
+	spare   []M  // the queue's other half, while nothing is written from it
+	bytes   int  // of the queue
 	writing bool // a writer exists, or did until the end
 	ending  bool
 	code    transport.StatusCode
@@ -124,8 +126,8 @@ func (l *Link[M]) Send(m M) error {
 		defer l.mu.Unlock()
 		return l.cause
 	}
-	full := l.opts.QueueMessages > 0 && l.count >= l.opts.QueueMessages ||
-		l.opts.QueueBytes > 0 && l.count > 0 && l.bytes+size > l.opts.QueueBytes
+	full := l.opts.QueueMessages > 0 && len(l.queue) >= l.opts.QueueMessages ||
+		l.opts.QueueBytes > 0 && len(l.queue) > 0 && l.bytes+size > l.opts.QueueBytes
 	if full {
 		l.mu.Unlock()
 		l.Abort(transport.StatusTryAgainLater, "too slow", ErrSlowPeer)
@@ -133,7 +135,6 @@ func (l *Link[M]) Send(m M) error {
 	}
 	l.queue = append(l.queue, m)
 	l.bytes += size
-	l.count++
 	start := !l.writing
 	l.writing = true
 	l.mu.Unlock()
@@ -255,8 +256,7 @@ func (l *Link[M]) write() {
 			return
 		}
 		batch := l.queue
-		l.queue, l.spare = l.spare[:0], nil
-		size, count := l.bytes, l.count
+		l.queue, l.spare, l.bytes = l.spare[:0], nil, 0
 		l.mu.Unlock()
 
 		var err error
@@ -269,8 +269,6 @@ func (l *Link[M]) write() {
 		clear(batch)
 
 		l.mu.Lock()
-		l.bytes -= size
-		l.count -= count
 		l.spare = batch[:0]
 		l.mu.Unlock()
 		if err != nil {
