@@ -40,6 +40,7 @@ func (d *Device) newPeer(clientID int, r *cuttlefish.RequestOffer) (*DevicePeer,
 
 		sendPayload:       func(payload cuttlefish.Payload) error { return d.signaling.SendPayload(clientID, payload) },
 		candidate:         deviceCandidate,
+		sendonly:          true,
 		negotiationFailed: func(err error) { p.session.end(err) },
 		channel:           func(ch *webrtc.DataChannel) { d.channelOpened(p, ch) },
 		state: func(s webrtc.PeerConnectionState) {

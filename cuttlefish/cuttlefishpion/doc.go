@@ -39,6 +39,8 @@
 //     opens device-control before it offers.
 //   - Chrome refuses an answer to its own offer that changes the roles of DTLS: the
 //     device always answers as their server.
+//   - Chrome sends its microphone before its offer has arrived, into sections that ask for
+//     media: the device's offers ask for none before the client offers some.
 //   - libhoclient rejects all media sections, without a=mid: their tracks are removed for
 //     that client, and its data channels work.
 //   - A device says its last event of each name to a client that comes late.

@@ -27,6 +27,8 @@ type sessionConfig struct {
 	// sendPayload sends what the negotiation says, candidate makes its candidates.
 	sendPayload func(cuttlefish.Payload) error
 	candidate   func(webrtc.ICECandidateInit) cuttlefish.Payload
+	// sendonly leaves it to the other side to offer media of its own.
+	sendonly bool
 	// negotiationFailed hears of what the other side sent and Pion refused.
 	negotiationFailed func(error)
 	// channel hears of the data channels that the other side opens.
@@ -194,6 +196,16 @@ func negotiationError(err error) error {
 }
 
 func (s *session) sendDescription(d webrtc.SessionDescription) error {
+	if s.cfg.sendonly && d.Type == webrtc.SDPTypeOffer {
+		var remote string
+		if r := s.pc.RemoteDescription(); r != nil {
+			remote = r.SDP
+		}
+		var err error
+		if d.SDP, err = sendonly(d.SDP, remote); err != nil {
+			return err
+		}
+	}
 	var p cuttlefish.Payload = &cuttlefish.Offer{SDP: d.SDP}
 	if d.Type == webrtc.SDPTypeAnswer {
 		p = &cuttlefish.Answer{SDP: d.SDP}

@@ -62,6 +62,7 @@ func TestCuttlefishPageOf2025PlaysOurDeviceThroughOurServer(t *testing.T) {
 	srv := startServer(t, files)
 	dev := startDevice(t, srv.url, 0)
 	page := openCuttlefishPage(t, browser, srv.url+"/client.html?deviceId="+deviceID, "")
+	require.Equal(t, []cuttlefish.Dialect{cuttlefish.DialectDocument}, srv.clientDialects())
 	page.use(dev)
 	page.reload(dev)
 	page.report(browser, "our server, page of 2025")

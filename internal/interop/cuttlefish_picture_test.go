@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -27,10 +26,12 @@ func stillPlaying(id string) string {
 	})()`, id)
 }
 
-// receivedMedia tells what a peer connection of a page has received.
+// receivedMedia waits until a peer connection of a page has decoded pictures and heard
+// the tone, and tells what it has received.
 func receivedMedia(page *chromium.Page, pc string) string {
+	page.Await(fmt.Sprintf(`%s.then(all => all.some(s => s.framesDecoded > 0) && all.some(s => s.totalAudioEnergy > 0))`, inbound(pc)))
 	var parts []string
-	for _, s := range inbound(page, pc) {
+	for _, s := range chromium.Eval[[]inboundStats](page, inbound(pc)) {
 		if s.Kind == "video" {
 			parts = append(parts, fmt.Sprintf("%d RTP packets of video, %d frames decoded", s.Packets, s.Frames))
 		} else {
@@ -40,18 +41,14 @@ func receivedMedia(page *chromium.Page, pc string) string {
 	return strings.Join(parts, ", ")
 }
 
-// inboundStats are an RTCInboundRtpStreamStats.
+// inboundStats are the members of an RTCInboundRtpStreamStats that a test reports.
 type inboundStats struct {
-	Kind    string  `json:"kind"`
-	Packets int     `json:"packets"`
-	Frames  int     `json:"frames"`
-	Energy  float64 `json:"energy"`
+	Kind    string `json:"kind"`
+	Packets int    `json:"packetsReceived"`
+	Frames  int    `json:"framesDecoded"`
 }
 
-func inbound(page *chromium.Page, pc string) (stats []inboundStats) {
-	text := chromium.Eval[string](page, fmt.Sprintf(`%s.getStats().then(all => JSON.stringify(
-		[...all.values()].filter(s => s.type === 'inbound-rtp').map(s => ({
-			kind: s.kind, packets: s.packetsReceived, frames: s.framesDecoded, energy: s.totalAudioEnergy}))))`, pc))
-	_ = json.Unmarshal([]byte(text), &stats) // its own JSON
-	return stats
+// inbound is a promise of all RTCInboundRtpStreamStats of a peer connection of a page.
+func inbound(pc string) string {
+	return fmt.Sprintf(`%s.getStats().then(all => [...all.values()].filter(s => s.type === 'inbound-rtp'))`, pc)
 }

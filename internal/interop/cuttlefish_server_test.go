@@ -26,6 +26,7 @@ func TestCuttlefishOurClientReachesOurDeviceThroughOurServer(t *testing.T) {
 
 // A server is our server, listening on loopback.
 type server struct {
+	*cuttlefish.Server
 	url string // without a slash at the end
 }
 
@@ -45,7 +46,18 @@ func startServer(t *testing.T, page http.Handler) *server {
 		listener.Close()
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	})
-	return &server{url: listener.URL}
+	return &server{s, listener.URL}
+}
+
+// clientDialects returns how each client that is connected at the moment speaks.
+func (s *server) clientDialects() []cuttlefish.Dialect {
+	var dialects []cuttlefish.Dialect
+	for session := range s.Sessions() {
+		if session.Role() == cuttlefish.RoleClient {
+			dialects = append(dialects, session.Dialect())
+		}
+	}
+	return dialects
 }
 
 // refuseUpgrades passes requests on to a server unless they ask for a WebSocket.
