@@ -11,9 +11,9 @@ import (
 // (libdevice/streamer.cpp, Register). To a server it is any JSON; the browser page
 // takes its displays, buttons and touchpads from it.
 //
-// Encoding writes every member, as the real device does. Without an object hardware
-// and the arrays custom_control_panel_buttons and touchpads the page stops with an
-// error and shows no video.
+// [EncodeDeviceInfo] writes every member, as the real device does, and never null.
+// Without an object hardware and the arrays custom_control_panel_buttons and touchpads
+// the page stops with an error and shows no video, so encoding/json will not do.
 type DeviceInfo struct {
 	Displays     []Display     `json:"displays"`
 	Touchpads    []Touchpad    `json:"touchpads"`

@@ -35,11 +35,12 @@ func TestDeviceAsksForMediaOnlyWhereTheClientSendsSome(t *testing.T) {
 	require.Equal(t, []string{"sendonly", "sendonly", "sendonly", "recvonly"}, directions(first))
 	require.Equal(t, offer.SDP, strings.ReplaceAll(first, "a=sendonly", "a=sendrecv"), "nothing else changes")
 
-	remote := "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n"
+	var remote strings.Builder
+	remote.WriteString("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n")
 	for mid, direction := range []string{"recvonly", "sendrecv", "sendonly", "inactive"} {
-		remote += fmt.Sprintf("m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:%d\r\na=%s\r\n", mid, direction)
+		fmt.Fprintf(&remote, "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:%d\r\na=%s\r\n", mid, direction)
 	}
-	later, err := sendonly(offer.SDP, remote)
+	later, err := sendonly(offer.SDP, remote.String())
 	require.NoError(t, err)
 	require.Equal(t, []string{"sendonly", "sendrecv", "sendrecv", "recvonly"}, directions(later))
 }

@@ -36,6 +36,7 @@ func TestCuttlefishPagePlaysOurDeviceThroughOurServer(t *testing.T) {
 
 func TestCuttlefishPagePlaysOurDeviceThroughOperator(t *testing.T) {
 	dir := peer.Path(t, "Cuttlefish page", "CUTTLEFISH_HTML")
+	operatorBin(t)
 	intercept := peer.Path(t, "connector of the Cuttlefish operator", "CUTTLEFISH_INTERCEPT")
 	for _, way := range ways {
 		t.Run(way.name, func(t *testing.T) {
