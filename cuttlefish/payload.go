@@ -202,9 +202,9 @@ func checkPayload(data json.RawMessage) error {
 	return p.Validate()
 }
 
-// payloadType peeks at the type of a payload that has been scanned before.
-func payloadType(data json.RawMessage) string {
+// isRequestOffer peeks at the type of a payload that has been scanned before.
+func isRequestOffer(data json.RawMessage) bool {
 	value, _ := jsonx.Peek(data, payloadDiscriminator)
 	typ, _ := jsonx.Text(value)
-	return string(typ)
+	return string(typ) == "request-offer"
 }

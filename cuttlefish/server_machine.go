@@ -466,7 +466,7 @@ func (m *ServerMachine) forwardToDevice(fx *ServerEffects, p *peer, f *Forward) 
 		return
 	case !m.strict(fx, p, f):
 		return
-	case m.cfg.RequestOffers > 0 && payloadType(f.Payload) == "request-offer" && m.hammers(p):
+	case m.cfg.RequestOffers > 0 && isRequestOffer(f.Payload) && m.hammers(p):
 		m.refuse(fx, p, transport.StatusPolicyViolation, textTooManyOffer)
 		return
 	}

@@ -69,7 +69,11 @@ func run(ctx context.Context, addr, page, socket string) error {
 			return err
 		}
 		defer listener.Close()
-		go func() { log.Print(unixpacket.Serve(listener, srv.ServeOperatorDevice)) }()
+		go func() {
+			if err := unixpacket.Serve(listener, srv.ServeOperatorDevice); err != nil {
+				log.Print(err)
+			}
+		}()
 	}
 
 	web := &http.Server{Addr: addr, ReadHeaderTimeout: 10 * time.Second}

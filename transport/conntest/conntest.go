@@ -196,7 +196,7 @@ func writeDoesNotKeep(t *testing.T, s *suite) {
 	go func() {
 		msg := []byte("first")
 		err := a.Write(transport.Text, msg)
-		copy(msg, "XXXXX")
+		copy(msg, "-----")
 		written <- errors.Join(err, a.Write(transport.Text, []byte("second")))
 	}()
 	for _, want := range []string{"first", "second"} {
