@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/internal/link"
 )
 
 // discriminator is the member that names a message's type.
@@ -19,7 +20,11 @@ const discriminator = "message_type"
 // [*Unknown]; members that are not known are kept in Extra. An object without
 // message_type is an [*Error] when it has an error, and a [*DeviceInfoMsg] when it
 // has a device_info, as the first frame of today's operator.
-func Decode(data []byte) (Message, error) {
+func Decode(data []byte) (Message, error) { return decode(data, nil) }
+
+// decode is [Decode] for the data of a frame. A [*Forward] takes the frame over, and
+// points into it; any other message has nothing to do with it.
+func decode(data []byte, frame *link.Frame) (Message, error) {
 	o, err := jsonx.Scan(data)
 	if err != nil {
 		return nil, decodeError("", err, data)
@@ -28,10 +33,10 @@ func Decode(data []byte) (Message, error) {
 	value, ok := o.Get(discriminator)
 	if !ok {
 		if _, ok := o.Text("error"); ok {
-			return decodeInto(o, new(Error), data)
+			return decodeInto(o, new(Error), data, nil)
 		}
 		if _, ok := o.Get("device_info"); ok {
-			return decodeInto(o, new(DeviceInfoMsg), data)
+			return decodeInto(o, new(DeviceInfoMsg), data, nil)
 		}
 		return nil, decodeError("", &jsonx.Error{Field: discriminator, Err: errMissing}, data)
 	}
@@ -40,7 +45,7 @@ func Decode(data []byte) (Message, error) {
 		return nil, decodeError("", &jsonx.Error{Field: discriminator, Err: jsonx.ErrType}, data)
 	}
 	if construct, ok := registry[string(typ)]; ok {
-		return decodeInto(o, construct(), data)
+		return decodeInto(o, construct(), data, frame)
 	}
 	var r rest
 	if err := o.Decode(&r, discriminator, false); err != nil {
@@ -51,18 +56,23 @@ func Decode(data []byte) (Message, error) {
 
 // decodeAs reads data as a message of m's type, whatever its message_type says, as
 // today's operator does on the device's socket.
-func decodeAs(m Message, data []byte) (Message, error) {
+func decodeAs(m Message, data []byte, frame *link.Frame) (Message, error) {
 	o, err := jsonx.Scan(data)
 	if err != nil {
 		return nil, decodeError("", err, data)
 	}
 	defer o.Free()
-	return decodeInto(o, m, data)
+	return decodeInto(o, m, data, frame)
 }
 
-func decodeInto(o *jsonx.Object, m Message, data []byte) (Message, error) {
-	if err := o.Decode(m, discriminator, false); err != nil {
+func decodeInto(o *jsonx.Object, m Message, data []byte, frame *link.Frame) (Message, error) {
+	f, share := m.(*Forward)
+	share = share && frame != nil
+	if err := o.Decode(m, discriminator, share); err != nil {
 		return nil, decodeError(m.wireType(), err, data)
+	}
+	if share {
+		f.frame = frame
 	}
 	return m, nil
 }

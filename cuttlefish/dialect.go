@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/internal/link"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -49,43 +50,48 @@ func (r Role) String() string {
 	return "device"
 }
 
-// serverDecoder returns how a server reads what a peer of that role sends.
-func serverDecoder(c Connection) func(transport.MessageType, []byte) (Message, error) {
+// A serverDecoder reads what a peer sends to a server. A [*Forward] takes the frame
+// over; otherwise it is the caller's to free.
+type serverDecoder func(transport.MessageType, *link.Frame) (Message, error)
+
+// newServerDecoder returns how a server reads what a peer of that role sends.
+func newServerDecoder(c Connection) serverDecoder {
 	switch {
 	case c.Dialect == DialectDocument:
-		return func(typ transport.MessageType, data []byte) (Message, error) {
+		return func(typ transport.MessageType, f *link.Frame) (Message, error) {
 			if typ == transport.Binary {
 				return nil, &DecodeError{Err: errBinary}
 			}
-			return Decode(data)
+			return decode(f.Data, f)
 		}
 	case c.Role == RoleClient:
 		return decodePayload
 	}
 	first := true
-	return func(_ transport.MessageType, data []byte) (Message, error) {
+	return func(_ transport.MessageType, f *link.Frame) (Message, error) {
 		var m Message = new(Forward)
 		if first {
 			first = false
 			m = new(Register)
 		}
-		if string(bytes.TrimSpace(data)) == "null" { // a message without members, for the operator
+		if string(bytes.TrimSpace(f.Data)) == "null" { // a message without members, for the operator
 			return m, nil
 		}
-		return decodeAs(m, data)
+		return decodeAs(m, f.Data, f)
 	}
 }
 
 // decodePayload reads a payload without an envelope: an object or null, as the
 // operator demands. It nests no deeper than it may inside the client_msg to come.
-func decodePayload(_ transport.MessageType, data []byte) (Message, error) {
+func decodePayload(_ transport.MessageType, f *link.Frame) (Message, error) {
+	data := f.Data
 	if err := jsonx.CheckAt(data, memberLevel); err != nil {
 		return nil, decodeError("", err, data)
 	}
 	if !jsonx.IsObject(data) && !jsonx.IsNull(data) {
 		return nil, decodeError("forward", &jsonx.Error{Field: "payload", Err: jsonx.ErrNotObject}, data)
 	}
-	return &Forward{Payload: append([]byte(nil), data...)}, nil
+	return &Forward{Payload: data, frame: f}, nil
 }
 
 // serverAppender returns how a server writes to a peer of that role.
@@ -101,6 +107,16 @@ func serverAppender(c Connection) func([]byte, Message) ([]byte, error) {
 			return jsonx.AppendChecked(dst, "", "", m)
 		}
 		return appendMessage(dst, m, false)
+	}
+}
+
+// free ends the use of a message that has been written.
+func free(m Message) {
+	switch m := m.(type) {
+	case *ClientMsg:
+		m.frame.Free()
+	case *DeviceMsg:
+		m.frame.Free()
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/link"
 	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
@@ -69,7 +70,7 @@ func message(wire, name string) stimulus {
 }
 
 func malformed(typ transport.MessageType, wire, name string) stimulus {
-	_, err := serverDecoder(Connection{})(typ, []byte(wire))
+	_, err := newServerDecoder(Connection{})(typ, &link.Frame{Data: []byte(wire)})
 	bad, ok := errors.AsType[*DecodeError](err)
 	if !ok {
 		panic(name)

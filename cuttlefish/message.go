@@ -1,6 +1,10 @@
 package cuttlefish
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/rtcsignal/rtcsignal/internal/link"
+)
 
 // A Message is one message of the protocol: a [*Register], … or an [*Unknown].
 // Messages are plain data: they may be copied and read by several goroutines.
@@ -33,6 +37,8 @@ type Forward struct {
 	ClientID *int            `json:"client_id,omitzero"`
 	Payload  json.RawMessage `json:"payload,omitempty"` // any JSON; null differs from absent
 	Extra    Fields          `json:"-"`
+
+	frame *link.Frame // what Payload points into, in a server
 }
 
 // Client returns the client that a device's Forward is for.
@@ -69,6 +75,8 @@ type ClientMsg struct {
 	ClientID int             `json:"client_id"`
 	Payload  json.RawMessage `json:"payload"`
 	Extra    Fields          `json:"-"`
+
+	frame *link.Frame // what Payload points into, in a server
 }
 
 // ClientDisconnected tells a device that a client has left. The real device then
@@ -104,6 +112,8 @@ type DeviceInfoMsg struct {
 type DeviceMsg struct {
 	Payload json.RawMessage `json:"payload"`
 	Extra   Fields          `json:"-"`
+
+	frame *link.Frame // what Payload points into, in a server
 }
 
 // Error is what a server says when it refuses something. It has no message_type on

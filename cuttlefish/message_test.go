@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/internal/link"
 )
 
 func nestedArrays(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
@@ -133,9 +134,9 @@ func TestPayloadThatWouldNestTooDeeplyInItsEnvelopeIsRefusedBefore(t *testing.T)
 	require.IsType(t, new(ValidationError), (&Forward{Payload: deep}).Validate())
 	_, err := Encode(&Forward{Payload: deep})
 	require.ErrorIs(t, err, jsonx.ErrDepth)
-	_, err = decodePayload(0, []byte(`{"a":`+nestedArrays(63)+`}`))
+	_, err = decodePayload(0, &link.Frame{Data: []byte(`{"a":`+nestedArrays(63)+`}`)})
 	require.ErrorIs(t, err, jsonx.ErrDepth, "the operator's clients send payloads without an envelope")
-	m, err := decodePayload(0, []byte(`{"a":`+nestedArrays(62)+`}`))
+	m, err := decodePayload(0, &link.Frame{Data: []byte(`{"a":`+nestedArrays(62)+`}`)})
 	require.NoError(t, err)
 	require.NoError(t, m.Validate())
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/link"
 	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
@@ -121,7 +122,7 @@ type wire struct {
 
 type wirePeer struct {
 	id     PeerID
-	decode func(transport.MessageType, []byte) (Message, error)
+	decode serverDecoder
 	append func([]byte, Message) ([]byte, error)
 	events []script.Event
 	gone   bool
@@ -139,7 +140,7 @@ func (w *wire) Open(name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	p := &wirePeer{id: PeerID(len(w.byID) + 1), decode: serverDecoder(c), append: serverAppender(c)}
+	p := &wirePeer{id: PeerID(len(w.byID) + 1), decode: newServerDecoder(c), append: serverAppender(c)}
 	w.peers[name], w.byID[p.id] = p, p
 	w.apply(w.machine.Connect(w.now, p.id, c))
 	if opening != nil {
@@ -157,7 +158,7 @@ func (w *wire) Send(name string, m script.Message) error {
 	if m.Binary {
 		typ = transport.Binary
 	}
-	msg, err := p.decode(typ, m.Data)
+	msg, err := p.decode(typ, &link.Frame{Data: m.Data})
 	if err != nil {
 		bad, ok := errors.AsType[*DecodeError](err)
 		if !ok {

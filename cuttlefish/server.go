@@ -75,7 +75,7 @@ type ServerSession struct {
 	id     PeerID
 	conn   Connection
 	link   *link.Link[Message]
-	decode func(transport.MessageType, []byte) (Message, error)
+	decode serverDecoder
 	giveUp context.CancelFunc // ends the context of the hooks
 
 	mu       sync.Mutex
@@ -126,11 +126,11 @@ func (s *Server) ServeOperatorClient(ctx context.Context, conn transport.Conn, d
 // serve runs a connection. opening is what the peer has said by other means.
 func (s *Server) serve(ctx context.Context, conn transport.Conn, c Connection, opening Message) error {
 	l := link.New(conn, link.Options[Message]{
-		Append: serverAppender(c), Size: size,
+		Append: serverAppender(c), Done: free, Size: size,
 		QueueMessages: s.opts.QueueMessages, QueueBytes: s.opts.QueueBytes,
 		Limits: link.Limits(s.opts.Limits), Counters: &s.counters,
 	})
-	sess := &ServerSession{server: s, conn: c, link: l, decode: serverDecoder(c)}
+	sess := &ServerSession{server: s, conn: c, link: l, decode: newServerDecoder(c)}
 	hooks, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	sess.giveUp = giveUp
@@ -149,8 +149,11 @@ func (s *Server) serve(ctx context.Context, conn transport.Conn, c Connection, o
 	if opening != nil {
 		s.receive(hooks, sess, opening, nil)
 	}
-	err := l.Run(func(typ transport.MessageType, data []byte) {
-		m, err := sess.decode(typ, data)
+	err := l.RunFrames(func(typ transport.MessageType, f *link.Frame) {
+		m, err := sess.decode(typ, f)
+		if forward, ok := m.(*Forward); !ok || forward.frame == nil {
+			f.Free()
+		}
 		s.receive(hooks, sess, m, err)
 	})
 	if link.Orderly(err) {

@@ -444,7 +444,7 @@ func (m *ServerMachine) forwardToClient(fx *ServerEffects, p *peer, f *Forward) 
 			return
 		}
 		if m.strict(fx, p, f) {
-			fx.send(c, &DeviceMsg{Payload: f.Payload})
+			fx.send(c, &DeviceMsg{Payload: f.Payload, frame: f.frame})
 		}
 		return
 	}
@@ -470,7 +470,7 @@ func (m *ServerMachine) forwardToDevice(fx *ServerEffects, p *peer, f *Forward) 
 		m.refuse(fx, p, transport.StatusPolicyViolation, textTooManyOffer)
 		return
 	}
-	msg := &ClientMsg{ClientID: p.clientID, Payload: f.Payload}
+	msg := &ClientMsg{ClientID: p.clientID, Payload: f.Payload, frame: f.frame}
 	if over(size(msg), m.deviceMessage(p.device.peer)) {
 		m.refuse(fx, p, transport.StatusMessageTooBig, textTooBig)
 		return

@@ -41,8 +41,8 @@ const (
 )
 
 const (
-	// keepBuffer is the size in bytes up to which the reader's buffer stays with an
-	// idle connection.
+	// keepBuffer is the size in bytes up to which a frame's buffer is used again, and
+	// with it the largest buffer of an idle connection.
 	keepBuffer = 16 << 10
 	// together is how many bytes, and a last message, go out with one write.
 	together = 32 << 10
@@ -57,6 +57,8 @@ type Options[M any] struct {
 	// goroutine, under no lock. A message of which it appends nothing is left out; an
 	// error, which Send's caller should have prevented, ends the connection.
 	Append func(dst []byte, m M) ([]byte, error)
+	// Done, unless it is nil, is called after Append: the message is not used any more.
+	Done func(m M)
 	// Size estimates the length of the encoding of m in bytes.
 	Size func(m M) int
 	// Type is the type of the messages written; the zero value means Text.
@@ -184,13 +186,22 @@ func (l *Link[M]) end(code transport.StatusCode, reason string, cause error, dro
 // Run reads messages until the connection has ended on both sides and returns the
 // first cause. receive must not keep msg.
 func (l *Link[M]) Run(receive func(typ transport.MessageType, msg []byte)) error {
-	var buf []byte
+	return l.RunFrames(func(typ transport.MessageType, f *Frame) {
+		receive(typ, f.Data)
+		f.Free()
+	})
+}
+
+// RunFrames is Run for a receive that owns the frames which it gets.
+func (l *Link[M]) RunFrames(receive func(typ transport.MessageType, f *Frame)) error {
+	f := frames.Get().(*Frame)
 	for {
-		typ, msg, err := l.conn.Read(buf)
+		typ, msg, err := l.conn.Read(f.Data)
 		if err != nil {
 			l.Abort(transport.StatusAbnormal, "", err)
 			break
 		}
+		f.Data = msg
 		l.opts.Counters.MessagesRead.Add(1)
 		l.opts.Counters.BytesRead.Add(uint64(len(msg)))
 		if wait, flood := l.pace.take(len(msg)); flood {
@@ -198,13 +209,13 @@ func (l *Link[M]) Run(receive func(typ transport.MessageType, msg []byte)) error
 		} else if wait > 0 {
 			l.pause(wait)
 		}
-		if !l.Ending() {
-			receive(typ, msg)
+		if l.Ending() {
+			continue
 		}
-		if buf = msg; cap(buf) > keepBuffer {
-			buf = nil
-		}
+		receive(typ, f)
+		f = frames.Get().(*Frame)
 	}
+	f.Free()
 	<-l.closed
 	return l.Err()
 }
@@ -321,6 +332,9 @@ func (l *Link[M]) encode(s *scratch, batch []M) (rest []M) {
 			l.Abort(transport.StatusInternalError, "", err)
 			n = len(batch)
 			break
+		}
+		if l.opts.Done != nil {
+			l.opts.Done(batch[n])
 		}
 		if len(out) == len(s.out) {
 			continue
