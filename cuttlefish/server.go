@@ -131,7 +131,7 @@ func (s *Server) serve(ctx context.Context, conn transport.Conn, c Connection, o
 		Limits: link.Limits(s.opts.Limits), Counters: &s.counters,
 	})
 	sess := &ServerSession{server: s, conn: c, link: l, decode: newServerDecoder(c)}
-	hooks, giveUp := context.WithCancel(ctx)
+	hooks, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	sess.giveUp = giveUp
 	if err := s.open(sess); err != nil {
@@ -144,7 +144,10 @@ func (s *Server) serve(ctx context.Context, conn transport.Conn, c Connection, o
 	}
 	defer s.serving.Done()
 	defer s.forget(sess) // even when a hook panics
-	stop := context.AfterFunc(ctx, func() { l.Close(transport.StatusGoingAway, "", ctx.Err()) })
+	stop := context.AfterFunc(ctx, func() {
+		l.Close(transport.StatusGoingAway, "", ctx.Err()) // before a hook returns the end as its error
+		giveUp()
+	})
 	defer stop()
 	if opening != nil {
 		s.receive(hooks, sess, opening, nil)
