@@ -56,7 +56,8 @@ func run(ctx context.Context, server, id string) error {
 	if err != nil {
 		return err
 	}
-	go func() { _ = clip.Play(ctx, display, audio) }() // ends with ctx
+	player := &clip.Player{Video: display, Audio: audio}
+	go func() { _ = player.Play(ctx) }() // ends with ctx
 
 	// snippet:bot
 	signaling, err := cuttlefishhttp.DialDevice(ctx, server, id, &cuttlefishhttp.DialDeviceOptions{
@@ -75,7 +76,8 @@ func run(ctx context.Context, server, id string) error {
 		OnControl: func(p *cuttlefishpion.DevicePeer, c cuttlefish.ControlCommand) {
 			fmt.Printf("client %d: %T %+v\n", p.ClientID(), c, c)
 		},
-		OnChannel: echo,
+		OnChannel:  echo,
+		OnKeyFrame: func(*cuttlefishpion.DevicePeer, webrtc.TrackLocal) { player.RequestKeyFrame() },
 	})
 	defer bot.Close()
 	return bot.Run(ctx)

@@ -77,9 +77,11 @@ func playCuttlefishDevice(ctx context.Context, addr string, registered func()) e
 	}
 	defer signaling.Close()
 	registered()
+	player := &clip.Player{Video: display, Audio: audio}
 	device := cuttlefishpion.NewDevice(signaling, &cuttlefishpion.DeviceOptions{
-		Tracks:   []webrtc.TrackLocal{display, audio},
-		Settings: loopback.Settings(),
+		Tracks:     []webrtc.TrackLocal{display, audio},
+		Settings:   loopback.Settings(),
+		OnKeyFrame: func(*cuttlefishpion.DevicePeer, webrtc.TrackLocal) { player.RequestKeyFrame() },
 		OnChannel: func(_ *cuttlefishpion.DevicePeer, ch *webrtc.DataChannel) {
 			ch.OnMessage(func(m webrtc.DataChannelMessage) { _ = ch.Send(m.Data) })
 		},
@@ -89,7 +91,7 @@ func playCuttlefishDevice(ctx context.Context, addr string, registered func()) e
 	defer playing.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	playing.Go(func() { _ = clip.Play(ctx, display, audio) })
+	playing.Go(func() { _ = player.Play(ctx) })
 	return device.Run(ctx)
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/webrtc/v4/pkg/media"
@@ -36,8 +37,8 @@ var (
 	audio = sync.OnceValue(func() []media.Sample { return must(parseAudio(ogg)) })
 )
 
-// Video returns the VP8 frames. The first one of each second is a key frame, so a viewer that joins late or asks for
-// one waits a second at most. The samples are shared and must not be changed.
+// Video returns the VP8 frames. The first one of each second is a key frame, so a viewer that joins late waits a second
+// at most, or less with [Player.RequestKeyFrame]. The samples are shared and must not be changed.
 func Video() []media.Sample { return video() }
 
 // Audio returns the Opus packets, which last as long as the frames. The samples are shared and must not be changed.
@@ -49,9 +50,25 @@ type Sink interface {
 	WriteSample(media.Sample) error
 }
 
-// Play writes the clip to the sinks at the speed of a clock, over and over, until ctx ends. A sink may be nil. It
-// returns nil when ctx has ended, otherwise the first error of a sink, which ends the other one as well.
+// Play is [Player.Play] of a Player that nobody asks for key frames.
 func Play(ctx context.Context, video, audio Sink) error {
+	return (&Player{Video: video, Audio: audio}).Play(ctx)
+}
+
+// A Player writes the clip to sinks, of which either may be nil.
+type Player struct {
+	Video, Audio Sink
+
+	wanted atomic.Bool // a key frame
+}
+
+// RequestKeyFrame makes the picture go on with its next key frame, for a viewer that cannot show any other one. It may
+// be called at any time.
+func (p *Player) RequestKeyFrame() { p.wanted.Store(true) }
+
+// Play writes the clip at the speed of a clock, over and over, until ctx ends. It returns nil when ctx has ended,
+// otherwise the first error of a sink, which ends the other one as well.
+func (p *Player) Play(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var loops sync.WaitGroup
@@ -59,12 +76,16 @@ func Play(ctx context.Context, video, audio Sink) error {
 	for i, part := range []struct {
 		sink    Sink
 		samples []media.Sample
-	}{{video, Video()}, {audio, Audio()}} {
+		next    func(int) int
+	}{
+		{p.Video, Video(), p.nextFrame},
+		{p.Audio, Audio(), func(i int) int { return i }},
+	} {
 		if part.sink == nil {
 			continue
 		}
 		loops.Go(func() {
-			if errs[i] = loop(ctx, part.sink, part.samples); errs[i] != nil {
+			if errs[i] = loop(ctx, part.sink, part.samples, part.next); errs[i] != nil {
 				stop()
 			}
 		})
@@ -74,9 +95,25 @@ func Play(ctx context.Context, video, audio Sink) error {
 	return errors.Join(errs...)
 }
 
+// nextFrame returns the frame to go on with where frame i would come: that one, or the next key frame when one is
+// wanted.
+func (p *Player) nextFrame(i int) int {
+	if !p.wanted.Swap(false) {
+		return i
+	}
+	frames := Video()
+	for !isKeyFrame(frames[i]) {
+		i = (i + 1) % len(frames)
+	}
+	return i
+}
+
+// isKeyFrame reads the first bit of a VP8 frame, RFC 6386, section 9.1.
+func isKeyFrame(s media.Sample) bool { return s.Data[0]&1 == 0 }
+
 // loop writes each sample when its time has come, counted from the first one, so that a late tick makes nothing late
-// that follows.
-func loop(ctx context.Context, sink Sink, samples []media.Sample) error {
+// that follows. next says which sample to write in place of the one whose turn it is.
+func loop(ctx context.Context, sink Sink, samples []media.Sample, next func(int) int) error {
 	ticker := time.NewTicker(samples[0].Duration)
 	defer ticker.Stop()
 	start := time.Now()
@@ -92,6 +129,7 @@ func loop(ctx context.Context, sink Sink, samples []media.Sample) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		i = next(i)
 		if err := sink.WriteSample(samples[i]); err != nil {
 			return fmt.Errorf("clip: %w", err)
 		}

@@ -112,6 +112,32 @@ func TestPlayKeepsTimeAndLoops(t *testing.T) {
 	})
 }
 
+func TestPlayerGoesOnWithAKeyFrameWhenAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		frame := Video()[0].Duration
+		picture := &recorder{start: time.Now()}
+		p := &Player{Video: picture}
+		done := make(chan error)
+		go func() { done <- p.Play(ctx) }()
+		time.Sleep(5*frame + frame/2) // fake time: frames 0 to 5 are out
+		p.RequestKeyFrame()
+		time.Sleep(2 * frame)
+		cancel()
+		require.NoError(t, <-done)
+		second := int(time.Second / frame)
+		want := append([]media.Sample(nil), Video()[:6]...)
+		want = append(want, Video()[second], Video()[second+1])
+		require.Len(t, picture.data, len(want))
+		for i := range want {
+			require.Equal(t, want[i].Data, picture.data[i], "frame %d", i)
+			require.Equal(t, time.Duration(i)*frame, picture.at[i], "frame %d", i)
+		}
+	})
+}
+
 func TestPlayCatchesUpAfterASlowWrite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

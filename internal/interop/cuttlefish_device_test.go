@@ -53,6 +53,7 @@ func startDevice(t *testing.T, address string, filePort int) *device {
 	display, sound := newDisplay(t, 0), newSound(t)
 	second := newDisplay(t, 1)
 	d := new(device)
+	player := &clip.Player{Video: both{display, second}, Audio: sound}
 	d.Device = cuttlefishpion.NewDevice(signaling, &cuttlefishpion.DeviceOptions{
 		Tracks:        []webrtc.TrackLocal{display, sound},
 		Settings:      loopback.Settings(),
@@ -68,7 +69,8 @@ func startDevice(t *testing.T, address string, filePort int) *device {
 			}
 			d.controls.add(c)
 		},
-		OnInput: func(_ *cuttlefishpion.DevicePeer, e cuttlefish.InputEvent) { d.inputs.add(e) },
+		OnInput:    func(_ *cuttlefishpion.DevicePeer, e cuttlefish.InputEvent) { d.inputs.add(e) },
+		OnKeyFrame: func(*cuttlefishpion.DevicePeer, webrtc.TrackLocal) { player.RequestKeyFrame() },
 		OnChannel: func(_ *cuttlefishpion.DevicePeer, ch *webrtc.DataChannel) {
 			if ch.Label() == cuttlefish.LabelADB {
 				ch.OnMessage(func(m webrtc.DataChannelMessage) { echo(ch, m) })
@@ -87,7 +89,7 @@ func startDevice(t *testing.T, address string, filePort int) *device {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = d.Run(ctx) })
-	running.Go(func() { _ = clip.Play(ctx, both{display, second}, sound) })
+	running.Go(func() { _ = player.Play(ctx) })
 	t.Cleanup(func() {
 		stop()
 		running.Wait()
