@@ -56,8 +56,6 @@ type Server struct {
 	opts     ServerOptions
 	log      *slog.Logger
 	counters link.Counters
-	ctx      context.Context // of the hooks; ends with Close
-	cancel   context.CancelFunc
 	serving  sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows; held for steps of the machine and for queueing only
@@ -94,7 +92,6 @@ func NewServer(opts *ServerOptions) *Server {
 	if s.log = s.opts.Logger; s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.machine = NewServerMachine(s.opts.ServerConfig)
 	return s
 }
@@ -258,7 +255,6 @@ func (s *Server) alarm() {
 func (s *Server) decide(ctx context.Context, sess *ServerSession, m Message) Decision {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
 
 	var err error
 	switch m := m.(type) {
@@ -351,9 +347,9 @@ func (s *Server) Close() error {
 	s.closed = true
 	for _, sess := range s.sessions {
 		sess.link.Close(transport.StatusGoingAway, "server closed", nil)
+		sess.giveUp()
 	}
 	s.mu.Unlock()
-	s.cancel()
 	s.serving.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()

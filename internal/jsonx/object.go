@@ -69,9 +69,6 @@ func (o *Object) Scan(data []byte) error {
 	return s.end(end)
 }
 
-// Len returns the number of top-level members.
-func (o *Object) Len() int { return len(o.members) }
-
 // Get returns the value of a top-level member as it stands in the text.
 func (o *Object) Get(name string) (value json.RawMessage, ok bool) {
 	for i := range o.members {

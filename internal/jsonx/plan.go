@@ -96,7 +96,7 @@ func empty(v reflect.Value) bool {
 }
 
 func mustQuote(s string) []byte {
-	b, err := jsontext.AppendQuote(nil, s)
+	b, err := AppendString(nil, s)
 	if err != nil {
 		panic(err) // a struct tag of this module
 	}
@@ -196,11 +196,7 @@ func decodeString(value []byte, v reflect.Value, _ bool) error {
 }
 
 func appendString(dst []byte, v reflect.Value, _ int) ([]byte, error) {
-	dst, err := jsontext.AppendQuote(dst, v.String())
-	if err != nil {
-		return dst, ErrUTF8
-	}
-	return dst, nil
+	return AppendString(dst, v.String())
 }
 
 func decodeInt(value []byte, v reflect.Value, _ bool) error {
