@@ -72,7 +72,9 @@ var (
 	// ErrHandshakeTimeout: the peer did not finish the handshake in time.
 	ErrHandshakeTimeout = errors.New("cuttlefish: handshake timed out")
 	// ErrServerClosed: the server has been closed.
-	ErrServerClosed = errors.New("cuttlefish: server closed")
+	ErrServerClosed = link.ErrServerClosed
+	// ErrTooManyConnections: the server has as many as it may.
+	ErrTooManyConnections = link.ErrTooManyConnections
 )
 
 // The texts of the real servers. On the document's endpoints they are those of the

@@ -326,5 +326,5 @@ func (p *pipes) end(t *testing.T) {
 	require.NoError(t, p.server.Close())
 	synctest.Wait()
 	require.Zero(t, p.server.machine.Len())
-	require.Empty(t, p.server.sessions)
+	require.Empty(t, p.server.hub.Sessions())
 }

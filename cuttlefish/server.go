@@ -15,7 +15,7 @@ import (
 )
 
 // DefaultConnections is how many connections a server holds at once.
-const DefaultConnections = 20_000
+const DefaultConnections = link.DefaultConnections
 
 // ServerOptions say how a [Server] behaves. Nil and zero fields mean the defaults.
 type ServerOptions struct {
@@ -56,25 +56,17 @@ type Server struct {
 	opts     ServerOptions
 	log      *slog.Logger
 	counters link.Counters
-	serving  sync.WaitGroup
-
-	mu       sync.Mutex // guards what follows; held for steps of the machine and for queueing only
-	machine  *ServerMachine
-	sessions map[PeerID]*ServerSession
-	last     PeerID
-	timer    *time.Timer
-	closed   bool
+	hub      *link.Hub[*ServerSession, Message]
+	machine  *ServerMachine // stepped under the hub's lock
 }
 
 // A ServerSession is one connection of a server. Its methods may be called
 // concurrently.
 type ServerSession struct {
 	server *Server
-	id     PeerID
 	conn   Connection
-	link   *link.Link[Message]
+	member link.Member[*ServerSession, Message]
 	decode serverDecoder
-	giveUp context.CancelFunc // ends the context of the hooks
 
 	mu       sync.Mutex
 	deviceID string
@@ -82,17 +74,15 @@ type ServerSession struct {
 
 // NewServer returns a server without connections.
 func NewServer(opts *ServerOptions) *Server {
-	s := &Server{sessions: make(map[PeerID]*ServerSession)}
+	s := new(Server)
 	if opts != nil {
 		s.opts = *opts
-	}
-	if s.opts.Connections == 0 {
-		s.opts.Connections = DefaultConnections
 	}
 	if s.log = s.opts.Logger; s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.machine = NewServerMachine(s.opts.ServerConfig)
+	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections)
 	return s
 }
 
@@ -122,39 +112,25 @@ func (s *Server) ServeOperatorClient(ctx context.Context, conn transport.Conn, d
 
 // serve runs a connection. opening is what the peer has said by other means.
 func (s *Server) serve(ctx context.Context, conn transport.Conn, c Connection, opening Message) error {
-	l := link.New(conn, link.Options[Message]{
+	sess := &ServerSession{server: s, conn: c, decode: newServerDecoder(c)}
+	sess.member.Session = sess
+	opts := link.Options[Message]{
 		Append: serverAppender(c), Done: free, Size: size,
 		QueueMessages: s.opts.QueueMessages, QueueBytes: s.opts.QueueBytes,
 		Limits: link.Limits(s.opts.Limits), Counters: &s.counters,
-	})
-	sess := &ServerSession{server: s, conn: c, link: l, decode: newServerDecoder(c)}
-	hooks, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	sess.giveUp = giveUp
-	if err := s.open(sess); err != nil {
-		code := transport.StatusTryAgainLater
-		if errors.Is(err, ErrServerClosed) {
-			code = transport.StatusGoingAway
-		}
-		_ = conn.Close(code, "")
-		return err
 	}
-	defer s.serving.Done()
-	defer s.forget(sess) // even when a hook panics
-	stop := context.AfterFunc(ctx, func() {
-		l.Close(transport.StatusGoingAway, "", ctx.Err()) // before a hook returns the end as its error
-		giveUp()
-	})
-	defer stop()
-	if opening != nil {
-		s.receive(hooks, sess, opening, nil)
-	}
-	err := l.RunFrames(func(typ transport.MessageType, f *link.Frame) {
-		m, err := sess.decode(typ, f)
-		if forward, ok := m.(*Forward); !ok || forward.frame == nil {
-			f.Free()
+	begin := func(now time.Time) { s.apply(s.machine.Connect(now, sess.ID(), c)) }
+	err := s.hub.Serve(ctx, conn, &sess.member, opts, begin, func(ctx context.Context) error {
+		if opening != nil {
+			s.receive(ctx, sess, opening, nil)
 		}
-		s.receive(hooks, sess, m, err)
+		return sess.member.RunFrames(func(typ transport.MessageType, f *link.Frame) {
+			m, err := sess.decode(typ, f)
+			if forward, ok := m.(*Forward); !ok || forward.frame == nil {
+				f.Free()
+			}
+			s.receive(ctx, sess, m, err)
+		})
 	})
 	if link.Orderly(err) {
 		return nil
@@ -162,94 +138,44 @@ func (s *Server) serve(ctx context.Context, conn transport.Conn, c Connection, o
 	return fmt.Errorf("cuttlefish: serve %s: %w", c.Role, err)
 }
 
-// errTooManyConnections is what serve returns over the limit.
-var errTooManyConnections = errors.New("cuttlefish: too many connections")
-
-// open gives a connection its name.
-func (s *Server) open(sess *ServerSession) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return ErrServerClosed
-	case over(len(s.sessions), s.opts.Connections):
-		return errTooManyConnections
-	}
-	s.last++
-	sess.id = s.last
-	s.sessions[sess.id] = sess
-	s.serving.Add(1)
-	s.apply(s.machine.Connect(time.Now(), sess.id, sess.conn))
-	return nil
-}
-
-// forget takes a connection that has ended from the registry.
-func (s *Server) forget(sess *ServerSession) {
-	s.step(func(now time.Time) ServerEffects {
-		delete(s.sessions, sess.id)
-		return s.machine.Disconnect(now, sess.id)
-	})
-}
-
 // receive steps the machine with a message and answers what it asks.
 func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, err error) {
-	questions := s.step(func(now time.Time) ServerEffects {
+	var questions []Question
+	s.hub.Step(func(now time.Time) {
 		if err != nil {
 			e, ok := errors.AsType[*DecodeError](err)
 			if !ok {
 				e = &DecodeError{Err: err}
 			}
-			return s.machine.Malformed(now, sess.id, e)
+			questions = s.apply(s.machine.Malformed(now, sess.ID(), e))
+			return
 		}
-		return s.machine.Receive(now, sess.id, m)
+		questions = s.apply(s.machine.Receive(now, sess.ID(), m))
 	})
 	for _, q := range questions {
 		d := s.decide(ctx, sess, q.Message)
-		s.step(func(now time.Time) ServerEffects { return s.machine.Decide(now, q.Ticket, d) })
+		s.hub.Step(func(now time.Time) { s.apply(s.machine.Decide(now, q.Ticket, d)) })
 	}
 }
 
-// step runs a step of the machine and carries out what it asks for, except for the
+// apply carries out the effects of a step under the hub's lock, except for the
 // questions, which it returns.
-func (s *Server) step(f func(now time.Time) ServerEffects) []Question {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.apply(f(time.Now()))
-}
-
-// apply queues deliveries and closings. Called under the lock.
 func (s *Server) apply(fx ServerEffects) []Question {
-	var slow []PeerID
 	for _, d := range fx.Send {
-		if to, ok := s.sessions[d.To]; ok && errors.Is(to.link.Send(d.Message), ErrSlowPeer) {
-			slow = append(slow, d.To)
-		}
+		s.hub.Deliver(uint64(d.To), d.Message)
 	}
 	for _, c := range fx.Close {
-		if sess, ok := s.sessions[c.Peer]; ok {
-			sess.link.Close(c.Code, c.Reason, nil)
-			sess.giveUp()
-		}
+		s.hub.End(uint64(c.Peer), c.Code, c.Reason)
 	}
-	for _, id := range slow { // closing may take a while with a peer that does not read
-		s.apply(s.machine.Disconnect(time.Now(), id))
-	}
-	s.alarm()
 	return fx.Ask
 }
 
-// alarm sets the clock to the machine's next deadline. Called under the lock.
-func (s *Server) alarm() {
-	at, ok := s.machine.Deadline()
-	switch {
-	case !ok && s.timer != nil:
-		s.timer.Stop()
-	case ok && s.timer == nil:
-		s.timer = time.AfterFunc(time.Until(at), func() { s.step(s.machine.Expire) })
-	case ok:
-		s.timer.Reset(time.Until(at))
-	}
-}
+// stepped is a server's machine as the hub sees it.
+type stepped struct{ *Server }
+
+func (s stepped) Disconnect(now time.Time, id uint64) { s.apply(s.machine.Disconnect(now, PeerID(id))) }
+func (s stepped) Deadline() (time.Time, bool)         { return s.machine.Deadline() }
+func (s stepped) Expire(now time.Time)                { s.apply(s.machine.Expire(now)) }
 
 // decide asks the application. Called under no lock.
 func (s *Server) decide(ctx context.Context, sess *ServerSession, m Message) Decision {
@@ -297,40 +223,27 @@ func (s *Server) Send(id PeerID, m Message) error {
 	if err := m.Validate(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	sess, ok := s.sessions[id]
-	s.mu.Unlock()
-	if !ok {
-		return ErrUnknownPeer
+	if ok, err := s.hub.Send(uint64(id), m); ok {
+		return err
 	}
-	return sess.link.Send(m)
+	return ErrUnknownPeer
 }
 
 // Sessions returns the connections that are open at the time of the call, in the order
 // in which they came.
-func (s *Server) Sessions() iter.Seq[*ServerSession] {
-	s.mu.Lock()
-	all := make([]*ServerSession, 0, len(s.sessions))
-	for _, sess := range s.sessions {
-		all = append(all, sess)
-	}
-	s.mu.Unlock()
-	slices.SortFunc(all, func(a, b *ServerSession) int { return int(a.id) - int(b.id) })
-	return slices.Values(all)
-}
+func (s *Server) Sessions() iter.Seq[*ServerSession] { return slices.Values(s.hub.Sessions()) }
 
 // Device returns a registered device.
-func (s *Server) Device(id string) (DeviceEntry, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.machine.Device(id)
+func (s *Server) Device(id string) (device DeviceEntry, ok bool) {
+	s.hub.Locked(func() { device, ok = s.machine.Device(id) })
+	return device, ok
 }
 
 // Devices returns the devices that are registered at the time of the call, by id.
 func (s *Server) Devices() iter.Seq[DeviceEntry] {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Values(slices.Collect(s.machine.Devices()))
+	var all []DeviceEntry
+	s.hub.Locked(func() { all = slices.Collect(s.machine.Devices()) })
+	return slices.Values(all)
 }
 
 // Options returns what the server was made with, for what answers in its name by
@@ -343,24 +256,12 @@ func (s *Server) Stats() Stats { return statsOf(&s.counters) }
 // Close ends every connection with 1001 after what is queued for it, and waits for
 // them. Later connections are closed at once.
 func (s *Server) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	for _, sess := range s.sessions {
-		sess.link.Close(transport.StatusGoingAway, "server closed", nil)
-		sess.giveUp()
-	}
-	s.mu.Unlock()
-	s.serving.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.hub.Close()
 	return nil
 }
 
 // ID returns the name of the connection within its server.
-func (s *ServerSession) ID() PeerID { return s.id }
+func (s *ServerSession) ID() PeerID { return PeerID(s.member.ID()) }
 
 // Role returns what the connection is for.
 func (s *ServerSession) Role() Role { return s.conn.Role }
@@ -377,15 +278,14 @@ func (s *ServerSession) DeviceID() string {
 }
 
 // State returns where the connection stands, and false when it has ended.
-func (s *ServerSession) State() (ServerState, bool) {
-	s.server.mu.Lock()
-	defer s.server.mu.Unlock()
-	return s.server.machine.State(s.id)
+func (s *ServerSession) State() (state ServerState, ok bool) {
+	s.server.hub.Locked(func() { state, ok = s.server.machine.State(s.ID()) })
+	return state, ok
 }
 
 // Close ends the connection after what is queued for it.
 func (s *ServerSession) Close(code transport.StatusCode, reason string) {
-	s.link.Close(code, reason, nil)
+	s.member.Close(code, reason)
 }
 
 func (s *ServerSession) name(deviceID string) {

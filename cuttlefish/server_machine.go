@@ -1,7 +1,6 @@
 package cuttlefish
 
 import (
-	"container/heap"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rtcsignal/rtcsignal/internal/alarm"
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
@@ -128,7 +128,7 @@ type ServerMachine struct {
 	waiting map[string][]*peer // clients by the device they wait for, oldest first
 	waits   int
 	tickets uint64
-	alarms  alarms
+	clock   alarm.Clock[PeerID]
 	now     time.Time // of the present step
 }
 
@@ -138,7 +138,6 @@ type peer struct {
 	state    ServerState
 	ticket   uint64
 	question Message
-	deadline time.Time
 	device   *device // the registration, or the device that a client is attached to
 	clientID int
 	wanted   string    // device id of a client
@@ -363,7 +362,8 @@ func (m *ServerMachine) register(fx *ServerEffects, p *peer, r *Register, config
 		d.port = *r.DevicePort
 	}
 	m.devices[d.id] = d
-	p.state, p.device, p.deadline = ServerRegistered, d, time.Time{}
+	p.state, p.device = ServerRegistered, d
+	m.clock.Clear(p.id)
 	fx.send(p, config)
 	waiting := m.waiting[d.id]
 	delete(m.waiting, d.id)
@@ -413,7 +413,8 @@ func (m *ServerMachine) attach(fx *ServerEffects, p *peer, d *device) {
 		m.refuse(fx, p, transport.StatusTryAgainLater, fmt.Sprintf(textTooMany, "clients"))
 		return
 	}
-	p.state, p.device, p.clientID, p.deadline = ServerAttached, d, d.next, time.Time{}
+	p.state, p.device, p.clientID = ServerAttached, d, d.next
+	m.clock.Clear(p.id)
 	d.clients[p.clientID] = p
 	d.next++
 	info := d.info
@@ -524,16 +525,7 @@ func (m *ServerMachine) Disconnect(now time.Time, id PeerID) ServerEffects {
 }
 
 // Deadline returns when [ServerMachine.Expire] is due.
-func (m *ServerMachine) Deadline() (time.Time, bool) {
-	for len(m.alarms) > 0 {
-		a := m.alarms[0]
-		if m.peers[a.peer.id] == a.peer && a.peer.deadline.Equal(a.at) {
-			return a.at, true
-		}
-		heap.Pop(&m.alarms) // that connection has gone on or gone away
-	}
-	return time.Time{}, false
-}
+func (m *ServerMachine) Deadline() (time.Time, bool) { return m.clock.Next() }
 
 // Expire ends the connections whose time for the handshake or for their device to
 // come is over.
@@ -541,11 +533,11 @@ func (m *ServerMachine) Expire(now time.Time) ServerEffects {
 	m.now = now
 	var fx ServerEffects
 	for {
-		at, ok := m.Deadline()
-		if !ok || now.Before(at) {
+		id, ok := m.clock.Pop(now)
+		if !ok {
 			return fx
 		}
-		p := heap.Pop(&m.alarms).(alarm).peer
+		p := m.peers[id]
 		if p.state == ServerWaiting {
 			m.refuse(&fx, p, transport.StatusPolicyViolation, fmt.Sprintf(textWaited, p.wanted))
 			continue
@@ -568,9 +560,8 @@ func (m *ServerMachine) drop(fx *ServerEffects, p *peer, code transport.StatusCo
 
 // leave forgets a connection and tells the other side.
 func (m *ServerMachine) leave(fx *ServerEffects, p *peer) {
-	if delete(m.peers, p.id); len(m.peers) == 0 {
-		m.alarms = nil
-	}
+	delete(m.peers, p.id)
+	m.clock.Clear(p.id)
 	switch p.state {
 	case ServerRegistered:
 		d := p.device
@@ -623,31 +614,10 @@ func (p *peer) text(document, operator string) string {
 // none.
 func over(n, limit int) bool { return limit >= 0 && n >= limit }
 
-// alarms is a heap of deadlines. An entry whose connection has another deadline by
-// now is stale and skipped.
-type alarms []alarm
-
-type alarm struct {
-	at   time.Time
-	peer *peer
-}
-
-func (a alarms) Len() int           { return len(a) }
-func (a alarms) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
-func (a alarms) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
-func (a *alarms) Push(x any)        { *a = append(*a, x.(alarm)) }
-func (a *alarms) Pop() any {
-	last := len(*a) - 1
-	x := (*a)[last]
-	(*a)[last] = alarm{}
-	*a = (*a)[:last]
-	return x
-}
-
 func (m *ServerMachine) expireAfter(p *peer, d time.Duration) {
-	p.deadline = time.Time{}
 	if d > 0 {
-		p.deadline = m.now.Add(d)
-		heap.Push(&m.alarms, alarm{p.deadline, p})
+		m.clock.Set(p.id, m.now.Add(d))
+	} else {
+		m.clock.Clear(p.id)
 	}
 }

@@ -295,7 +295,7 @@ func TestServerCloseEndsEverybodyWith1001AfterWhatIsQueued(t *testing.T) {
 
 		late := serveClient(t, s)
 		late.closed(transport.StatusGoingAway)
-		require.Equal(t, ErrServerClosed, <-late.served)
+		require.ErrorIs(t, <-late.served, ErrServerClosed)
 		require.NoError(t, s.Close())
 	})
 }
@@ -345,7 +345,7 @@ func TestServerHoldsSoManyConnections(t *testing.T) {
 		synctest.Wait()
 		three := serveClient(t, s)
 		three.closed(transport.StatusTryAgainLater)
-		require.EqualError(t, <-three.served, "cuttlefish: too many connections")
+		require.ErrorIs(t, <-three.served, ErrTooManyConnections)
 		require.NoError(t, one.Close(transport.StatusNormal, ""))
 		require.NoError(t, <-one.served)
 		four := serveDevice(t, s).say(sayRegister).hear(hearConfig)

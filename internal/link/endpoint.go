@@ -94,7 +94,7 @@ func (b Backoff) delay(attempt int) time.Duration {
 type Endpoint[M any] struct {
 	machine Machine[M]
 	opts    EndpointOptions[M]
-	inbox   *inbox[M]
+	inbox   *Inbox[M]
 	ctx     context.Context // ends when the session should
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -116,13 +116,10 @@ type waiter struct {
 
 // NewEndpoint returns the driver of a machine.
 func NewEndpoint[M any](m Machine[M], opts EndpointOptions[M]) *Endpoint[M] {
-	if opts.Inbox == 0 {
-		opts.Inbox = DefaultQueueMessages
-	}
 	opts.Backoff = opts.Backoff.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Endpoint[M]{
-		machine: m, opts: opts, inbox: newInbox[M](opts.Inbox),
+		machine: m, opts: opts, inbox: NewInbox[M](opts.Inbox),
 		ctx: ctx, cancel: cancel, done: make(chan struct{}),
 	}
 }
@@ -203,19 +200,12 @@ func (e *Endpoint[M]) Locked(f func()) {
 
 // Next returns the next message for the application: after the end io.EOF when it
 // was orderly, its cause otherwise.
-func (e *Endpoint[M]) Next(ctx context.Context) (M, error) { return e.inbox.next(ctx) }
+func (e *Endpoint[M]) Next(ctx context.Context) (M, error) { return e.inbox.Next(ctx) }
 
 // All returns what Next returns, one by one; the orderly end ends the sequence, any
 // other error is its last element.
 func (e *Endpoint[M]) All(ctx context.Context) iter.Seq2[M, error] {
-	return func(yield func(M, error) bool) {
-		for {
-			m, err := e.Next(ctx)
-			if err == io.EOF || !yield(m, err) || err != nil {
-				return
-			}
-		}
-	}
+	return e.inbox.All(ctx)
 }
 
 // Stop ends the session after what is queued has been written. cause is what Err
@@ -287,11 +277,7 @@ func (e *Endpoint[M]) run() {
 	if e.timer != nil {
 		e.timer.Stop()
 	}
-	end := e.final
-	if Orderly(end) {
-		end = io.EOF
-	}
-	e.inbox.end(end)
+	e.inbox.End(e.final)
 }
 
 // receive is one message from the wire.
@@ -313,7 +299,7 @@ func (e *Endpoint[M]) apply(fx Effects[M]) error {
 		err = errors.Join(err, e.link.Send(m))
 	}
 	for _, m := range fx.Deliver {
-		if !e.inbox.put(m) {
+		if !e.inbox.Put(m) {
 			e.finish(transport.StatusPolicyViolation, "application too slow", ErrSlowConsumer)
 			break
 		}

@@ -2,12 +2,15 @@ package link
 
 import (
 	"context"
+	"io"
+	"iter"
 	"sync"
 )
 
-// An inbox holds what has arrived until the application asks for it. It is bounded,
-// and whoever puts something into it never waits.
-type inbox[M any] struct {
+// An Inbox holds what has arrived until the application asks for it. It is bounded,
+// and whoever puts something into it never waits. Its methods may be called
+// concurrently.
+type Inbox[M any] struct {
 	mu    sync.Mutex
 	queue []M
 	limit int
@@ -15,12 +18,17 @@ type inbox[M any] struct {
 	wake  chan struct{} // holds a token while something is there
 }
 
-func newInbox[M any](limit int) *inbox[M] {
-	return &inbox[M]{limit: limit, wake: make(chan struct{}, 1)}
+// NewInbox returns an inbox for limit messages: 0 means [DefaultQueueMessages], a
+// negative number any.
+func NewInbox[M any](limit int) *Inbox[M] {
+	if limit == 0 {
+		limit = DefaultQueueMessages
+	}
+	return &Inbox[M]{limit: limit, wake: make(chan struct{}, 1)}
 }
 
-// put reports false when the inbox is full.
-func (b *inbox[M]) put(m M) bool {
+// Put adds a message. It reports false when the inbox is full.
+func (b *Inbox[M]) Put(m M) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.limit > 0 && len(b.queue) >= b.limit {
@@ -31,8 +39,12 @@ func (b *inbox[M]) put(m M) bool {
 	return true
 }
 
-// end makes next fail with err once the inbox is empty.
-func (b *inbox[M]) end(err error) {
+// End makes Next fail once the inbox is empty: with io.EOF after an orderly end, with
+// err otherwise.
+func (b *Inbox[M]) End(err error) {
+	if Orderly(err) {
+		err = io.EOF
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
@@ -41,14 +53,15 @@ func (b *inbox[M]) end(err error) {
 	b.signal()
 }
 
-func (b *inbox[M]) signal() {
+func (b *Inbox[M]) signal() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (b *inbox[M]) next(ctx context.Context) (M, error) {
+// Next waits for the next message.
+func (b *Inbox[M]) Next(ctx context.Context) (M, error) {
 	var zero M
 	for {
 		if err := ctx.Err(); err != nil {
@@ -76,6 +89,19 @@ func (b *inbox[M]) next(ctx context.Context) (M, error) {
 		case <-b.wake:
 		case <-ctx.Done():
 			return zero, ctx.Err()
+		}
+	}
+}
+
+// All returns what Next returns, one by one; the orderly end ends the sequence, any
+// other error is its last element.
+func (b *Inbox[M]) All(ctx context.Context) iter.Seq2[M, error] {
+	return func(yield func(M, error) bool) {
+		for {
+			m, err := b.Next(ctx)
+			if err == io.EOF || !yield(m, err) || err != nil {
+				return
+			}
 		}
 	}
 }

@@ -39,7 +39,7 @@ var users = []user{
 // contents are the packages that import nothing but the standard library (without
 // net/http), what is listed here and, where users names them, other modules.
 var contents = map[string][]string{
-	"PROTOCOL":             {"transport", "internal/jsonx", "internal/link", "internal/calls", "internal/socketio"},
+	"PROTOCOL":             {"transport", "internal/alarm", "internal/jsonx", "internal/link", "internal/calls", "internal/socketio"},
 	"transport":            {},
 	"transport/wsconn":     {"transport"},
 	"transport/conntest":   {"transport"},
@@ -47,6 +47,7 @@ var contents = map[string][]string{
 	"transport/unixpacket": {"transport"},
 	"internal/jsonx":       {},
 	"internal/link":        {"transport"},
+	"internal/alarm":       {},
 	"internal/calls":       {},
 	"internal/socketio":    {"transport", "internal/jsonx"},
 	"internal/pionpeer":    {},

@@ -78,7 +78,7 @@ type Error struct{}
 //shape:except cuttlefish
 func (e *Error) Error() string
 
-var ErrSlowConsumer, ErrSlowPeer, ErrFlood, ErrHandshakeTimeout, ErrServerClosed error
+var ErrSlowConsumer, ErrSlowPeer, ErrFlood, ErrHandshakeTimeout, ErrServerClosed, ErrTooManyConnections error
 
 // -- state.go --
 

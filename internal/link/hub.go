@@ -1,0 +1,244 @@
+package link
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// DefaultConnections is how many connections a [Hub] holds at once.
+const DefaultConnections = 20_000
+
+// Why a [Hub] takes no further connection.
+var (
+	// ErrServerClosed: the server has been closed.
+	ErrServerClosed = errors.New("rtcsignal: server closed")
+	// ErrTooManyConnections: it has as many as it may.
+	ErrTooManyConnections = errors.New("rtcsignal: too many connections")
+)
+
+// A ServerMachine is the state machine of a server with all its connections, as a [Hub]
+// steps it: under the Hub's lock. Its methods carry out what the step asks for with
+// [Hub.Deliver] and [Hub.End].
+type ServerMachine interface {
+	// Disconnect takes the end of a connection, whoever ended it.
+	Disconnect(now time.Time, id uint64)
+	Deadline() (time.Time, bool)
+	Expire(now time.Time)
+}
+
+// A Hub drives the server's side of a protocol: it numbers the connections, owns the lock
+// that the machine is stepped under and its clock, and closes everything together. A
+// connection has messages of type M and a session of type S. Its methods may be called
+// concurrently; what says so must be called under its lock.
+//
+// Nothing that one connection does makes another wait: a peer that does not read loses
+// its connection when its queue is full.
+type Hub[S, M any] struct {
+	machine ServerMachine
+	limit   int
+	serving sync.WaitGroup
+
+	mu      sync.Mutex // held for steps of the machine and for queueing only
+	members map[uint64]*Member[S, M]
+	last    uint64
+	slow    []uint64 // members that the present step found too slow
+	timer   *time.Timer
+	closed  bool
+}
+
+// A Member is one connection of a [Hub]. Session must be set before [Hub.Serve]; the
+// methods may be called from then on, concurrently.
+type Member[S, M any] struct {
+	Session S
+
+	id     uint64
+	link   *Link[M]
+	giveUp context.CancelFunc // ends the context of the hooks
+}
+
+// NewHub returns a Hub without connections, for connections of them at once: 0 means
+// [DefaultConnections], a negative number any.
+func NewHub[S, M any](machine ServerMachine, connections int) *Hub[S, M] {
+	return &Hub[S, M]{
+		machine: machine, limit: cmp.Or(connections, DefaultConnections),
+		members: make(map[uint64]*Member[S, M]),
+	}
+}
+
+// Serve makes conn, which it owns, the connection of a new member until it has ended,
+// and returns why. begin is called under the lock, as the first step; run reads, with
+// [Member.RunFrames]. The context of run is for the application's hooks: it ends with the
+// connection and has the values of ctx. The end of ctx ends the connection with 1001.
+func (h *Hub[S, M]) Serve(
+	ctx context.Context, conn transport.Conn, m *Member[S, M], opts Options[M],
+	begin func(now time.Time), run func(ctx context.Context) error,
+) error {
+	m.link = New(conn, opts)
+	hooks, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	m.giveUp = giveUp
+	if err := h.enter(m, begin); err != nil {
+		code := transport.StatusTryAgainLater
+		if errors.Is(err, ErrServerClosed) {
+			code = transport.StatusGoingAway
+		}
+		_ = conn.Close(code, "")
+		return err
+	}
+	defer h.serving.Done()
+	defer h.leave(m) // even when a hook panics
+	stop := context.AfterFunc(ctx, func() {
+		m.link.Close(transport.StatusGoingAway, "", ctx.Err()) // before a hook returns the end as its error
+		giveUp()
+	})
+	defer stop()
+	return run(hooks)
+}
+
+func (h *Hub[S, M]) enter(m *Member[S, M], begin func(now time.Time)) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return ErrServerClosed
+	case h.limit > 0 && len(h.members) >= h.limit:
+		return ErrTooManyConnections
+	}
+	h.last++
+	m.id = h.last
+	h.members[m.id] = m
+	h.serving.Add(1)
+	now := time.Now()
+	begin(now)
+	h.settle(now)
+	return nil
+}
+
+func (h *Hub[S, M]) leave(m *Member[S, M]) {
+	h.Step(func(now time.Time) {
+		delete(h.members, m.id)
+		h.machine.Disconnect(now, m.id)
+	})
+}
+
+// Step calls f, which steps the machine, under the lock.
+func (h *Hub[S, M]) Step(f func(now time.Time)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	f(now)
+	h.settle(now)
+}
+
+// Locked calls f under the lock that the machine is stepped under.
+func (h *Hub[S, M]) Locked(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f()
+}
+
+// Deliver queues a message for a member, if there still is one of that number. Called
+// under the lock.
+func (h *Hub[S, M]) Deliver(id uint64, msg M) {
+	if m, ok := h.members[id]; ok && errors.Is(m.link.Send(msg), ErrSlowPeer) {
+		h.slow = append(h.slow, id)
+	}
+}
+
+// End closes the connection of a member, if there still is one of that number, after
+// what is queued for it. Called under the lock.
+func (h *Hub[S, M]) End(id uint64, code transport.StatusCode, reason string) {
+	if m, ok := h.members[id]; ok {
+		m.Close(code, reason)
+	}
+}
+
+// Member returns the member of a number, or nil. Called under the lock.
+func (h *Hub[S, M]) Member(id uint64) *Member[S, M] { return h.members[id] }
+
+// settle comes after each step: the machine hears of the members that were too slow for
+// it, because closing may take a while with a peer that does not read, and the clock is
+// set to its next deadline.
+func (h *Hub[S, M]) settle(now time.Time) {
+	for len(h.slow) > 0 {
+		id := h.slow[len(h.slow)-1]
+		h.slow = h.slow[:len(h.slow)-1]
+		h.machine.Disconnect(now, id)
+	}
+	at, ok := h.machine.Deadline()
+	switch {
+	case !ok && h.timer != nil:
+		h.timer.Stop()
+	case ok && h.timer == nil:
+		h.timer = time.AfterFunc(time.Until(at), func() { h.Step(h.machine.Expire) })
+	case ok:
+		h.timer.Reset(time.Until(at))
+	}
+}
+
+// Send queues a message for a member and reports false when there is none of that
+// number.
+func (h *Hub[S, M]) Send(id uint64, msg M) (ok bool, err error) {
+	h.mu.Lock()
+	m, ok := h.members[id]
+	h.mu.Unlock()
+	if !ok {
+		return false, nil
+	}
+	return true, m.link.Send(msg)
+}
+
+// Sessions returns the sessions of the members at the time of the call, in the order in
+// which they came.
+func (h *Hub[S, M]) Sessions() []S {
+	h.mu.Lock()
+	all := make([]*Member[S, M], 0, len(h.members))
+	for _, m := range h.members {
+		all = append(all, m)
+	}
+	h.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Member[S, M]) int { return cmp.Compare(a.id, b.id) })
+	sessions := make([]S, len(all))
+	for i, m := range all {
+		sessions[i] = m.Session
+	}
+	return sessions
+}
+
+// Close ends every connection with 1001 after what is queued for it, and waits for
+// them. Later connections are closed at once.
+func (h *Hub[S, M]) Close() {
+	h.mu.Lock()
+	h.closed = true
+	for _, m := range h.members {
+		m.Close(transport.StatusGoingAway, "server closed")
+	}
+	h.mu.Unlock()
+	h.serving.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+}
+
+// ID returns the number of the connection within its Hub. It is never used twice.
+func (m *Member[S, M]) ID() uint64 { return m.id }
+
+// RunFrames is [Link.RunFrames].
+func (m *Member[S, M]) RunFrames(receive func(typ transport.MessageType, f *Frame)) error {
+	return m.link.RunFrames(receive)
+}
+
+// Close ends the connection after what is queued for it, and the context of its hooks at
+// once.
+func (m *Member[S, M]) Close(code transport.StatusCode, reason string) {
+	m.link.Close(code, reason, nil)
+	m.giveUp()
+}
