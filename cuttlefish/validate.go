@@ -3,7 +3,6 @@ package cuttlefish
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"unicode/utf8"
 
@@ -91,16 +90,8 @@ func (f Fields) validateAt(of any, typ, path, discriminator string, level int) e
 	if path != "" {
 		path += "."
 	}
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		if name == discriminator && name != "" || jsonx.Declares(of, name) {
-			return invalid(typ, path+name, "is not a further member")
-		}
-		if err := utf8Text(typ, path+name, name); err != nil {
-			return err
-		}
-		if err := anyJSONAt(typ, path+name, f[name], true, level); err != nil {
-			return err
-		}
+	if err := jsonx.CheckExtra(f, of, discriminator, level); err != nil {
+		return invalid(typ, path+err.Field, err.Err.Error())
 	}
 	return nil
 }

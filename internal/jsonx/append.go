@@ -2,10 +2,12 @@ package jsonx
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -17,6 +19,44 @@ import (
 func Append(dst []byte, discriminator, value string, v any) ([]byte, error) {
 	const members = 2 // the level of what stands in an object that is the whole text
 	return appendStruct(dst, discriminator, value, reflect.ValueOf(v).Elem(), members)
+}
+
+// AppendAt is [Append] without a discriminator for a struct that is part of a text, with
+// its members at that level, see [CheckAt].
+func AppendAt(dst []byte, v any, level int) ([]byte, error) {
+	return appendStruct(dst, "", "", reflect.ValueOf(v).Elem(), level)
+}
+
+// AppendExtra appends further members of an object, each after a comma, by name. They
+// stand at that level, see [CheckAt]. Those that the struct of declares and the
+// discriminator may not be among them.
+func AppendExtra(dst []byte, extra map[string]json.RawMessage, of any, discriminator string, level int) ([]byte, error) {
+	return appendExtra(dst, extra, planOf(reflect.TypeOf(of).Elem()), discriminator, level)
+}
+
+// CheckExtra checks further members of an object in the same way. The error has the name
+// of the member.
+func CheckExtra(extra map[string]json.RawMessage, of any, discriminator string, level int) *Error {
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		var err error
+		switch {
+		case name == discriminator && name != "" || Declares(of, name):
+			err = ErrDeclared
+		case !utf8.ValidString(name):
+			err = ErrUTF8
+		case len(extra[name]) == 0:
+			err = ErrMissing
+		default:
+			err = CheckAt(extra[name], level)
+		}
+		if e, ok := errors.AsType[*Error](err); ok {
+			return &Error{Field: name, Err: e.Err}
+		}
+		if err != nil {
+			return &Error{Field: name, Err: err}
+		}
+	}
+	return nil
 }
 
 // AppendChecked is [Append] for a struct whose raw values come out of a scanned

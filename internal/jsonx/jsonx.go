@@ -36,6 +36,8 @@ var (
 	ErrNotObject = errors.New("not a JSON object")
 	ErrType      = errors.New("wrong JSON type")
 	ErrRange     = errors.New("number out of range")
+	ErrMissing   = errors.New("missing")
+	ErrDeclared  = errors.New("is not a further member")
 )
 
 // An Error says what is wrong and where. It holds nothing of the text itself,

@@ -69,6 +69,9 @@ func (o *Object) Scan(data []byte) error {
 	return s.end(end)
 }
 
+// Len returns the number of top-level members.
+func (o *Object) Len() int { return len(o.members) }
+
 // Get returns the value of a top-level member as it stands in the text.
 func (o *Object) Get(name string) (value json.RawMessage, ok bool) {
 	for i := range o.members {
@@ -201,6 +204,11 @@ func (p *plan) store(target reflect.Value, name, value []byte, share bool) error
 	}
 	extra.SetMapIndex(reflect.ValueOf(string(name)), reflect.ValueOf(json.RawMessage(value)))
 	return nil
+}
+
+// DecodeChecked is [Object.Decode] for an object that is a member of a scanned text.
+func DecodeChecked(value json.RawMessage, v any, share bool) error {
+	return decodeStruct(value, reflect.ValueOf(v).Elem(), share)
 }
 
 // Unmarshal decodes data as one JSON object into the struct that v points to,

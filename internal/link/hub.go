@@ -231,10 +231,14 @@ func (h *Hub[S, M]) Close() {
 // ID returns the number of the connection within its Hub. It is never used twice.
 func (m *Member[S, M]) ID() uint64 { return m.id }
 
-// RunFrames is [Link.RunFrames].
+// RunFrames is [Link.RunFrames]. It ends the context of the hooks.
 func (m *Member[S, M]) RunFrames(receive func(typ transport.MessageType, f *Frame)) error {
+	defer m.giveUp()
 	return m.link.RunFrames(receive)
 }
+
+// Send queues a message, see [Link.Send].
+func (m *Member[S, M]) Send(msg M) error { return m.link.Send(msg) }
 
 // Close ends the connection after what is queued for it, and the context of its hooks at
 // once.

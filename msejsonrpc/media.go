@@ -1,0 +1,207 @@
+package msejsonrpc
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+)
+
+// A Form says how descriptions and candidates are written. Both are read at any time.
+type Form int
+
+const (
+	// FormString writes an "ice candidate value" and an "sdp offer value" as strings:
+	// the candidate line and the SDP. It is the default. The type of a description is
+	// not told then, and the section of a candidate is the first, as with BUNDLE.
+	FormString Form = iota
+	// FormObject writes RTCIceCandidateInit and RTCSessionDescriptionInit, which lose
+	// nothing.
+	FormObject
+)
+
+// A SessionDescription is the content of an [SDPOffer], as in
+// RTCSessionDescriptionInit. Without a type, as the string form has it, a description is
+// the answer while an offer of the receiver's is pending, and an offer otherwise.
+type SessionDescription struct {
+	Type string // "offer", "answer" or ""
+	SDP  string
+}
+
+// An ICECandidateInit is the content of an [ICECandidate], as in RTCIceCandidateInit. An
+// empty candidate is the end of the candidates.
+type ICECandidateInit struct {
+	Candidate        string  `json:"candidate"`
+	SDPMid           *string `json:"sdpMid"`
+	SDPMLineIndex    *uint16 `json:"sdpMLineIndex"`
+	UsernameFragment *string `json:"usernameFragment"`
+}
+
+// NewSDPOffer returns the message for a description, whose texts must be UTF-8.
+func NewSDPOffer(d SessionDescription, form Form) *SDPOffer {
+	b := appendText(make([]byte, 0, len(d.SDP)+len(d.SDP)/16+32), d, form)
+	return &SDPOffer{Offer: b}
+}
+
+func appendText(b []byte, d SessionDescription, form Form) []byte {
+	// A text that is not UTF-8 leaves the value incomplete, which Validate refuses.
+	if form == FormString {
+		b, _ = jsonx.AppendString(b, d.SDP)
+		return b
+	}
+	if b = append(b, '{'); d.Type != "" {
+		b = append(b, `"type":`...)
+		b, _ = jsonx.AppendString(b, d.Type)
+		b = append(b, ',')
+	}
+	b = append(b, `"sdp":`...)
+	b, _ = jsonx.AppendString(b, d.SDP)
+	return append(b, '}')
+}
+
+// NewICECandidate returns the message for a candidate, whose texts must be UTF-8. In the
+// string form a user name fragment that the line lacks is added to it, as browsers write
+// it.
+func NewICECandidate(c ICECandidateInit, form Form) *ICECandidate {
+	if form == FormObject {
+		b, err := jsonx.Append(nil, "", "", &c)
+		if err != nil {
+			b = json.RawMessage(`{`) // refused by Validate
+		}
+		return &ICECandidate{Candidate: b}
+	}
+	line := c.Candidate
+	if line != "" && c.UsernameFragment != nil && *c.UsernameFragment != "" && ufrag(line) == "" {
+		line += " ufrag " + *c.UsernameFragment
+	}
+	b, _ := jsonx.AppendString(make([]byte, 0, len(line)+8), line)
+	return &ICECandidate{Candidate: b}
+}
+
+// ufrag returns the user name fragment that a candidate line names, or "".
+func ufrag(line string) string {
+	_, rest, ok := strings.Cut(line, " ufrag ")
+	if !ok {
+		return ""
+	}
+	fragment, _, _ := strings.Cut(rest, " ")
+	return fragment
+}
+
+// Description returns the description in the message, from the string or the object
+// form. The error is a [*ValidationError].
+func (m *SDPOffer) Description() (SessionDescription, error) {
+	d, err := m.description()
+	if err != nil {
+		return SessionDescription{}, invalidMember("sdpOffer", "params.offer", err)
+	}
+	return d, nil
+}
+
+func (m *SDPOffer) description() (d SessionDescription, err error) {
+	o, text, err := stringOrObject(m.Offer)
+	if err != nil {
+		return d, err
+	}
+	if o == nil {
+		if text == "" {
+			return d, errEmpty
+		}
+		return SessionDescription{SDP: text}, nil
+	}
+	defer o.Free()
+	var ok bool
+	if d.SDP, ok = textOf(o, "sdp"); !ok || d.SDP == "" {
+		return d, &jsonx.Error{Field: ".sdp", Err: errNotText(ok, d.SDP)}
+	}
+	if _, has := o.Get("type"); has {
+		if d.Type, ok = textOf(o, "type"); !ok || d.Type != "offer" && d.Type != "answer" {
+			return d, &jsonx.Error{Field: ".type", Err: errDescriptionType}
+		}
+	}
+	return d, nil
+}
+
+var errDescriptionType = errors.New("neither offer nor answer")
+
+func errNotText(ok bool, text string) error {
+	if ok && text == "" {
+		return errEmpty
+	}
+	return jsonx.ErrType
+}
+
+// Init returns the candidate in the message, from the string or the object form. The
+// empty string, null and an object whose candidate is empty, null or missing are the end
+// of the candidates. A candidate that names no section is of the first. The error is a
+// [*ValidationError].
+func (m *ICECandidate) Init() (ICECandidateInit, error) {
+	c, err := m.init()
+	if err != nil {
+		return ICECandidateInit{}, invalidMember("iceCandidate", "params.candidate", err)
+	}
+	if c.SDPMid == nil && c.SDPMLineIndex == nil {
+		c.SDPMLineIndex = new(uint16)
+	}
+	if fragment := ufrag(c.Candidate); c.UsernameFragment == nil && fragment != "" {
+		c.UsernameFragment = &fragment
+	}
+	return c, nil
+}
+
+func (m *ICECandidate) init() (c ICECandidateInit, err error) {
+	if len(m.Candidate) > 0 && jsonx.IsNull(m.Candidate) {
+		return c, nil
+	}
+	o, text, err := stringOrObject(m.Candidate)
+	if err != nil {
+		return c, err
+	}
+	if o == nil {
+		return ICECandidateInit{Candidate: text}, nil
+	}
+	defer o.Free()
+	var nullable struct {
+		Candidate        *string `json:"candidate"`
+		SDPMid           *string `json:"sdpMid"`
+		SDPMLineIndex    *uint16 `json:"sdpMLineIndex"`
+		UsernameFragment *string `json:"usernameFragment"`
+	}
+	if err := o.Decode(&nullable, "", false); err != nil {
+		if e, ok := errors.AsType[*jsonx.Error](err); ok {
+			return c, &jsonx.Error{Field: "." + e.Field, Err: e.Err}
+		}
+		return c, err
+	}
+	c = ICECandidateInit{SDPMid: nullable.SDPMid, SDPMLineIndex: nullable.SDPMLineIndex, UsernameFragment: nullable.UsernameFragment}
+	if nullable.Candidate != nil {
+		c.Candidate = *nullable.Candidate
+	}
+	return c, nil
+}
+
+// stringOrObject reads a value that is one of both: o is nil for a string and must be
+// freed otherwise.
+func stringOrObject(raw json.RawMessage) (o *jsonx.Object, text string, err error) {
+	switch {
+	case len(raw) == 0:
+		return nil, "", errMissing
+	case jsonx.IsObject(raw):
+		o, err = jsonx.Scan(raw)
+		return o, "", err
+	}
+	if err := jsonx.CheckAt(raw, paramsLevel); err != nil {
+		return nil, "", err
+	}
+	b, ok := jsonx.Text(raw)
+	if !ok {
+		return nil, "", jsonx.ErrType
+	}
+	return nil, string(b), nil
+}
+
+func textOf(o *jsonx.Object, name string) (string, bool) {
+	b, ok := o.Text(name)
+	return string(b), ok
+}
