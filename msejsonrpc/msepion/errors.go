@@ -1,0 +1,31 @@
+package msepion
+
+import (
+	"errors"
+
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer"
+)
+
+// Why a peer connection ended or a call was refused, to be tested with errors.Is.
+var (
+	// ErrClosed: the peer connection or the peer has ended.
+	ErrClosed = pionpeer.ErrClosed
+	// ErrNoPeer: there is no peer connection, because the peer has not started or its
+	// last peer connection has ended.
+	ErrNoPeer = errors.New("msepion: no peer connection")
+	// ErrFailed: the network path to the other side was lost, or none was found.
+	ErrFailed = pionpeer.ErrFailed
+	// ErrConnectTimeout: the other side did not answer or could not be reached in time.
+	ErrConnectTimeout = pionpeer.ErrConnectTimeout
+	// ErrSignaling: what the negotiation says could not be sent, because signaling is
+	// lost. The cause is wrapped too.
+	ErrSignaling = pionpeer.ErrSignaling
+	// ErrSlowPeer: the other side did not take what was sent on a data channel.
+	ErrSlowPeer = pionpeer.ErrSlowPeer
+	// ErrTooManyChannels: the other side has opened more data channels than it may.
+	ErrTooManyChannels = pionpeer.ErrTooManyChannels
+	// ErrTooManyTracks: a member of a room sends more tracks than it may.
+	ErrTooManyTracks = errors.New("msepion: too many tracks")
+	// ErrRoomFull: a room has as many members as it may.
+	ErrRoomFull = errors.New("msepion: the room is full")
+)
