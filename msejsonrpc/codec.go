@@ -82,6 +82,13 @@ type responseRest struct {
 	Extra   Fields  `json:"-"`
 }
 
+// What the three say about names, without a value.
+var (
+	restMembers     = new(rest)
+	callMembers     = new(callRest)
+	responseMembers = new(responseRest)
+)
+
 // skipped is a member that was read by other means.
 type skipped struct{}
 
@@ -127,13 +134,15 @@ func decodeResponse(o *jsonx.Object, id ID) (Message, error) {
 	if !hasResult && !hasError {
 		return nil, invalidObject("", true, errNoKind)
 	}
-	m := &Response{ID: id}
+	short := new(shortResponse)
+	m := &short.Response
+	m.ID = id
 	known := 1 // jsonrpc
 	if id != AbsentID {
 		known++
 	}
 	if hasResult {
-		m.Result = append(json.RawMessage(nil), result...)
+		m.Result = append(short.room[:0:len(short.room)], result...)
 		known++
 	}
 	if hasError {
@@ -154,6 +163,12 @@ func decodeResponse(o *jsonx.Object, id ID) (Message, error) {
 		m.Extra = r.Extra
 	}
 	return m, nil
+}
+
+// A shortResponse is a response with room for the results of the protocol document.
+type shortResponse struct {
+	Response
+	room [len(resultAuthenticated) + 2]byte
 }
 
 // decodeErrorMember reads the member error. Its code must be there: 0 is one as well.
@@ -230,7 +245,7 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 			return dst, err
 		}
 		dst = append(dst, `,"jsonrpc":"2.0"`...)
-		return appendRest(dst, &rest{Extra: m.Extra}, m.Extra, "method")
+		return appendRest(dst, restMembers, m.Extra, "method")
 	}
 	return dst, errNotOnWire
 }
@@ -248,7 +263,7 @@ func appendCall(dst []byte, m call) ([]byte, error) {
 			return dst, err
 		}
 	}
-	return appendRest(dst, &callRest{Extra: *envelope}, *envelope, "method")
+	return appendRest(dst, callMembers, *envelope, "method")
 }
 
 // paramsLevel is the level of the members of params, see [jsonx.CheckAt].
@@ -271,7 +286,7 @@ func appendResponse(dst []byte, m *Response) ([]byte, error) {
 			return dst, err
 		}
 	}
-	return appendRest(dst, &responseRest{Extra: m.Extra}, m.Extra, "")
+	return appendRest(dst, responseMembers, m.Extra, "")
 }
 
 // appendID begins an object with its id.

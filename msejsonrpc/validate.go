@@ -79,7 +79,7 @@ func extras(m call, params Fields) error {
 	if err := jsonx.CheckExtra(params, m, "", paramsLevel); err != nil {
 		return invalid(m.wireType(), "params."+err.Field, err.Err.Error())
 	}
-	if err := jsonx.CheckExtra(*envelope, new(callRest), "method", memberLevel); err != nil {
+	if err := jsonx.CheckExtra(*envelope, callMembers, "method", memberLevel); err != nil {
 		return invalid(m.wireType(), err.Field, err.Err.Error())
 	}
 	return nil
@@ -152,7 +152,7 @@ func (m *Response) Validate() error {
 	if err != nil {
 		return err
 	}
-	if err := jsonx.CheckExtra(m.Extra, new(responseRest), "method", memberLevel); err != nil {
+	if err := jsonx.CheckExtra(m.Extra, responseMembers, "method", memberLevel); err != nil {
 		return invalid(typeResponse, err.Field, err.Err.Error())
 	}
 	return nil
@@ -184,7 +184,7 @@ func (m *Unknown) Validate() error {
 	if params, ok := m.Extra["params"]; ok && (len(params) == 0 || params[0] != '{' && params[0] != '[') {
 		return invalid(m.Type, "params", "neither an object nor an array")
 	}
-	if err := jsonx.CheckExtra(m.Extra, new(rest), "method", memberLevel); err != nil {
+	if err := jsonx.CheckExtra(m.Extra, restMembers, "method", memberLevel); err != nil {
 		return invalid(m.Type, err.Field, err.Err.Error())
 	}
 	return nil

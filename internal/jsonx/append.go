@@ -37,6 +37,9 @@ func AppendExtra(dst []byte, extra map[string]json.RawMessage, of any, discrimin
 // CheckExtra checks further members of an object in the same way. The error has the name
 // of the member.
 func CheckExtra(extra map[string]json.RawMessage, of any, discriminator string, level int) *Error {
+	if len(extra) == 0 {
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
 		var err error
 		switch {
