@@ -38,6 +38,7 @@ type protocol struct {
 
 var protocols = []protocol{
 	{"cuttlefish", runCuttlefish, serveCuttlefish},
+	{"mse", runMSE, serveMSE},
 }
 
 func main() {
