@@ -41,6 +41,59 @@ var (
 	ErrInternal            = &Error{Code: CodeInternalError, Message: "Internal error"}
 )
 
+// A DecodeError says why bytes are not a message. It holds nothing of them that its
+// text would show, because they may contain secrets.
+type DecodeError struct {
+	Type  string // the method, when it was found; "response" for a response
+	Field string // path of the member, or "" for the message as a whole
+	Err   error
+	ID    ID   // of a message whose method or response could be told, NullID otherwise
+	Code  Code // what a server answers: CodeParseError, CodeInvalidObject or CodeInvalidParams
+}
+
+// Error says what is wrong and where.
+func (e *DecodeError) Error() string {
+	var b strings.Builder
+	b.WriteString("msejsonrpc: decode")
+	if e.Type != "" {
+		b.WriteString(" " + e.Type)
+	}
+	if e.Field != "" {
+		b.WriteString(": " + e.Field)
+	}
+	return b.String() + ": " + e.Err.Error()
+}
+
+// Unwrap returns what is wrong, without the place.
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// A ValidationError says which member of a message breaks a rule.
+type ValidationError struct {
+	Type   string // the method; "response" for a response
+	Field  string // path such as params.token
+	Reason string
+}
+
+// Error says what is wrong and where.
+func (e *ValidationError) Error() string {
+	return fmt.Sprintf("msejsonrpc: invalid %s: %s: %s", e.Type, e.Field, e.Reason)
+}
+
+// A StateError says that a message may not be sent in a state.
+type StateError struct {
+	State    fmt.Stringer
+	Type     string
+	Required []string // the states in which it may be sent, sorted; none: this side never sends it
+}
+
+// Error names the message, and the state and the states that allow it if there are any.
+func (e *StateError) Error() string {
+	if len(e.Required) == 0 {
+		return fmt.Sprintf("msejsonrpc: cannot send %s", e.Type)
+	}
+	return fmt.Sprintf("msejsonrpc: cannot send %s while %s (only while %s)", e.Type, e.State, strings.Join(e.Required, " or "))
+}
+
 // An Error is what a peer answers in place of a result. It is also the error that a
 // driver returns for it, and what a hook returns to say it to the client.
 type Error struct {
@@ -93,59 +146,6 @@ func CallOrderError(required string) *Error {
 		Code: CodeInvalidCallOrder, Message: ErrInvalidCallOrder.Message,
 		Data: fmt.Appendf(nil, `{"required":%q}`, required),
 	}
-}
-
-// A DecodeError says why bytes are not a message. It holds nothing of them that its
-// text would show, because they may contain secrets.
-type DecodeError struct {
-	Type  string // the method, when it was found; "response" for a response
-	Field string // path of the member, or "" for the message as a whole
-	Err   error
-	ID    ID   // of a message whose method or response could be told, NullID otherwise
-	Code  Code // what a server answers: CodeParseError, CodeInvalidObject or CodeInvalidParams
-}
-
-// Error says what is wrong and where.
-func (e *DecodeError) Error() string {
-	var b strings.Builder
-	b.WriteString("msejsonrpc: decode")
-	if e.Type != "" {
-		b.WriteString(" " + e.Type)
-	}
-	if e.Field != "" {
-		b.WriteString(": " + e.Field)
-	}
-	return b.String() + ": " + e.Err.Error()
-}
-
-// Unwrap returns what is wrong, without the place.
-func (e *DecodeError) Unwrap() error { return e.Err }
-
-// A ValidationError says which member of a message breaks a rule.
-type ValidationError struct {
-	Type   string // the method; "response" for a response
-	Field  string // path such as params.token
-	Reason string
-}
-
-// Error says what is wrong and where.
-func (e *ValidationError) Error() string {
-	return fmt.Sprintf("msejsonrpc: invalid %s: %s: %s", e.Type, e.Field, e.Reason)
-}
-
-// A StateError says that a message may not be sent in a state.
-type StateError struct {
-	State    fmt.Stringer
-	Type     string
-	Required []string // the states in which it may be sent, sorted; none: this side never sends it
-}
-
-// Error names the message, and the state and the states that allow it if there are any.
-func (e *StateError) Error() string {
-	if len(e.Required) == 0 {
-		return fmt.Sprintf("msejsonrpc: cannot send %s", e.Type)
-	}
-	return fmt.Sprintf("msejsonrpc: cannot send %s while %s (only while %s)", e.Type, e.State, strings.Join(e.Required, " or "))
 }
 
 // An UnexpectedResultError says that a request was answered with a result that the

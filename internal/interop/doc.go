@@ -2,8 +2,9 @@
 // and browser pages that other people wrote.
 //
 // Tests are named after the protocol and the peer. A peer that is not there is a test
-// that is skipped by the peer's name. Chromium is found in PATH, everything else
-// through an environment variable:
+// that is skipped by the peer's name. Chromium and Node.js are found in PATH, what
+// package.json names where npm ci has put it, and everything else through an environment
+// variable:
 //
 //	CUTTLEFISH_OPERATOR_BIN  today's signaling server, built from frontend/src/operator
 //	                         of google/android-cuttlefish
@@ -16,11 +17,17 @@
 //	CUTTLEFISH_HTML_2025     folder of the browser page before commit fe300470d9, with
 //	                         the js/server_connector.js of its day beside it
 //
+// MSE JSON-RPC has no other implementation. Its peers are a client and a server in
+// testdata/mse, written from the protocol document, on npm's ws. They read every message
+// with jsonrpc-lite, an independent implementation of JSON-RPC 2.0, and build with it
+// what it does not refuse to build. That settles the envelope: ids, notifications, errors,
+// and where the document differs from JSON-RPC 2.0. Of the two uses that the document
+// makes of "id":null, jsonrpc-lite takes that in errors, and not that in notifications.
+//
 // Everything listens on loopback, every wait is bounded, and every program is stopped
 // by the test that started it. What a test saw (versions, time to the first picture,
 // frames, packets) is in its log: go test -v.
 //
 // The browser is driven from Go, with chromedp, because nothing else is needed to
-// build and run the peers of Cuttlefish; peers that are written in JavaScript come with
-// a package.json of their own.
+// build and run the peers of Cuttlefish; what runs in Node.js is in package.json.
 package interop
