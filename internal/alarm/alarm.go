@@ -14,11 +14,15 @@ import (
 type Clock[T comparable] struct {
 	heap alarms[T]
 	set  map[T]deadline
+	last uint64 // number of an entry
 }
 
 // A deadline is what a thing has. Its entry in the heap may be earlier, for one that was
 // put off, never later.
-type deadline struct{ due, queued time.Time }
+type deadline struct {
+	due, queued time.Time
+	entry       uint64 // its own; others of the thing are left over, even at the same time
+}
 
 // Set gives a thing its deadline, in place of the one that it has.
 func (c *Clock[T]) Set(thing T, at time.Time) {
@@ -37,8 +41,9 @@ func (c *Clock[T]) push(thing T, d *deadline) {
 	if len(c.heap) > 2*len(c.set)+16 {
 		c.sweep()
 	}
-	d.queued = d.due
-	heap.Push(&c.heap, entry[T]{d.due, thing})
+	c.last++
+	d.queued, d.entry = d.due, c.last
+	heap.Push(&c.heap, entry[T]{d.due, c.last, thing})
 }
 
 // sweep takes out the entries that no thing has any more.
@@ -50,7 +55,7 @@ func (c *Clock[T]) sweep() {
 
 func (c *Clock[T]) current(e entry[T]) bool {
 	d, ok := c.set[e.thing]
-	return ok && d.queued.Equal(e.at)
+	return ok && d.entry == e.number
 }
 
 // Clear takes a thing's deadline away, if it has one.
@@ -96,8 +101,9 @@ func (c *Clock[T]) Pop(now time.Time) (thing T, ok bool) {
 }
 
 type entry[T comparable] struct {
-	at    time.Time
-	thing T
+	at     time.Time
+	number uint64
+	thing  T
 }
 
 type alarms[T comparable] []entry[T]

@@ -47,7 +47,7 @@ type Hub[S, M any] struct {
 	mu      sync.Mutex // held for steps of the machine and for queueing only
 	members map[uint64]*Member[S, M]
 	last    uint64
-	slow    []uint64 // members that the present step found too slow
+	slow    []*Member[S, M] // found too slow by the present step
 	timer   *time.Timer
 	closed  bool
 }
@@ -57,9 +57,9 @@ type Hub[S, M any] struct {
 type Member[S, M any] struct {
 	Session S
 
-	id     uint64
-	link   *Link[M]
-	giveUp context.CancelFunc // ends the context of the hooks
+	id   uint64
+	link *Link[M]
+	slow bool // the machine has been told, or is about to be
 }
 
 // NewHub returns a Hub without connections, for connections of them at once: 0 means
@@ -73,8 +73,8 @@ func NewHub[S, M any](machine ServerMachine, connections int) *Hub[S, M] {
 
 // Serve makes conn, which it owns, the connection of a new member until it has ended,
 // and returns why. begin is called under the lock, as the first step; run reads, with
-// [Member.RunFrames]. The context of run is for the application's hooks: it ends with the
-// connection and has the values of ctx. The end of ctx ends the connection with 1001.
+// [Member.RunFrames]. The context of run is for the application's hooks: it ends when the
+// connection begins to, and has the values of ctx. The end of ctx ends the connection with 1001.
 func (h *Hub[S, M]) Serve(
 	ctx context.Context, conn transport.Conn, m *Member[S, M], opts Options[M],
 	begin func(now time.Time), run func(ctx context.Context) error,
@@ -82,7 +82,7 @@ func (h *Hub[S, M]) Serve(
 	m.link = New(conn, opts)
 	hooks, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
-	m.giveUp = giveUp
+	m.link.onEnd = giveUp
 	if err := h.enter(m, begin); err != nil {
 		code := transport.StatusTryAgainLater
 		if errors.Is(err, ErrServerClosed) {
@@ -93,10 +93,7 @@ func (h *Hub[S, M]) Serve(
 	}
 	defer h.serving.Done()
 	defer h.leave(m) // even when a hook panics
-	stop := context.AfterFunc(ctx, func() {
-		m.link.Close(transport.StatusGoingAway, "", ctx.Err()) // before a hook returns the end as its error
-		giveUp()
-	})
+	stop := context.AfterFunc(ctx, func() { m.link.Close(transport.StatusGoingAway, "", ctx.Err()) })
 	defer stop()
 	return run(hooks)
 }
@@ -146,8 +143,9 @@ func (h *Hub[S, M]) Locked(f func()) {
 // Deliver queues a message for a member, if there still is one of that number. Called
 // under the lock.
 func (h *Hub[S, M]) Deliver(id uint64, msg M) {
-	if m, ok := h.members[id]; ok && errors.Is(m.link.Send(msg), ErrSlowPeer) {
-		h.slow = append(h.slow, id)
+	if m, ok := h.members[id]; ok && !m.slow && errors.Is(m.link.Send(msg), ErrSlowPeer) {
+		m.slow = true
+		h.slow = append(h.slow, m)
 	}
 }
 
@@ -166,19 +164,32 @@ func (h *Hub[S, M]) Member(id uint64) *Member[S, M] { return h.members[id] }
 // it, because closing may take a while with a peer that does not read, and the clock is
 // set to its next deadline.
 func (h *Hub[S, M]) settle(now time.Time) {
-	for len(h.slow) > 0 {
-		id := h.slow[len(h.slow)-1]
-		h.slow = h.slow[:len(h.slow)-1]
-		h.machine.Disconnect(now, id)
+	for i := 0; i < len(h.slow); i++ { // telling the machine may find others
+		h.machine.Disconnect(now, h.slow[i].id)
 	}
+	clear(h.slow)
+	h.slow = h.slow[:0]
 	at, ok := h.machine.Deadline()
+	ok = ok && !h.over()
 	switch {
 	case !ok && h.timer != nil:
 		h.timer.Stop()
 	case ok && h.timer == nil:
-		h.timer = time.AfterFunc(time.Until(at), func() { h.Step(h.machine.Expire) })
+		h.timer = time.AfterFunc(time.Until(at), func() { h.Step(h.expire) })
 	case ok:
 		h.timer.Reset(time.Until(at))
+	}
+}
+
+// over reports whether the Hub has been closed and nobody is left, for whom a clock would
+// run. Called under the lock.
+func (h *Hub[S, M]) over() bool { return h.closed && len(h.members) == 0 }
+
+// expire is the clock's step. A step that had the lock when the clock struck may have put
+// the deadline off.
+func (h *Hub[S, M]) expire(now time.Time) {
+	if at, ok := h.machine.Deadline(); ok && !now.Before(at) && !h.over() {
+		h.machine.Expire(now)
 	}
 }
 
@@ -231,9 +242,8 @@ func (h *Hub[S, M]) Close() {
 // ID returns the number of the connection within its Hub. It is never used twice.
 func (m *Member[S, M]) ID() uint64 { return m.id }
 
-// RunFrames is [Link.RunFrames]. It ends the context of the hooks.
+// RunFrames is [Link.RunFrames].
 func (m *Member[S, M]) RunFrames(receive func(typ transport.MessageType, f *Frame)) error {
-	defer m.giveUp()
 	return m.link.RunFrames(receive)
 }
 
@@ -244,5 +254,4 @@ func (m *Member[S, M]) Send(msg M) error { return m.link.Send(msg) }
 // once.
 func (m *Member[S, M]) Close(code transport.StatusCode, reason string) {
 	m.link.Close(code, reason, nil)
-	m.giveUp()
 }

@@ -98,7 +98,6 @@ type guest struct {
 	member Member[string, string]
 	served chan error      // what Serve returns
 	hooks  context.Context // set once run was called
-	step   func(func(now time.Time))
 }
 
 // visit lets a guest in, whose connection is read until its end, and waits until it is.
@@ -107,7 +106,9 @@ func (p *parlor) visit(t *testing.T, name string) *guest {
 }
 
 // serve is visit with what to do before the connection is read.
-func (p *parlor) serve(ctx context.Context, t *testing.T, name string, hook func(ctx context.Context, g *guest)) *guest {
+func (p *parlor) serve(
+	ctx context.Context, t *testing.T, name string, hook func(ctx context.Context, g *guest),
+) *guest {
 	near, far := transport.Pipe()
 	g := &guest{Conn: far, t: t, served: make(chan error, 1)}
 	g.member.Session = name
@@ -515,6 +516,42 @@ func TestMemberCloseEndsTheConnectionAndTheHooksContext(t *testing.T) {
 	})
 }
 
+func TestHooksContextEndsWhenTheConnectionIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newParlor(0)
+		near, far := transport.Pipe()
+		var m Member[string, string]
+		served := make(chan error, 1)
+		go func() {
+			served <- p.Serve(t.Context(), near, &m, p.opts, func(time.Time) { p.connect(m.ID()) },
+				func(hooks context.Context) error {
+					err := m.RunFrames(func(_ transport.MessageType, f *Frame) { f.Free() })
+					<-hooks.Done() // what a hook beside the reader waits for
+					return err
+				})
+		}()
+		require.NoError(t, far.Close(4000, "enough"))
+		require.Equal(t, &transport.CloseError{Code: 4000, Reason: "enough"}, <-served)
+		p.Close()
+	})
+}
+
+func TestMemberSendQueues(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newParlor(0)
+		g := p.visit(t, "a")
+		require.NoError(t, g.member.Send("1"))
+		require.NoError(t, g.member.Send("2"))
+		g.member.Close(transport.StatusNormal, "")
+		require.ErrorIs(t, g.member.Send("late"), transport.ErrClosed)
+		g.hear("1", "2")
+		g.closed(transport.StatusNormal, "")
+		p.Close()
+	})
+}
+
 func TestMemberMayBeEndedInItsFirstStep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -706,9 +743,9 @@ func TestMachineDoesNotExpireWhenAStepHasJustPutItOff(t *testing.T) {
 func TestCloseStopsTheClock(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string]func(p *parlor){
-		"nothing more":            func(*parlor) {},
-		"a step leaves it so":     func(p *parlor) { p.set(time.Now().Add(time.Minute)) },
-		"closing again":           (*parlor).Close,
+		"nothing more":        func(*parlor) {},
+		"a step leaves it so": func(p *parlor) { p.set(time.Now().Add(time.Minute)) },
+		"closing again":       (*parlor).Close,
 	} {
 		for _, visited := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, visited %t", name, visited), func(t *testing.T) {
@@ -745,14 +782,14 @@ func TestClockRunsWhileCloseWaits(t *testing.T) {
 
 func TestMemberWhoseRunPanicsLeaves(t *testing.T) {
 	t.Parallel()
-	for name, where := range map[string]func(g *guest) error{
-		"before it reads": func(*guest) error { panic("oops") },
-		"while it reads": func(g *guest) error {
+	for name, where := range map[string]func(p *parlor, g *guest) error{
+		"before it reads": func(*parlor, *guest) error { panic("oops") },
+		"while it reads": func(_ *parlor, g *guest) error {
 			return g.member.RunFrames(func(transport.MessageType, *Frame) { panic("oops") })
 		},
-		"in a step": func(g *guest) error {
+		"in a step": func(p *parlor, g *guest) error {
 			return g.member.RunFrames(func(transport.MessageType, *Frame) {
-				g.step(func(time.Time) { panic("oops") })
+				p.Step(func(time.Time) { panic("oops") })
 			})
 		},
 	} {
@@ -763,7 +800,7 @@ func TestMemberWhoseRunPanicsLeaves(t *testing.T) {
 				p.farewell = true
 				other := p.visit(t, "other")
 				near, far := transport.Pipe()
-				g := &guest{Conn: far, t: t, step: p.Step}
+				g := &guest{Conn: far, t: t}
 				recovered := make(chan any, 1)
 				go func() {
 					defer func() {
@@ -774,7 +811,7 @@ func TestMemberWhoseRunPanicsLeaves(t *testing.T) {
 						func(time.Time) { p.connect(g.member.ID()) },
 						func(hooks context.Context) error {
 							g.hooks = hooks
-							return where(g)
+							return where(p, g)
 						})
 				}()
 				_ = g.Write(transport.Text, []byte("x"))
@@ -811,21 +848,22 @@ func TestStepsOfManyAreOneAfterTheOther(t *testing.T) {
 	p.opts.QueueMessages, p.opts.QueueBytes = -1, -1
 	var peers []transport.Conn
 	var serving, stepping, reading sync.WaitGroup
-	serve := func(ready func()) transport.Conn {
+	serve := func() (id uint64, peer transport.Conn) {
 		near, far := transport.Pipe()
 		m := new(Member[string, string])
+		entered := make(chan struct{})
 		serving.Go(func() {
-			_ = p.Serve(context.Background(), near, m, p.opts, func(time.Time) { p.connect(m.ID()); ready() },
+			_ = p.Serve(context.Background(), near, m, p.opts, func(time.Time) { p.connect(m.ID()); close(entered) },
 				func(context.Context) error {
 					return m.RunFrames(func(_ transport.MessageType, f *Frame) { f.Free() })
 				})
 		})
-		return far
+		<-entered
+		return m.ID(), far
 	}
 	for range stayers {
-		ready := make(chan struct{})
-		peers = append(peers, serve(func() { close(ready) }))
-		<-ready
+		_, peer := serve()
+		peers = append(peers, peer)
 	}
 	heard := make([][]string, stayers)
 	for i, peer := range peers {
@@ -848,13 +886,11 @@ func TestStepsOfManyAreOneAfterTheOther(t *testing.T) {
 		})
 		stepping.Go(func() { // others come and go
 			for n := range steps / 10 {
-				ready := make(chan struct{})
-				peer := serve(func() { close(ready) })
-				<-ready
+				id, peer := serve()
 				if n%2 == 0 {
 					_ = peer.Close(transport.StatusNormal, "")
 				} else {
-					p.Step(func(time.Time) { p.End(p.last, transport.StatusNormal, "") }) // the last one, whoever that is
+					p.Step(func(time.Time) { p.End(id, transport.StatusNormal, "") })
 					_, _ = readAll(peer)
 				}
 			}

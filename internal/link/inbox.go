@@ -39,10 +39,10 @@ func (b *Inbox[M]) Put(m M) bool {
 	return true
 }
 
-// End makes Next fail once the inbox is empty: with io.EOF after an orderly end, with
+// End makes Next fail once the inbox is empty: with io.EOF after an orderly end or nil, with
 // err otherwise.
 func (b *Inbox[M]) End(err error) {
-	if Orderly(err) {
+	if err == nil || Orderly(err) {
 		err = io.EOF
 	}
 	b.mu.Lock()
@@ -65,6 +65,7 @@ func (b *Inbox[M]) Next(ctx context.Context) (M, error) {
 	var zero M
 	for {
 		if err := ctx.Err(); err != nil {
+			b.signal() // the token that this reader may have taken, for another one
 			return zero, err
 		}
 		b.mu.Lock()

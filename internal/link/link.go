@@ -97,6 +97,7 @@ type Link[M any] struct {
 	cause   error
 	closed  chan struct{} // after the writer's last word
 	stop    chan struct{} // when ending begins
+	onEnd   func()        // called when ending begins, under no lock; nil for nobody
 }
 
 // New returns the Link of a connection; opts must have Append and Size.
@@ -175,6 +176,9 @@ func (l *Link[M]) end(code transport.StatusCode, reason string, cause error, dro
 	busy := l.writing
 	l.writing = true
 	l.mu.Unlock()
+	if l.onEnd != nil {
+		l.onEnd()
+	}
 	switch {
 	case !busy:
 		go l.write()
@@ -329,7 +333,10 @@ func (l *Link[M]) encode(s *scratch, batch []M) (rest []M) {
 	for ; n < len(batch) && len(s.out) < together; n++ {
 		out, err := l.opts.Append(s.out, batch[n])
 		if err != nil {
-			l.Abort(transport.StatusInternalError, "", err)
+			l.Close(transport.StatusInternalError, "", err) // Abort would overtake the messages before it
+			l.mu.Lock()
+			l.queue = nil
+			l.mu.Unlock()
 			n = len(batch)
 			break
 		}
