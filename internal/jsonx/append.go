@@ -92,7 +92,7 @@ func appendStruct(dst []byte, discriminator, value string, source reflect.Value,
 			return dst[:start], within(f.name, err)
 		}
 	}
-	if p.extra >= 0 {
+	if p.extra >= 0 && source.Field(p.extra).Len() > 0 {
 		extra := source.Field(p.extra).Convert(extraType).Interface().(map[string]json.RawMessage)
 		if dst, err = appendExtra(dst, extra, p, discriminator, depth); err != nil {
 			return dst[:start], err

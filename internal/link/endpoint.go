@@ -98,10 +98,11 @@ type Endpoint[M any] struct {
 	ctx     context.Context // ends when the session should
 	cancel  context.CancelFunc
 	done    chan struct{}
+	strike  func() // expire, as one value
 
 	mu      sync.Mutex
 	link    *Link[M] // of the present connection
-	timer   *time.Timer
+	clock   clock
 	final   error // set when the session must not go on: its cause
 	ended   bool
 	opened  bool // the machine has been ready once
@@ -118,10 +119,12 @@ type waiter struct {
 func NewEndpoint[M any](m Machine[M], opts EndpointOptions[M]) *Endpoint[M] {
 	opts.Backoff = opts.Backoff.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Endpoint[M]{
+	e := &Endpoint[M]{
 		machine: m, opts: opts, inbox: NewInbox[M](opts.Inbox),
 		ctx: ctx, cancel: cancel, done: make(chan struct{}),
 	}
+	e.strike = e.expire
+	return e
 }
 
 // Open starts the machine on conn and waits until it is ready. When ctx or the
@@ -274,9 +277,7 @@ func (e *Endpoint[M]) run() {
 	defer e.mu.Unlock()
 	e.ended = true
 	e.cancel()
-	if e.timer != nil {
-		e.timer.Stop()
-	}
+	e.clock.set(time.Time{}, false, nil)
 	e.inbox.End(e.final)
 }
 
@@ -335,25 +336,21 @@ func deleteReady(waiting []waiter) []waiter {
 // alarm sets the clock to the machine's next deadline. Called under the lock.
 func (e *Endpoint[M]) alarm() {
 	at, ok := e.machine.Deadline()
-	switch {
-	case !ok && e.timer != nil:
-		e.timer.Stop()
-	case ok && e.timer == nil:
-		e.timer = time.AfterFunc(time.Until(at), e.expire)
-	case ok:
-		e.timer.Reset(time.Until(at))
-	}
+	e.clock.set(at, ok, e.strike)
 }
 
 func (e *Endpoint[M]) expire() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.clock.struck()
 	if e.ended || e.link.Ending() {
 		return
 	}
 	if at, ok := e.machine.Deadline(); ok && !time.Now().Before(at) {
 		_ = e.apply(e.machine.Expire(time.Now()))
+		return
 	}
+	e.alarm()
 }
 
 // reopen opens the next connection after one ended with err, or reports that the

@@ -43,12 +43,13 @@ type Hub[S, M any] struct {
 	machine ServerMachine
 	limit   int
 	serving sync.WaitGroup
+	strike  func() // the clock's step, as one value
 
 	mu      sync.Mutex // held for steps of the machine and for queueing only
 	members map[uint64]*Member[S, M]
 	last    uint64
 	slow    []*Member[S, M] // found too slow by the present step
-	timer   *time.Timer
+	clock   clock
 	closed  bool
 }
 
@@ -65,10 +66,12 @@ type Member[S, M any] struct {
 // NewHub returns a Hub without connections, for connections of them at once: 0 means
 // [DefaultConnections], a negative number any.
 func NewHub[S, M any](machine ServerMachine, connections int) *Hub[S, M] {
-	return &Hub[S, M]{
+	h := &Hub[S, M]{
 		machine: machine, limit: cmp.Or(connections, DefaultConnections),
 		members: make(map[uint64]*Member[S, M]),
 	}
+	h.strike = func() { h.Step(h.expire) }
+	return h
 }
 
 // Serve makes conn, which it owns, the connection of a new member until it has ended,
@@ -170,15 +173,7 @@ func (h *Hub[S, M]) settle(now time.Time) {
 	clear(h.slow)
 	h.slow = h.slow[:0]
 	at, ok := h.machine.Deadline()
-	ok = ok && !h.over()
-	switch {
-	case !ok && h.timer != nil:
-		h.timer.Stop()
-	case ok && h.timer == nil:
-		h.timer = time.AfterFunc(time.Until(at), func() { h.Step(h.expire) })
-	case ok:
-		h.timer.Reset(time.Until(at))
-	}
+	h.clock.set(at, ok && !h.over(), h.strike)
 }
 
 // over reports whether the Hub has been closed and nobody is left, for whom a clock would
@@ -188,6 +183,7 @@ func (h *Hub[S, M]) over() bool { return h.closed && len(h.members) == 0 }
 // expire is the clock's step. A step that had the lock when the clock struck may have put
 // the deadline off.
 func (h *Hub[S, M]) expire(now time.Time) {
+	h.clock.struck()
 	if at, ok := h.machine.Deadline(); ok && !now.Before(at) && !h.over() {
 		h.machine.Expire(now)
 	}
@@ -234,9 +230,7 @@ func (h *Hub[S, M]) Close() {
 	h.serving.Wait()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.timer != nil {
-		h.timer.Stop()
-	}
+	h.clock.set(time.Time{}, false, nil)
 }
 
 // ID returns the number of the connection within its Hub. It is never used twice.

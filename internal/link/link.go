@@ -82,9 +82,10 @@ type Counters struct {
 // A Link is one connection with its reader, its writer and its queue. Its methods
 // may be called concurrently, Run once.
 type Link[M any] struct {
-	conn transport.Conn
-	opts Options[M]
-	pace pacer
+	conn  transport.Conn
+	opts  Options[M]
+	pace  pacer
+	start func() // write, as one value
 
 	mu      sync.Mutex
 	queue   []M
@@ -114,10 +115,12 @@ func New[M any](conn transport.Conn, opts Options[M]) *Link[M] {
 	if opts.Counters == nil {
 		opts.Counters = new(Counters)
 	}
-	return &Link[M]{
+	l := &Link[M]{
 		conn: conn, opts: opts, pace: newPacer(opts.Limits),
 		closed: make(chan struct{}), stop: make(chan struct{}),
 	}
+	l.start = l.write
+	return l
 }
 
 // Send queues m and returns at once. A full queue ends the connection with
@@ -142,7 +145,7 @@ func (l *Link[M]) Send(m M) error {
 	l.writing = true
 	l.mu.Unlock()
 	if start {
-		go l.write()
+		go l.start()
 	}
 	return nil
 }
@@ -181,7 +184,7 @@ func (l *Link[M]) end(code transport.StatusCode, reason string, cause error, dro
 	}
 	switch {
 	case !busy:
-		go l.write()
+		go l.start()
 	case drop:
 		go l.conn.Close(code, reason) // the writer may be stuck in a Write
 	}

@@ -33,6 +33,7 @@ var users = []user{
 	{"github.com/coder/websocket", []string{"transport/wsconn", "transport/engineio/enginehttp"}},
 	{"github.com/pion", []string{"PROTOCOL/SHORTpion", "internal/pionpeer/...", "internal/clip", "internal/interop/...", "examples/..."}},
 	{"github.com/go-json-experiment/json", []string{"internal/jsonx"}},
+	{"github.com/golang-jwt/jwt", []string{"PROTOCOL/SHORTjwt", "examples/..."}},
 	{"github.com/stretchr/testify", []string{"transport/conntest", "internal/script", "internal/interop/..."}},
 }
 
@@ -51,18 +52,20 @@ var contents = map[string][]string{
 	"internal/calls":       {},
 	"internal/socketio":    {"transport", "internal/jsonx"},
 	"internal/pionpeer":    {},
+	"msejsonrpc/msejwt":    {"msejsonrpc", "internal/jsonx"},
 }
 
 // unreachable are packages that must not come in by any way, so that nobody pays for
 // what he does not use.
 var unreachable = map[string][]string{
-	"PROTOCOL":             {"net/http", "github.com/coder/websocket", "github.com/pion"},
+	"PROTOCOL":             {"net/http", "github.com/coder/websocket", "github.com/pion", "github.com/golang-jwt"},
 	"transport":            {"net/http", "github.com"},
 	"transport/engineio":   {"net/http", "github.com/coder/websocket", "github.com/pion"},
 	"transport/unixpacket": {"net/http", "github.com/coder/websocket", "github.com/pion"},
 	"transport/wsconn":     {"github.com/pion"},
-	"PROTOCOL/SHORThttp":   {"github.com/pion"},
-	"PROTOCOL/SHORTpion":   {"github.com/coder/websocket"},
+	"PROTOCOL/SHORThttp":   {"github.com/pion", "github.com/golang-jwt"},
+	"PROTOCOL/SHORTpion":   {"github.com/coder/websocket", "github.com/golang-jwt"},
+	"PROTOCOL/SHORTjwt":    {"net/http", "github.com/coder/websocket", "github.com/pion"},
 }
 
 // placeMatches reports whether a folder is meant by a pattern: a folder, "folder/..."
@@ -155,7 +158,8 @@ func testImportProblem(p *goPackage, imported string) string {
 func protocolImportProblem(p *goPackage, imported string) string {
 	own, _ := ownPackage(imported)
 	of := protocolOf(own)
-	if of == "" || of == protocolOf(p.dir) || below(p.dir, "examples") || below(p.dir, "internal/interop") {
+	if of == "" || of == protocolOf(p.dir) || below(p.dir, "examples") || below(p.dir, "internal/interop") ||
+		below(p.dir, "internal/bench") {
 		return ""
 	}
 	if protocolOf(p.dir) != "" {
@@ -228,6 +232,9 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		{"galene/client.go", "github.com/coder/websocket", "only for"},
 		{"galene/client.go", "github.com/pion/webrtc/v4", "only for"},
 		{"galene/client.go", "github.com/go-json-experiment/json", "only for"},
+		{"msejsonrpc/server.go", "github.com/golang-jwt/jwt/v5", "only for"},
+		{"msejsonrpc/msejwt/verifier.go", own + "transport/wsconn", "imports no more of this module"},
+		{"msejsonrpc/msejwt/verifier.go", "github.com/coder/websocket", "only for"},
 		{"galene/codec_test.go", "github.com/go-json-experiment/json", "only for"},
 		{"galene/client.go", "github.com/stretchr/testify/require", "only for"},
 		{"galene/client.go", "testing", "only for"},
@@ -250,6 +257,8 @@ func TestForbiddenImportsAreFound(t *testing.T) {
 		{"galene/galenehttp/handler.go", "net/http", ""},
 		{"galene/galenehttp/handler.go", own + "transport/wsconn", ""},
 		{"msejsonrpc/msepion/peer.go", "github.com/pion/webrtc/v4", ""},
+		{"msejsonrpc/msejwt/verifier.go", "github.com/golang-jwt/jwt/v5", ""},
+		{"msejsonrpc/msejwt/verifier.go", own + "msejsonrpc", ""},
 		{"examples/demo/main.go", "github.com/pion/webrtc/v4", ""},
 		{"examples/demo/main.go", own + "galene", ""},
 		{"internal/interop/peers/driver.go", "example.org/browser", ""},
@@ -278,6 +287,8 @@ func TestForbiddenDependenciesAreFound(t *testing.T) {
 	require.Len(t, list("galene", "fmt", "net/http", "github.com/pion/sdp/v3"), 2)
 	require.Len(t, list("transport", "github.com/stretchr/testify/require"), 1)
 	require.Len(t, list("msejsonrpc/msepion", "github.com/coder/websocket/internal/errd"), 1)
+	require.Len(t, list("msejsonrpc", "github.com/golang-jwt/jwt/v5"), 1)
+	require.Len(t, list("msejsonrpc/msejwt", "net/http", "github.com/golang-jwt/jwt/v5"), 1)
 	require.Empty(t, list("galene", "fmt", "net/url", modulePath+"/transport", "github.com/go-json-experiment/json"))
 	require.Empty(t, list("examples/demo", "net/http", "github.com/pion/webrtc/v4"))
 }

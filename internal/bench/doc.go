@@ -1,0 +1,35 @@
+// Package bench compares this module with other libraries that do the same work. It is a
+// module of its own, so that nobody who uses rtcsignal depends on them.
+//
+// Benchmarks are named after the protocol, and so are their files. The last part of each
+// name says whose code runs, so that benchstat sets the libraries beside each other:
+//
+//	go test -run '^$' -bench Call -count 6 | benchstat -col /lib -
+//
+// benchstat comes with this repository:
+//
+//	go -C ../tools build -o /tmp/benchstat golang.org/x/perf/cmd/benchstat
+//
+// Only the ratios of one run mean something: client and server share a process and its
+// processors, and allocations are those of both.
+//
+// # MSE JSON-RPC
+//
+// Its peers are two libraries for JSON-RPC 2.0, github.com/creachadair/jrpc2 (jrpc2) and
+// golang.org/x/exp/jsonrpc2 (xexp). What each of them needs to be fast it gets:
+//
+//   - In memory both pass their buffers from goroutine to goroutine, while rtcsignal copies
+//     each message through transport.Pipe.
+//   - Over WebSocket all three use the same connections of transport/wsconn, with one
+//     buffer for all that is read.
+//   - jrpc2 has no built-in methods and no log, and runs one handler at a time, because
+//     ping has nothing to do in parallel.
+//   - xexp answers in its Preempter, which saves one of its two queues.
+//   - They serve one method, ping, to anybody, without time-outs or limits. The session of
+//     rtcsignal is authenticated and started, with its default time-outs, its heartbeat and
+//     the checks of each message, but without a limit of messages a second.
+//
+// Decoding ends with typed params, as a handler needs them. jrpc2 encodes requests and
+// notifications nowhere but in a client, so there it is a notification over a channel
+// that discards it, and the request itself has no id.
+package bench
