@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer"
 )
 
 // ClientOptions say what a [Client] opens and whom it tells what happens. Nil and zero
@@ -98,7 +98,7 @@ func NewClient(signaling *cuttlefish.Client, opts *ClientOptions) *Client {
 	if c.log = o.Logger; c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	c.api = apiOf(o.API, o.Settings)
+	c.api = pionpeer.LazyAPI(o.API, o.Settings)
 	return c
 }
 
@@ -188,10 +188,10 @@ func (c *Client) RequestOffer() error {
 		err = c.enter(p, request)
 	}
 	if err != nil {
-		_ = p.session.peer.Close()
+		p.session.Discard()
 		return fmt.Errorf("cuttlefishpion: request an offer: %w", err)
 	}
-	p.session.start()
+	p.session.Start()
 	return nil
 }
 
@@ -206,7 +206,7 @@ func (c *Client) AddTrack(track webrtc.TrackLocal) {
 	}
 	c.tracks = append(c.tracks, track)
 	if c.present != nil && c.present.answered {
-		_ = c.present.session.addTrack(track) // one that is ending needs none
+		_ = c.present.session.AddTrack(track) // one that is ending needs none
 	}
 }
 
@@ -216,7 +216,7 @@ func (c *Client) RemoveTrack(track webrtc.TrackLocal) {
 	defer c.mu.Unlock()
 	c.tracks = slices.DeleteFunc(c.tracks, func(t webrtc.TrackLocal) bool { return t == track })
 	if c.present != nil && c.present.answered {
-		_ = c.present.session.removeTrack(track) // one that is ending has none
+		_ = c.present.session.RemoveTrack(track) // one that is ending has none
 	}
 }
 
@@ -232,7 +232,7 @@ func (c *Client) SendControl(command cuttlefish.ControlCommand) error {
 	if p == nil {
 		return ErrNoPeer
 	}
-	return p.control.send(text)
+	return p.control.Send(text)
 }
 
 // SendInput sends an input event and never blocks. It waits for input-channel to open,
@@ -249,7 +249,7 @@ func (c *Client) SendInput(e cuttlefish.InputEvent) error {
 	case p.input == nil:
 		return fmt.Errorf("cuttlefishpion: %s is not among the labels", cuttlefish.LabelInput)
 	}
-	return p.input.send(text)
+	return p.input.Send(text)
 }
 
 // Channel returns a data channel of the present peer connection that OnChannel has
@@ -270,11 +270,7 @@ func (c *Client) RequestKeyFrame(track *webrtc.TrackRemote) error {
 	if p == nil {
 		return ErrNoPeer
 	}
-	err := p.session.pc.WriteRTCP([]rtcp.Packet{&rtcp.PictureLossIndication{MediaSSRC: uint32(track.SSRC())}})
-	if err != nil {
-		return fmt.Errorf("cuttlefishpion: request a key frame: %w", err)
-	}
-	return nil
+	return p.session.RequestKeyFrame(track)
 }
 
 // PeerConnection returns the Pion side of the present peer connection, or nil, for
@@ -282,7 +278,7 @@ func (c *Client) RequestKeyFrame(track *webrtc.TrackRemote) error {
 // callbacks belong to the Client, except for those of the channels.
 func (c *Client) PeerConnection() *webrtc.PeerConnection {
 	if p := c.peer(); p != nil {
-		return p.session.pc
+		return p.session.PeerConnection()
 	}
 	return nil
 }
@@ -307,7 +303,7 @@ func (c *Client) Close() error {
 
 func (c *Client) hangUp() {
 	if p := c.peer(); p != nil {
-		p.session.end(nil)
+		p.session.End(nil)
 	}
 	c.sessions.Wait()
 }

@@ -4,20 +4,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 
 	"github.com/pion/webrtc/v4"
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer"
 )
 
 // A clientPeer is one peer connection of a client.
 type clientPeer struct {
-	session  *session
-	control  *outbox
-	input    *outbox   // nil when input-channel is not among the labels
-	controls sync.Once // the device opens device-control once
+	session  *pionpeer.Session
+	control  *pionpeer.Outbox
+	input    *pionpeer.Outbox // nil when input-channel is not among the labels
+	controls sync.Once        // the device opens device-control once
 
 	// Guarded by the client's lock.
 	channels map[string]*webrtc.DataChannel
@@ -28,36 +28,34 @@ type clientPeer struct {
 // newPeer makes a peer connection with the channels of the client. They must be there
 // before the answer, or the client would have to offer.
 func (c *Client) newPeer(servers []cuttlefish.ICEServer) (*clientPeer, error) {
-	api, err := c.api()
-	if err != nil {
-		return nil, err
-	}
 	p := &clientPeer{channels: make(map[string]*webrtc.DataChannel)}
-	p.session, err = newSession(sessionConfig{
-		api:            api,
-		configuration:  configurationOf(c.opts.Configuration, servers),
-		polite:         true,
-		maxPending:     c.opts.MaxPending,
-		maxChannels:    c.opts.MaxChannels,
-		connectTimeout: c.opts.ConnectTimeout,
-		log:            c.log,
+	send := func(payload cuttlefish.Payload) error { return c.send(p, payload) }
+	var err error
+	p.session, err = pionpeer.NewSession(pionpeer.SessionConfig{
+		Name:           "cuttlefishpion",
+		API:            c.api,
+		Configuration:  configurationOf(c.opts.Configuration, servers),
+		Polite:         true,
+		MaxPending:     c.opts.MaxPending,
+		MaxChannels:    c.opts.MaxChannels,
+		ConnectTimeout: c.opts.ConnectTimeout,
+		Logger:         c.log,
 
-		sendPayload:       func(payload cuttlefish.Payload) error { return c.send(p, payload) },
-		candidate:         clientCandidate,
-		negotiationFailed: func(err error) { c.log.Warn("cuttlefishpion: negotiation", "error", err) },
-		channel:           func(ch *webrtc.DataChannel) { c.channelOpened(p, ch) },
-		track:             c.opts.OnTrack,
-		keyFrame:          c.opts.OnKeyFrame,
-		state:             func(s webrtc.PeerConnectionState) { c.changed(p, s) },
-		ended:             func(cause error) { c.forget(p, cause) },
+		SendDescription: func(d webrtc.SessionDescription) error { return send(describe(d)) },
+		SendCandidate:   sendCandidates(send, clientCandidate),
+		OnChannel:       func(ch *webrtc.DataChannel) { c.channelOpened(p, ch) },
+		OnTrack:         c.opts.OnTrack,
+		OnKeyFrame:      c.opts.OnKeyFrame,
+		OnState:         func(s webrtc.PeerConnectionState) { c.changed(p, s) },
+		OnEnd:           func(cause error) { c.forget(p, cause) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.control = newOutbox(p.session)
+	p.control = pionpeer.NewOutbox(p.session)
 	for _, label := range c.opts.Labels {
 		if err := c.open(p, label); err != nil {
-			_ = p.session.peer.Close()
+			p.session.Discard()
 			return nil, err
 		}
 	}
@@ -65,13 +63,13 @@ func (c *Client) newPeer(servers []cuttlefish.ICEServer) (*clientPeer, error) {
 }
 
 func (c *Client) open(p *clientPeer, label string) error {
-	ch, err := p.session.pc.CreateDataChannel(label, nil)
+	ch, err := p.session.PeerConnection().CreateDataChannel(label, nil)
 	if err != nil {
 		return fmt.Errorf("cuttlefishpion: open %s: %w", label, err)
 	}
 	if label == cuttlefish.LabelInput {
-		p.input = newOutbox(p.session)
-		p.input.attach(ch)
+		p.input = pionpeer.NewOutbox(p.session)
+		p.input.Attach(ch)
 		return nil
 	}
 	c.keep(p, ch)
@@ -106,7 +104,7 @@ func (c *Client) channelOpened(p *clientPeer, ch *webrtc.DataChannel) {
 			c.opts.OnEvent(e)
 		}
 	})
-	p.control.attach(ch)
+	p.control.Attach(ch)
 }
 
 // enter makes a peer connection the present one and asks the device for its offer.
@@ -121,10 +119,10 @@ func (c *Client) enter(p *clientPeer, request json.RawMessage) error {
 	}
 	if old := c.present; old != nil {
 		old.replaced = true
-		old.session.end(nil)
+		old.session.End(nil)
 	}
 	c.present, c.last = p, nil
-	c.sessions.Go(func() { <-p.session.done })
+	c.sessions.Go(func() { <-p.session.Done() })
 	return nil
 }
 
@@ -177,7 +175,7 @@ func (c *Client) send(p *clientPeer, payload cuttlefish.Payload) error {
 	if !p.answered {
 		p.answered = true
 		for _, t := range c.tracks {
-			_ = p.session.addTrack(t) // one that is ending needs none
+			_ = p.session.AddTrack(t) // one that is ending needs none
 		}
 	}
 	return nil
@@ -205,11 +203,11 @@ func (c *Client) receive(data json.RawMessage) (handled bool, err error) {
 	}
 	switch payload := payload.(type) {
 	case *cuttlefish.Offer:
-		err = p.session.description(webrtc.SDPTypeOffer, payload.SDP)
+		err = p.session.Description(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: payload.SDP})
 	case *cuttlefish.Answer:
-		err = p.session.description(webrtc.SDPTypeAnswer, payload.SDP)
+		err = p.session.Description(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: payload.SDP})
 	case *cuttlefish.DeviceCandidate:
-		err = p.session.candidate(candidateOf(payload))
+		err = p.session.Candidate(candidateOf(payload))
 	default:
 		err = errors.New("cuttlefishpion: a payload that only clients send")
 	}
@@ -222,33 +220,12 @@ func (c *Client) receive(data json.RawMessage) (handled bool, err error) {
 func (c *Client) refuse(cause error) {
 	if p := c.peer(); p != nil {
 		c.forget(p, cause)
-		p.session.end(cause)
+		p.session.End(cause)
 		return
 	}
 	if _, ok := errors.AsType[*cuttlefish.PayloadError](cause); ok {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.note(cause)
-	}
-}
-
-// clientCandidate writes a candidate as a client does. The real device ends the peer
-// connection when the section is not named in both ways.
-func clientCandidate(c webrtc.ICECandidateInit) cuttlefish.Payload {
-	if c.SDPMid == nil {
-		c.SDPMid = new(string)
-	}
-	if c.SDPMLineIndex == nil {
-		c.SDPMLineIndex = new(uint16)
-	}
-	return &cuttlefish.ClientCandidate{Candidate: cuttlefish.ICECandidateInit(c)}
-}
-
-// candidateOf reads a device's candidate.
-func candidateOf(c *cuttlefish.DeviceCandidate) webrtc.ICECandidateInit {
-	return webrtc.ICECandidateInit{
-		Candidate:     c.Candidate,
-		SDPMid:        &c.Mid,
-		SDPMLineIndex: new(uint16(min(c.MLineIndex, math.MaxUint16))),
 	}
 }

@@ -21,8 +21,8 @@ import (
 const (
 	DefaultMaxPeers       = 16
 	DefaultMaxPending     = pionpeer.DefaultMaxPending
-	DefaultMaxChannels    = 64
-	DefaultConnectTimeout = 30 * time.Second
+	DefaultMaxChannels    = pionpeer.DefaultMaxChannels
+	DefaultConnectTimeout = pionpeer.DefaultConnectTimeout
 )
 
 // maxClientServers is how many ICE servers a client may name: the device talks to each.
@@ -118,7 +118,7 @@ func NewDevice(signaling *cuttlefish.Device, opts *DeviceOptions) *Device {
 		d.log = slog.New(slog.DiscardHandler)
 	}
 	_ = o.Settings.SetAnsweringDTLSRole(webrtc.DTLSRoleServer) // fails for roles that are none
-	d.api = apiOf(o.API, o.Settings)
+	d.api = pionpeer.LazyAPI(o.API, o.Settings)
 	d.tracks = slices.Clone(o.Tracks)
 	return d
 }
@@ -153,7 +153,7 @@ func (d *Device) Handle(m cuttlefish.Message) (handled bool, err error) {
 	case *cuttlefish.ClientDisconnected:
 		if p := d.Peer(m.ClientID); p != nil {
 			d.forget(p, nil)
-			p.session.end(nil)
+			p.session.End(nil)
 		}
 	case *cuttlefish.Reconnected:
 		d.forgetAll()
@@ -224,7 +224,7 @@ func (d *Device) SendEvent(e *cuttlefish.ControlEvent) error {
 	d.events = slices.DeleteFunc(d.events, func(last lastEvent) bool { return last.name == e.Event })
 	d.events = append(d.events, lastEvent{e.Event, text})
 	for _, p := range d.peers {
-		_ = p.control.send(text) // one that is ending or too slow is none of the others' business
+		_ = p.control.Send(text) // one that is ending or too slow is none of the others' business
 	}
 	return nil
 }
@@ -265,11 +265,11 @@ func (d *Device) receive(clientID int, data json.RawMessage) error {
 	}
 	switch payload := payload.(type) {
 	case *cuttlefish.Offer:
-		return p.session.description(webrtc.SDPTypeOffer, payload.SDP)
+		return p.session.Description(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: payload.SDP})
 	case *cuttlefish.Answer:
-		return p.session.description(webrtc.SDPTypeAnswer, payload.SDP)
+		return p.session.Description(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: payload.SDP})
 	case *cuttlefish.ClientCandidate:
-		return p.session.candidate(webrtc.ICECandidateInit(payload.Candidate))
+		return p.session.Candidate(webrtc.ICECandidateInit(payload.Candidate))
 	case *cuttlefish.UnknownPayload:
 		return fmt.Errorf("cuttlefishpion: unknown client message type: %s", payload.Type)
 	default:
@@ -281,7 +281,7 @@ func (d *Device) receive(clientID int, data json.RawMessage) error {
 func (d *Device) connect(clientID int, r *cuttlefish.RequestOffer) error {
 	if old := d.Peer(clientID); old != nil {
 		d.forget(old, nil)
-		old.session.end(nil)
+		old.session.End(nil)
 	}
 	p, err := d.newPeer(clientID, r)
 	if err != nil {
@@ -290,8 +290,8 @@ func (d *Device) connect(clientID int, r *cuttlefish.RequestOffer) error {
 	if d.opts.OnPeer != nil {
 		d.opts.OnPeer(p)
 	}
-	p.session.start()
-	p.session.peer.Negotiate()
+	p.session.Start()
+	p.session.Negotiate()
 	return nil
 }
 
@@ -315,7 +315,7 @@ func (d *Device) iceServers(r *cuttlefish.RequestOffer) ([]cuttlefish.ICEServer,
 func (d *Device) refuse(clientID int, cause error) {
 	if p := d.Peer(clientID); p != nil {
 		d.forget(p, cause)
-		p.session.end(cause)
+		p.session.End(cause)
 		return
 	}
 	if text := complaint(cause); text != nil {
@@ -359,6 +359,6 @@ func (d *Device) forget(p *DevicePeer, cause error) {
 func (d *Device) forgetAll() {
 	for _, p := range d.Peers() {
 		d.forget(p, nil)
-		p.session.end(nil)
+		p.session.End(nil)
 	}
 }

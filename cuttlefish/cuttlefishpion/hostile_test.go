@@ -149,7 +149,7 @@ func TestDeviceKeepsItsLimits(t *testing.T) {
 	t.Run("time", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
-		d := w.newDevice(w.signalDevice(nil), cuttlefishpion.DeviceOptions{ConnectTimeout: 50 * time.Millisecond})
+		d := w.newDevice(w.signalDevice(nil), cuttlefishpion.DeviceOptions{ConnectTimeout: time.Second})
 		for i, answer := range []string{"", answerOfNobody} {
 			c := w.newRawClient()
 			c.forward(requestOffer)

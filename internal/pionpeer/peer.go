@@ -1,8 +1,10 @@
-// Package pionpeer negotiates one Pion PeerConnection over any signaling protocol.
+// Package pionpeer is what all signaling protocols do alike with a Pion PeerConnection. A [Session] is its whole life:
+// negotiation, states, time to connect, tracks, the limit of data channels, and the order of its end. A [Peer] is the
+// negotiation alone.
 //
-// It keeps the order that peers rely on and that Pion leaves to its user: a description goes out before the candidates
-// that belong to it, a received candidate waits for its description, at most one offer is out at a time, and offers
-// that cross each other are settled.
+// The negotiation keeps the order that peers rely on and that Pion leaves to its user: a description goes out before
+// the candidates that belong to it, a received candidate waits for its description, at most one offer is out at a time,
+// and offers that cross each other are settled.
 //
 // Facts about Pion v4.2 that shape it:
 //   - OnICECandidate fires before the caller of SetLocalDescription has had a chance to send the description.
@@ -12,7 +14,6 @@
 package pionpeer
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -21,18 +22,6 @@ import (
 
 // DefaultMaxPending is how much received input waits at most when [Config.MaxPending] is zero.
 const DefaultMaxPending = 256
-
-var (
-	// ErrClosed is returned for input to a Peer that has ended.
-	ErrClosed = errors.New("pionpeer: closed")
-	// ErrOverflow is returned for received input that exceeds [Config.MaxPending], and reported for candidates that
-	// wait for a description beyond that limit.
-	ErrOverflow = errors.New("pionpeer: too much pending input")
-	// ErrUnexpectedAnswer is reported for an answer while no offer is out. It changes nothing.
-	ErrUnexpectedAnswer = errors.New("pionpeer: answer without an offer")
-	// ErrNothingToOffer is reported for a negotiation of a PeerConnection without transceivers and data channels.
-	ErrNothingToOffer = errors.New("pionpeer: neither media nor a data channel to offer")
-)
 
 // Config says how a [Peer] reaches its counterpart. The functions are called from one goroutine, one at a time and
 // without a lock; they must not block for long and must not call [Peer.Close].
@@ -125,7 +114,7 @@ func (p *Peer) requestOffer(restart bool) {
 	p.offering = true
 	p.restart = p.restart || restart
 	p.mu.Unlock()
-	p.signal()
+	signal(p.wake)
 }
 
 // Description takes a description from the remote side; it is handled in the order of arrival and a failure is
@@ -193,13 +182,14 @@ func (p *Peer) enqueue(received bool, f func()) error {
 	}
 	p.inbox = append(p.inbox, f)
 	p.mu.Unlock()
-	p.signal()
+	signal(p.wake)
 	return nil
 }
 
-func (p *Peer) signal() {
+// signal wakes who waits for c, a channel of capacity 1.
+func signal(c chan<- struct{}) {
 	select {
-	case p.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

@@ -51,7 +51,7 @@ var contents = map[string][]string{
 	"internal/alarm":       {},
 	"internal/calls":       {},
 	"internal/socketio":    {"transport", "internal/jsonx"},
-	"internal/pionpeer":    {},
+	"internal/pionpeer":    {"internal/link"},
 	"msejsonrpc/msejwt":    {"msejsonrpc", "internal/jsonx"},
 }
 

@@ -1,4 +1,4 @@
-package cuttlefishpion
+package pionpeer
 
 import (
 	"sync"
@@ -7,18 +7,17 @@ import (
 )
 
 const (
-	// maxWaiting is how many messages of a data channel wait until it is open and its
-	// buffer has room.
+	// maxWaiting is how many messages of a data channel wait until it is open and its buffer has room.
 	maxWaiting = 256
-	// The buffer of a data channel in bytes: above the first nothing is added until it
-	// has sunk to the second. Pion's own has no limit.
+	// The buffer of a data channel in bytes: above the first nothing is added until it has sunk to the second. Pion's
+	// own has no limit.
 	bufferFull, bufferLow = 256 << 10, 64 << 10
 )
 
-// An outbox writes messages to a data channel in their order. They may be sent before
-// the channel is open or even exists. Sending never blocks.
-type outbox struct {
-	session *session
+// An Outbox writes text messages to a data channel in their order. They may be sent before the channel is open or even
+// exists. Its methods may be called concurrently.
+type Outbox struct {
+	session *Session
 	wake    chan struct{} // capacity 1: there is something to write
 
 	mu      sync.Mutex
@@ -26,12 +25,14 @@ type outbox struct {
 	closed  bool
 }
 
-func newOutbox(s *session) *outbox {
-	return &outbox{session: s, wake: make(chan struct{}, 1)}
+// NewOutbox returns an outbox for one data channel of s.
+func NewOutbox(s *Session) *Outbox {
+	return &Outbox{session: s, wake: make(chan struct{}, 1)}
 }
 
-// send queues a message. Too many end the session.
-func (o *outbox) send(text []byte) error {
+// Send queues a message, of which it keeps a copy, and never blocks. It returns [ErrClosed] once the session is ending
+// or the other side has closed the channel. When too many wait, it ends the session with [ErrSlowPeer] and returns it.
+func (o *Outbox) Send(text []byte) error {
 	o.mu.Lock()
 	closed, full := o.closed, len(o.waiting) >= maxWaiting
 	if !closed && !full {
@@ -42,23 +43,22 @@ func (o *outbox) send(text []byte) error {
 	case closed || o.session.isEnding():
 		return ErrClosed
 	case full:
-		o.session.end(ErrSlowPeer)
+		o.session.End(ErrSlowPeer)
 		return ErrSlowPeer
 	}
 	signal(o.wake)
 	return nil
 }
 
-// attach names the channel to write to. It takes over its OnOpen and
-// OnBufferedAmountLow.
-func (o *outbox) attach(ch *webrtc.DataChannel) {
+// Attach names the channel to write to, once. It takes over its OnOpen and OnBufferedAmountLow.
+func (o *Outbox) Attach(ch *webrtc.DataChannel) {
 	low := make(chan struct{}, 1)
 	ch.SetBufferedAmountLowThreshold(bufferLow)
 	ch.OnBufferedAmountLow(func() { signal(low) })
 	ch.OnOpen(func() { o.session.spawn(func() { o.write(ch, low) }) })
 }
 
-func (o *outbox) write(ch *webrtc.DataChannel, low <-chan struct{}) {
+func (o *Outbox) write(ch *webrtc.DataChannel, low <-chan struct{}) {
 	for {
 		for _, text := range o.take() {
 			if err := ch.SendText(text); err != nil {
@@ -81,7 +81,7 @@ func (o *outbox) write(ch *webrtc.DataChannel, low <-chan struct{}) {
 	}
 }
 
-func (o *outbox) take() []string {
+func (o *Outbox) take() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	texts := o.waiting
@@ -90,16 +90,8 @@ func (o *outbox) take() []string {
 }
 
 // close refuses further messages: the other side has closed the channel.
-func (o *outbox) close() {
+func (o *Outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed, o.waiting = true, nil
-}
-
-// signal wakes who waits for c, a channel of capacity 1.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }
