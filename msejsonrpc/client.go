@@ -115,8 +115,12 @@ func (c *Client) Send(m Message) error {
 
 // Call sends a request, such as an [*Unknown] with an id, and waits for its response,
 // which is a success if err is nil. An error of the server's is an [*Error]. The end of
-// ctx gives up the wait and does not hurt the client.
+// ctx gives up the wait and does not hurt the client. A message that is never answered is
+// refused with a [*ValidationError].
 func (c *Client) Call(ctx context.Context, request Message) (*Response, error) {
+	if !isCall(request) {
+		return nil, invalid(name(request), "method", "is not a request: use Send")
+	}
 	pending, err := c.calls.Add(request)
 	if err != nil {
 		return nil, err

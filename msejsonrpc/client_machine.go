@@ -81,12 +81,12 @@ func (m *ClientMachine) SetToken(token string) { m.cfg.Token = token }
 
 // Start begins the session on a new connection.
 func (m *ClientMachine) Start(now time.Time) Effects {
-	m.state, m.back, m.pending = ClientConnected, ClientConnected, nil
-	m.handshake, m.beat = time.Time{}, time.Time{}
+	var fx Effects
+	m.end(&fx, ClientConnected)
+	m.back = ClientConnected
 	if m.cfg.Heartbeat > 0 {
 		m.beat = now.Add(m.cfg.Heartbeat)
 	}
-	var fx Effects
 	if m.cfg.Token == "" {
 		m.settle(&fx)
 		return fx
@@ -109,9 +109,19 @@ func (m *ClientMachine) settle(fx *Effects) {
 	m.ready = true
 }
 
+// next returns the number of the next request: one that the application has not given to
+// a request of its own that is under way.
+func (m *ClientMachine) next() uint64 {
+	n := m.last + 1
+	for slices.ContainsFunc(m.pending, func(p pendingCall) bool { return p.id == NumberID(n) }) {
+		n++
+	}
+	return n
+}
+
 // own sends a request of the machine's own.
 func (m *ClientMachine) own(fx *Effects, now time.Time, msg Message) {
-	m.last++
+	m.last = m.next()
 	id := NumberID(m.last)
 	fx.Send = append(fx.Send, numbered(msg, id))
 	m.await(now, id, msg.wireType(), nil)
@@ -135,20 +145,20 @@ func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
 	}
 	out := msg
 	if isRequest(msg.wireType()) && idOf(msg).IsNotification() {
-		out = numbered(msg, NumberID(m.last+1))
+		out = numbered(msg, NumberID(m.next()))
 	}
 	if err := out.Validate(); err != nil {
 		return Effects{}, err
 	}
 	fx := Effects{Send: []Message{out}}
-	if id := idOf(out); isRequest(out.wireType()) || isUnknown(out) && !id.IsNotification() {
+	if isCall(out) {
 		if m.cfg.Pending > 0 && len(m.pending) >= m.cfg.Pending {
 			return Effects{}, ErrTooManyCalls
 		}
 		if out != msg {
-			m.last++
+			m.last = m.next()
 		}
-		m.await(now, id, out.wireType(), msg)
+		m.await(now, idOf(out), out.wireType(), msg)
 	}
 	switch msg.(type) {
 	case *Auth:
@@ -161,9 +171,11 @@ func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
 	return fx, nil
 }
 
-func isUnknown(m Message) bool {
-	_, ok := m.(*Unknown)
-	return ok
+// isCall reports whether a message has an answer: it is one of the requests, which get an
+// id, or of a method that is not known and has one.
+func isCall(m Message) bool {
+	_, unknown := m.(*Unknown)
+	return isRequest(m.wireType()) || unknown && !idOf(m).IsNotification()
 }
 
 var (
@@ -207,7 +219,7 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 		}
 		m.deliver(&fx, msg)
 	case *Chat:
-		if !slices.Contains(afterAuth, m.state) {
+		if !m.authorized() {
 			m.answer(&fx, msg, CallOrderError("auth"))
 			break
 		}
@@ -222,6 +234,12 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 		m.answer(&fx, msg, ErrMethodNotFound)
 	}
 	return fx
+}
+
+// authorized reports whether the server knows the client: a fresh token does not change
+// that while it is asked about.
+func (m *ClientMachine) authorized() bool {
+	return slices.Contains(afterAuth, m.state) || m.state == ClientAuthenticating && m.back == ClientAuthorized
 }
 
 func (m *ClientMachine) deliver(fx *Effects, msg Message) {
@@ -248,8 +266,12 @@ func (m *ClientMachine) refuse(fx *Effects, method string, id ID, say *Error, wh
 
 // response pairs a response with the oldest request of its id.
 func (m *ClientMachine) response(fx *Effects, now time.Time, r *Response) {
-	if r.ID.IsNotification() { // about the connection, not about a call
-		fx.Deliver = append(fx.Deliver, r)
+	if r.ID.IsNotification() {
+		if err := r.Validate(); err != nil { // a result must say of what
+			fx.Ignored = append(fx.Ignored, Violation{Type: typeResponse, Err: err})
+			return
+		}
+		fx.Deliver = append(fx.Deliver, r) // about the connection, not about a call
 		return
 	}
 	p, ok := m.take(r.ID)
@@ -359,7 +381,7 @@ func (m *ClientMachine) Malformed(now time.Time, err *DecodeError) Effects {
 		m.close(&fx, transport.StatusUnsupportedData, "binary message", err, false)
 	case err.Err == errTooBig:
 		m.close(&fx, transport.StatusMessageTooBig, "message too big", err, false)
-	case err.Type == typeResponse:
+	case err.Type == typeResponse || err.Err == errNoKind:
 		if p, ok := m.take(err.ID); ok {
 			m.done(&fx, now, p, nil, err)
 			break
@@ -378,7 +400,7 @@ func (m *ClientMachine) malformedParams(fx *Effects, err *DecodeError) {
 	switch {
 	case err.Type != "iceCandidate" && err.Type != "sdpOffer" && err.Type != "chat":
 		say = ErrMethodNotFound
-	case err.Type == "chat" && !slices.Contains(afterAuth, m.state):
+	case err.Type == "chat" && !m.authorized():
 		say = CallOrderError("auth")
 	case err.Type != "chat" && m.state != ClientActive:
 		say = CallOrderError("start")

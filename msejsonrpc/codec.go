@@ -20,8 +20,13 @@ func Decode(data []byte) (Message, error) {
 	o, err := jsonx.Scan(data)
 	if err != nil {
 		code := CodeParseError
-		if errors.Is(err, jsonx.ErrNotObject) || errors.Is(err, jsonx.ErrDuplicate) || errors.Is(err, jsonx.ErrDepth) {
+		switch {
+		case errors.Is(err, jsonx.ErrNotObject):
 			code = CodeInvalidObject
+		case errors.Is(err, jsonx.ErrDuplicate), errors.Is(err, jsonx.ErrDepth):
+			if json.Valid(data) { // also behind the place of the error
+				code = CodeInvalidObject
+			}
 		}
 		return nil, decodeError("", code, NullID, err)
 	}
@@ -132,7 +137,7 @@ func decodeResponse(o *jsonx.Object, id ID) (Message, error) {
 	result, hasResult := o.Get("result")
 	value, hasError := o.Get("error")
 	if !hasResult && !hasError {
-		return nil, invalidObject("", true, errNoKind)
+		return nil, decodeError("", CodeInvalidObject, id, errNoKind)
 	}
 	short := new(shortResponse)
 	m := &short.Response
@@ -157,7 +162,7 @@ func decodeResponse(o *jsonx.Object, id ID) (Message, error) {
 	}
 	if o.Len() > known {
 		var r responseRest
-		if err := o.Decode(&r, "", false); err != nil {
+		if err := o.Decode(&r, "method", false); err != nil {
 			return nil, decodeError(typeResponse, CodeInvalidObject, id, err)
 		}
 		m.Extra = r.Extra
@@ -286,7 +291,7 @@ func appendResponse(dst []byte, m *Response) ([]byte, error) {
 			return dst, err
 		}
 	}
-	return appendRest(dst, responseMembers, m.Extra, "")
+	return appendRest(dst, responseMembers, m.Extra, "method")
 }
 
 // appendID begins an object with its id.
@@ -340,16 +345,16 @@ func name(m Message) string {
 
 // size estimates the encoded length of a message in bytes.
 func size(m Message) int {
-	const envelope = 64
+	const envelope, params = 64, 96 // params: with an envelope around them
 	switch m := m.(type) {
 	case *Auth:
-		return envelope + len(m.Token)
+		return params + len(m.Token)
 	case *ICECandidate:
-		return envelope + len(m.Candidate)
+		return params + len(m.Candidate)
 	case *SDPOffer:
-		return envelope + len(m.Offer)
+		return params + len(m.Offer)
 	case *Chat:
-		return envelope + len(m.Message) + len(m.Attachment)
+		return params + len(m.Message) + len(m.Attachment)
 	case *Response:
 		return envelope + len(m.Result)
 	}

@@ -94,7 +94,7 @@ func (m *Start) Started() *Response { return &Response{ID: m.ID, Result: rawStar
 // Identity makes the success response to a [*WhoAmI]. It fails for texts that are not
 // UTF-8 and for further members that are not JSON.
 func (m *WhoAmI) Identity(i *Identity) (*Response, error) {
-	b, err := jsonx.Append(nil, "", "", i)
+	b, err := jsonx.AppendAt(nil, i, memberLevel+1)
 	if err != nil {
 		return nil, invalidMember("whoami", "result.", err)
 	}
@@ -103,4 +103,9 @@ func (m *WhoAmI) Identity(i *Identity) (*Response, error) {
 
 // NewErrorResponse makes an error response. A message that has no id, or none that could
 // be read, is answered with [NullID].
-func NewErrorResponse(id ID, err *Error) *Response { return &Response{ID: id, Error: err} }
+func NewErrorResponse(id ID, err *Error) *Response {
+	if id == AbsentID {
+		id = NullID
+	}
+	return &Response{ID: id, Error: err}
+}

@@ -1,7 +1,7 @@
 package msejsonrpc
 
 import (
-	"encoding/json"
+	"bytes"
 	"strconv"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
@@ -37,12 +37,13 @@ func NumberID(n uint64) ID {
 // StringID returns an id that is a string, which JSON-RPC 2.0 allows. What is not UTF-8
 // in it is replaced.
 func StringID(s string) ID {
-	b, _ := json.Marshal(s)
+	b, _ := jsonx.AppendString(nil, s) // fails after replacing it
 	return ID{token: string(b)}
 }
 
 // ParseID reads an id from its JSON token: a number, a string or null. An empty token is
-// [AbsentID]. It reports false for anything else.
+// [AbsentID]. White space around a token is no part of it. It reports false for anything
+// else.
 func ParseID(token []byte) (id ID, ok bool) {
 	if len(token) == 0 {
 		return AbsentID, true
@@ -50,7 +51,7 @@ func ParseID(token []byte) (id ID, ok bool) {
 	if jsonx.Check(token) != nil {
 		return ID{}, false
 	}
-	return parseID(token)
+	return parseID(bytes.Trim(token, " \t\r\n"))
 }
 
 // parseID is [ParseID] for checked JSON.
@@ -71,16 +72,11 @@ func parseID(token []byte) (id ID, ok bool) {
 
 // shortest returns the value of a number that strconv would write the same way.
 func shortest(token []byte) (n uint64, ok bool) {
-	if token[0] == '0' || len(token) > 19 { // 19 digits fit
+	if token[0] == '0' || token[0] == '-' {
 		return 0, false
 	}
-	for _, c := range token {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + uint64(c-'0')
-	}
-	return n, true
+	n, err := strconv.ParseUint(string(token), 10, 64)
+	return n, err == nil
 }
 
 // IsNotification reports whether the id asks for no answer: null or absent.

@@ -3,7 +3,6 @@ package msejsonrpc
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
@@ -56,9 +55,10 @@ func NewDate(t time.Time) Date {
 }
 
 // Time returns the point in time, and false for a Date that is none or of an unknown
-// format. Known are RFC 3339, RFC 1123 and what Date.toString of JavaScript returns.
+// format. Known are RFC 3339 and what Date.toUTCString and Date.toString of JavaScript
+// return.
 func (d Date) Time() (time.Time, bool) {
-	for _, layout := range []string{time.RFC3339, time.RFC1123, "Mon Jan 02 2006 15:04:05 GMT-0700"} {
+	for _, layout := range []string{time.RFC3339, utcString, "Mon Jan 02 2006 15:04:05 GMT-0700"} {
 		text := string(d)
 		if n := len(layout); layout[0] == 'M' && layout[3] == ' ' && len(text) > n {
 			text = text[:n] // the name of the time zone follows
@@ -69,6 +69,13 @@ func (d Date) Time() (time.Time, bool) {
 	}
 	return time.Time{}, false
 }
+
+// utcString is RFC 1123 in GMT. The names of other time zones do not tell the offset.
+const utcString = "Mon, 02 Jan 2006 15:04:05 GMT"
+
+// The years 1 and 9999: RFC 3339 writes no more than those. Milliseconds, taken for
+// seconds, lie beyond them.
+const firstSecond, lastSecond = -62135596800, 253402300799
 
 // UnmarshalJSON reads a string as it is, a number as the seconds since 1970 that JSON Web
 // Tokens have, and null as none.
@@ -85,7 +92,7 @@ func (d *Date) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &seconds); err != nil {
 		return jsonx.ErrType
 	}
-	if math.Abs(seconds) > 1<<40 { // some ten thousand years
+	if seconds < firstSecond || seconds > lastSecond {
 		return jsonx.ErrRange
 	}
 	*d = NewDate(time.Unix(int64(seconds), 0))
@@ -100,7 +107,7 @@ func (i *Identity) String() string {
 // Identity returns the result of whoami. The error is an [*UnexpectedResultError].
 func (m *Response) Identity() (*Identity, error) {
 	i := new(Identity)
-	if err := jsonx.Unmarshal(m.Result, i); err != nil {
+	if err := jsonx.Unmarshal(m.Result, i); err != nil || m.Error != nil {
 		return nil, &UnexpectedResultError{Type: "whoami", Result: m.Result}
 	}
 	return i, nil

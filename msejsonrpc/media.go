@@ -1,6 +1,7 @@
 package msejsonrpc
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -40,24 +41,23 @@ type ICECandidateInit struct {
 
 // NewSDPOffer returns the message for a description, whose texts must be UTF-8.
 func NewSDPOffer(d SessionDescription, form Form) *SDPOffer {
-	b := appendText(make([]byte, 0, len(d.SDP)+len(d.SDP)/16+32), d, form)
-	return &SDPOffer{Offer: b}
+	b := make([]byte, 0, len(d.SDP)+len(d.SDP)/16+32)
+	if form == FormString {
+		return &SDPOffer{Offer: written(jsonx.AppendString(b, d.SDP))}
+	}
+	return &SDPOffer{Offer: written(jsonx.Append(b, "", "", &struct {
+		Type string `json:"type,omitempty"`
+		SDP  string `json:"sdp"`
+	}{d.Type, d.SDP}))}
 }
 
-func appendText(b []byte, d SessionDescription, form Form) []byte {
-	// A text that is not UTF-8 leaves the value incomplete, which Validate refuses.
-	if form == FormString {
-		b, _ = jsonx.AppendString(b, d.SDP)
-		return b
+// written returns what was written, or for a text that is not UTF-8 a value that
+// Validate refuses for that reason.
+func written(b []byte, err error) json.RawMessage {
+	if err != nil {
+		return json.RawMessage("\"\xff\"")
 	}
-	if b = append(b, '{'); d.Type != "" {
-		b = append(b, `"type":`...)
-		b, _ = jsonx.AppendString(b, d.Type)
-		b = append(b, ',')
-	}
-	b = append(b, `"sdp":`...)
-	b, _ = jsonx.AppendString(b, d.SDP)
-	return append(b, '}')
+	return b
 }
 
 // NewICECandidate returns the message for a candidate, whose texts must be UTF-8. In the
@@ -65,19 +65,18 @@ func appendText(b []byte, d SessionDescription, form Form) []byte {
 // it.
 func NewICECandidate(c ICECandidateInit, form Form) *ICECandidate {
 	if form == FormObject {
-		b, err := jsonx.Append(nil, "", "", &c)
-		if err != nil {
-			b = json.RawMessage(`{`) // refused by Validate
-		}
-		return &ICECandidate{Candidate: b}
+		return &ICECandidate{Candidate: written(jsonx.Append(nil, "", "", &c))}
 	}
 	line := c.Candidate
-	if line != "" && c.UsernameFragment != nil && *c.UsernameFragment != "" && ufrag(line) == "" {
+	if line != "" && c.UsernameFragment != nil && isWord(*c.UsernameFragment) && ufrag(line) == "" {
 		line += " ufrag " + *c.UsernameFragment
 	}
-	b, _ := jsonx.AppendString(make([]byte, 0, len(line)+8), line)
-	return &ICECandidate{Candidate: b}
+	return &ICECandidate{Candidate: written(jsonx.AppendString(make([]byte, 0, len(line)+8), line))}
 }
+
+// isWord reports whether a text may stand in a candidate line as one value, without
+// bringing attributes or lines of its own.
+func isWord(text string) bool { return text != "" && !strings.ContainsAny(text, " \r\n") }
 
 // ufrag returns the user name fragment that a candidate line names, or "".
 func ufrag(line string) string {
@@ -100,7 +99,7 @@ func (m *SDPOffer) Description() (SessionDescription, error) {
 }
 
 func (m *SDPOffer) description() (d SessionDescription, err error) {
-	o, text, err := stringOrObject(m.Offer)
+	o, text, err := stringOrObject(bytes.Trim(m.Offer, " \t\r\n"))
 	if err != nil {
 		return d, err
 	}
@@ -151,10 +150,11 @@ func (m *ICECandidate) Init() (ICECandidateInit, error) {
 }
 
 func (m *ICECandidate) init() (c ICECandidateInit, err error) {
-	if len(m.Candidate) > 0 && jsonx.IsNull(m.Candidate) {
+	raw := bytes.Trim(m.Candidate, " \t\r\n")
+	if string(raw) == "null" {
 		return c, nil
 	}
-	o, text, err := stringOrObject(m.Candidate)
+	o, text, err := stringOrObject(raw)
 	if err != nil {
 		return c, err
 	}
@@ -181,18 +181,18 @@ func (m *ICECandidate) init() (c ICECandidateInit, err error) {
 	return c, nil
 }
 
-// stringOrObject reads a value that is one of both: o is nil for a string and must be
-// freed otherwise.
+// stringOrObject reads a value, without white space around it, that is one of both: o is
+// nil for a string and must be freed otherwise.
 func stringOrObject(raw json.RawMessage) (o *jsonx.Object, text string, err error) {
-	switch {
-	case len(raw) == 0:
+	if len(raw) == 0 {
 		return nil, "", errMissing
-	case jsonx.IsObject(raw):
-		o, err = jsonx.Scan(raw)
-		return o, "", err
 	}
 	if err := jsonx.CheckAt(raw, paramsLevel); err != nil {
 		return nil, "", err
+	}
+	if raw[0] == '{' {
+		o, err = jsonx.Scan(raw)
+		return o, "", err
 	}
 	b, ok := jsonx.Text(raw)
 	if !ok {

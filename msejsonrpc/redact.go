@@ -7,7 +7,8 @@ const hidden = "[hidden]"
 
 // LogValue hides the token.
 func (m *Auth) LogValue() slog.Value {
-	return slog.GroupValue(slog.Any("id", m.ID), slog.String("token", hidden), slog.String("version", m.Version))
+	return slog.GroupValue(
+		slog.String("id", m.ID.String()), slog.String("token", hidden), slog.String("version", m.Version))
 }
 
 // Redact returns a message for a log, without the token of an [*Auth]. It is for

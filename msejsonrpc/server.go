@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/internal/link"
@@ -80,7 +83,10 @@ type ServerSession struct {
 	server *Server
 	member link.Member[*ServerSession, Message]
 	inbox  *link.Inbox[Message]
-	work   sync.WaitGroup // Handle
+
+	work     sync.WaitGroup // Handle
+	slow     atomic.Bool    // Handle does not read
+	panicked string         // what Handle did, with its stack; read after work
 }
 
 // NewServer returns a server without connections.
@@ -110,20 +116,34 @@ func (s *Server) Serve(ctx context.Context, conn transport.Conn) error {
 		Limits: link.Limits(s.opts.Limits), Counters: &s.counters,
 	}
 	begin := func(now time.Time) { s.apply(s.machine.Connect(now, sess.ID(), Connection{})) }
-	err := s.hub.Serve(ctx, conn, &sess.member, opts, begin, func(ctx context.Context) error {
-		err := sess.member.RunFrames(func(typ transport.MessageType, f *link.Frame) {
-			m, err := s.decode(typ, f.Data)
-			f.Free()
-			s.receive(ctx, sess, m, err)
-		})
-		sess.inbox.End(err)
-		sess.work.Wait()
-		return err
-	})
+	err := s.hub.Serve(ctx, conn, &sess.member, opts, begin, sess.run)
 	if link.Orderly(err) {
 		return nil
 	}
 	return fmt.Errorf("msejsonrpc: serve: %w", err)
+}
+
+// run reads until the connection has ended, and waits for Handle.
+func (s *ServerSession) run(ctx context.Context) error {
+	err := transport.ErrClosed // for a panic of a hook
+	defer func() {
+		s.inbox.End(err)
+		s.work.Wait()
+		if s.panicked != "" {
+			panic(s.panicked) // here those who called Serve can recover it, as from the other hooks
+		}
+	}()
+	err = s.member.RunFrames(func(typ transport.MessageType, f *link.Frame) {
+		m, err := s.server.decode(typ, f.Data)
+		f.Free()
+		s.server.receive(ctx, s, m, err)
+	})
+	if s.slow.Load() {
+		err = ErrSlowConsumer
+	}
+	// The connection has ended, however long Handle takes to hear of it.
+	s.server.step(func(now time.Time) ServerEffects { return s.server.machine.Disconnect(now, s.ID()) })
+	return err
 }
 
 // receive steps the machine with a message and answers what it asks.
@@ -145,8 +165,11 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 	}
 	for _, q := range fx.Ask {
 		d := s.decide(ctx, sess, q.Message)
-		s.step(func(now time.Time) ServerEffects { return s.machine.Decide(now, q.Ticket, d) })
-		if _, ok := q.Message.(*Start); ok && d.Refuse == nil && s.opts.Handle != nil {
+		decided := s.step(func(now time.Time) ServerEffects { return s.machine.Decide(now, q.Ticket, d) })
+		if d.Refuse != nil || len(decided.Send) == 0 || ctx.Err() != nil {
+			continue // or the connection ended while the application thought about it
+		}
+		if _, ok := q.Message.(*Start); ok && s.opts.Handle != nil {
 			sess.work.Go(func() { s.handle(ctx, sess) })
 		}
 	}
@@ -155,8 +178,13 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 // handle runs the application's side of an active session.
 func (s *Server) handle(ctx context.Context, sess *ServerSession) {
 	code := transport.StatusInternalError // for a panic
-	defer func() { sess.Close(code, "") }()
-	err := s.opts.Handle(ctx, sess)
+	defer func() {
+		if p := recover(); p != nil {
+			sess.panicked = fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+		}
+		sess.Close(code, "")
+	}()
+	err := s.opts.Handle(context.WithValue(ctx, sess, ctx), sess)
 	if err == nil || ctx.Err() != nil {
 		code = transport.StatusNormal
 		return
@@ -182,6 +210,7 @@ func (s *Server) apply(fx ServerEffects) {
 	for _, d := range fx.Deliver {
 		if m := s.hub.Member(uint64(d.To)); m != nil && s.opts.Handle != nil && !m.Session.inbox.Put(d.Message) {
 			s.log.Warn("msejsonrpc: the application is too slow for a session", "session", d.To)
+			m.Session.slow.Store(true)
 			m.Close(transport.StatusInternalError, "application too slow")
 		}
 	}
@@ -211,6 +240,9 @@ func (s *Server) decide(ctx context.Context, sess *ServerSession, m Message) (d 
 		if s.opts.Authenticate != nil {
 			d.Identity, err = s.opts.Authenticate(ctx, sess, m)
 		}
+		if err == nil {
+			_, err = validTo(d.Identity)
+		}
 	case *Start:
 		if s.opts.AuthorizeStart != nil {
 			err = s.opts.AuthorizeStart(ctx, sess)
@@ -220,6 +252,11 @@ func (s *Server) decide(ctx context.Context, sess *ServerSession, m Message) (d 
 		return d
 	}
 	refusal, ok := errors.AsType[*Error](err)
+	if ok {
+		if invalid := refusal.validate(); invalid != nil { // it cannot be written
+			ok, err = false, invalid
+		}
+	}
 	if !ok {
 		s.log.ErrorContext(ctx, "msejsonrpc: a decision failed", "session", sess.ID(), "method", m.wireType(), "error", err)
 		refusal = ErrInternal
@@ -307,13 +344,30 @@ func (s *ServerSession) Chat(message string, attachment json.RawMessage, to ...s
 
 // Next returns the next message of the client for Handle: a description or a candidate.
 // After the end it returns io.EOF when that was orderly, its cause otherwise. The end of
-// ctx does not hurt the session.
-func (s *ServerSession) Next(ctx context.Context) (Message, error) { return s.inbox.Next(ctx) }
+// ctx does not hurt the session. With Handle's ctx, which the end of the connection ends,
+// it still returns what came before that.
+func (s *ServerSession) Next(ctx context.Context) (Message, error) {
+	m, err := s.inbox.Next(ctx)
+	if err == nil || ctx.Err() == nil {
+		return m, err
+	}
+	if handles, ok := ctx.Value(s).(context.Context); ok && handles.Err() != nil {
+		return s.inbox.Next(context.WithoutCancel(ctx)) // the inbox ends soon
+	}
+	return m, err
+}
 
 // Messages returns what Next returns, one by one. An error comes last, except for the
 // orderly end.
 func (s *ServerSession) Messages(ctx context.Context) iter.Seq2[Message, error] {
-	return s.inbox.All(ctx)
+	return func(yield func(Message, error) bool) {
+		for {
+			m, err := s.Next(ctx)
+			if err == io.EOF || !yield(m, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Close ends the connection after what is queued for it.

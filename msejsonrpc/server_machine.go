@@ -2,6 +2,7 @@ package msejsonrpc
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,7 +82,7 @@ type Question struct {
 // A Decision answers a [Question].
 type Decision struct {
 	Refuse   *Error    // nil agrees
-	Identity *Identity // of an auth that was agreed to
+	Identity *Identity // of an auth that was agreed to; one whose ValidTo cannot be read is a fault
 }
 
 // A Closing ends a connection after what was sent to it.
@@ -375,6 +376,10 @@ func (m *ServerMachine) Decide(now time.Time, t Ticket, d Decision) ServerEffect
 }
 
 func (m *ServerMachine) authenticate(fx *ServerEffects, p *peer, q *Auth, d Decision) {
+	until, err := validTo(d.Identity)
+	if d.Refuse == nil && err != nil {
+		d.Refuse = ErrInternal
+	}
 	if d.Refuse != nil {
 		fx.send(p, NewErrorResponse(q.ID, d.Refuse))
 		if d.Refuse.Code == CodeInternalError { // not the client's fault
@@ -387,7 +392,7 @@ func (m *ServerMachine) authenticate(fx *ServerEffects, p *peer, q *Auth, d Deci
 	}
 	m.leaveRoom(p)
 	p.refused, p.identity = 0, cmp.Or(d.Identity, new(Identity))
-	p.validTo, _ = p.identity.ValidTo.Time()
+	p.validTo = until
 	if p.state == ServerNew { // a fresh token does not put start off
 		p.state = ServerAuthorized
 		m.expireAfter(p, m.cfg.StartTimeout)
@@ -395,6 +400,21 @@ func (m *ServerMachine) authenticate(fx *ServerEffects, p *peer, q *Auth, d Deci
 	m.enterRoom(p)
 	fx.send(p, q.Authenticated())
 }
+
+// validTo returns when an identity ends, the zero time for never. A date that cannot be
+// read is an error, so that it does not last for ever.
+func validTo(i *Identity) (time.Time, error) {
+	if i == nil || i.ValidTo == "" {
+		return time.Time{}, nil
+	}
+	t, ok := i.ValidTo.Time()
+	if !ok {
+		return t, errValidTo
+	}
+	return t, nil
+}
+
+var errValidTo = errors.New("msejsonrpc: the identity's ValidTo is of no known format")
 
 func (m *ServerMachine) enterRoom(p *peer) {
 	if m.rooms == nil {

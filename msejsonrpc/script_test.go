@@ -1,0 +1,485 @@
+package msejsonrpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/script"
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+func TestScriptsOnTheMachine(t *testing.T) {
+	t.Parallel()
+	for _, s := range script.Load(t, "testdata/scripts") {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			w := newWire(readScene(t, s))
+			if script.Updating() {
+				s.Record(t, w)
+			} else {
+				s.Play(t, w)
+			}
+		})
+	}
+}
+
+func TestScriptsOnTheServer(t *testing.T) {
+	t.Parallel()
+	if script.Updating() {
+		t.Skip("the machine writes the scripts")
+	}
+	for _, s := range script.Load(t, "testdata/scripts") {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipes(readScene(t, s))
+				defer p.end(t)
+				s.Play(t, p)
+			})
+		})
+	}
+}
+
+// A scene is the config section of a script: the server's options and its application.
+type scene struct {
+	ServerConfig
+	MessageBytes int
+	// Tokens are what the application knows about tokens; others are refused. Without
+	// a config section every token is good.
+	Tokens map[string]holder
+	// RefuseStart are the user ids that may not start, with what they are told; for
+	// null the application fails.
+	RefuseStart map[string]*Error
+
+	everybody bool
+}
+
+// A holder is whom a token stands for.
+type holder struct {
+	Identity
+	Lasts  string // how long from auth on; "" is for ever
+	Refuse *Error // in place of it all
+	Fails  bool   // the application does
+}
+
+func readScene(t *testing.T, s *script.Script) scene {
+	section := s.Section("config")
+	if section == nil {
+		return scene{everybody: true}
+	}
+	var sc scene
+	d := json.NewDecoder(bytes.NewReader(section))
+	d.DisallowUnknownFields()
+	require.NoError(t, d.Decode(&sc))
+	return sc
+}
+
+var errApplication = errors.New("the application fails")
+
+// authenticate decides about a token.
+func (sc scene) authenticate(token string, now time.Time) (*Identity, error) {
+	h, ok := sc.Tokens[token]
+	switch {
+	case sc.everybody:
+		return new(Identity), nil
+	case !ok:
+		return nil, ErrAuthorizationFailed
+	case h.Refuse != nil:
+		return nil, h.Refuse
+	case h.Fails:
+		return nil, errApplication
+	}
+	i := h.Identity
+	if h.Lasts != "" {
+		d, err := time.ParseDuration(h.Lasts)
+		if err != nil {
+			panic(err)
+		}
+		i.ValidTo = NewDate(now.Add(d))
+	}
+	return &i, nil
+}
+
+// authorize decides about a start.
+func (sc scene) authorize(i *Identity) error {
+	refusal, ok := sc.RefuseStart[i.UserID]
+	switch {
+	case !ok:
+		return nil
+	case refusal == nil:
+		return errApplication
+	}
+	return refusal
+}
+
+// app is the peer in scripts that is the server's application. It hears, in lines of its
+// own, what a client sends to it, whose token has expired, and which messages were
+// ignored; and it says {"to":"c1","message":{}}.
+const app = "app"
+
+// heard is a line that the application hears.
+func heard(what string, about string, more ...string) script.Event {
+	line := fmt.Appendf(nil, "{%q:%q", what, about)
+	for i := 0; i < len(more); i += 2 {
+		line = fmt.Appendf(line, ",%q:%s", more[i], more[i+1])
+	}
+	return script.Event{Data: append(line, '}')}
+}
+
+func heardMessage(from string, m Message) script.Event {
+	return heard("from", from, "message", wireText(m))
+}
+
+func heardViolation(from string, v Violation) script.Event {
+	why, _ := json.Marshal(strings.TrimPrefix(v.Err.Error(), "msejsonrpc: "))
+	typ, _ := json.Marshal(v.Type)
+	return heard("ignored", from, "type", string(typ), "why", string(why))
+}
+
+// said reads a line that the application says.
+func said(line []byte) (to string, m Message, err error) {
+	var l struct {
+		To      string
+		Message json.RawMessage
+	}
+	if err := json.Unmarshal(line, &l); err != nil {
+		return "", nil, err
+	}
+	m, err = Decode(l.Message)
+	return l.To, m, err
+}
+
+// start is when the tests' clocks begin: when those of synctest do.
+var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// A wire is a machine with the codec around it and an application that decides at once:
+// bytes in, bytes out. It is a target of scripts.
+type wire struct {
+	scene   scene
+	machine *ServerMachine
+	decode  func(typ transport.MessageType, data []byte) (Message, error)
+	now     time.Time
+	peers   map[string]*wirePeer
+	byID    map[PeerID]*wirePeer
+}
+
+type wirePeer struct {
+	id     PeerID
+	name   string
+	events []script.Event
+	gone   bool
+}
+
+func newWire(sc scene) *wire {
+	limit := DefaultMessageBytes
+	if sc.MessageBytes != 0 {
+		limit = sc.MessageBytes
+	}
+	return &wire{
+		scene: sc, machine: NewServerMachine(sc.ServerConfig), decode: decoder(limit), now: start,
+		peers: make(map[string]*wirePeer), byID: make(map[PeerID]*wirePeer),
+	}
+}
+
+func (w *wire) Open(name string, args []string) error {
+	if len(args) != 0 {
+		return fmt.Errorf("cannot open %q", args)
+	}
+	p := &wirePeer{name: name}
+	w.peers[name] = p
+	if name == app {
+		return nil
+	}
+	p.id = PeerID(len(w.byID) + 1)
+	w.byID[p.id] = p
+	w.apply(w.machine.Connect(w.now, p.id, Connection{}))
+	return nil
+}
+
+func (w *wire) Send(name string, m script.Message) error {
+	p := w.peers[name]
+	if p == nil || p.gone {
+		return transport.ErrClosed
+	}
+	if name == app {
+		to, msg, err := said(m.Data)
+		if err != nil {
+			return err
+		}
+		w.apply(ServerEffects{Send: []Delivery{{w.peers[to].id, msg}}})
+		return nil
+	}
+	typ := transport.Text
+	if m.Binary {
+		typ = transport.Binary
+	}
+	msg, err := w.decode(typ, m.Data)
+	if err != nil {
+		bad, ok := errors.AsType[*DecodeError](err)
+		if !ok {
+			return fmt.Errorf("not a DecodeError: %w", err)
+		}
+		w.apply(w.machine.Malformed(w.now, p.id, bad))
+		return nil
+	}
+	w.apply(w.machine.Receive(w.now, p.id, msg))
+	return nil
+}
+
+func (w *wire) Close(name string, _ int) error {
+	p := w.peers[name]
+	if p == nil || p.gone {
+		return transport.ErrClosed
+	}
+	p.gone = true
+	w.apply(w.machine.Disconnect(w.now, p.id))
+	return nil
+}
+
+func (w *wire) Wait(d time.Duration) error {
+	until := w.now.Add(d)
+	for {
+		at, ok := w.machine.Deadline()
+		if !ok || at.After(until) {
+			break
+		}
+		if at.After(w.now) {
+			w.now = at
+		}
+		w.apply(w.machine.Expire(w.now))
+	}
+	w.now = until
+	return nil
+}
+
+func (w *wire) Next(name string, _ bool) (script.Event, bool) {
+	p := w.peers[name]
+	if p == nil || len(p.events) == 0 {
+		return script.Event{}, false
+	}
+	e := p.events[0]
+	p.events = p.events[1:]
+	return e, true
+}
+
+// tell lets the application hear something, if it is in the script.
+func (w *wire) tell(e script.Event) {
+	if p := w.peers[app]; p != nil {
+		p.events = append(p.events, e)
+	}
+}
+
+// apply carries out effects, as the driver does.
+func (w *wire) apply(fx ServerEffects) {
+	for _, d := range fx.Send {
+		p := w.byID[d.To]
+		data, err := Encode(d.Message)
+		if err != nil {
+			panic(err)
+		}
+		if !p.gone {
+			p.events = append(p.events, script.Event{Data: data})
+		}
+	}
+	for _, d := range fx.Deliver {
+		w.tell(heardMessage(w.byID[d.To].name, d.Message))
+	}
+	for _, v := range fx.Ignored {
+		w.tell(heardViolation(w.byID[v.Peer].name, v))
+	}
+	for _, id := range fx.Expired {
+		w.tell(heard("expired", w.byID[id].name))
+	}
+	for _, c := range fx.Close {
+		p := w.byID[c.Peer]
+		p.gone = true
+		p.events = append(p.events, script.Event{Closed: int(c.Code)})
+		w.apply(w.machine.Disconnect(w.now, c.Peer)) // as its reader will
+	}
+	for _, q := range fx.Ask {
+		w.apply(w.machine.Decide(w.now, q.Ticket, w.decide(q)))
+	}
+}
+
+func (w *wire) decide(q Question) (d Decision) {
+	var err error
+	switch m := q.Message.(type) {
+	case *Auth:
+		d.Identity, err = w.scene.authenticate(m.Token, w.now)
+	case *Start:
+		err = w.scene.authorize(w.machine.Identity(q.Ticket.Peer))
+	}
+	if err != nil {
+		refusal, ok := errors.AsType[*Error](err)
+		if !ok {
+			refusal = ErrInternal
+		}
+		return Decision{Refuse: refusal}
+	}
+	return d
+}
+
+// pipes are raw ends of pipes to a server, inside a bubble of synctest. They are a target
+// of scripts.
+type pipes struct {
+	server *Server
+	names  []string // of the connections, in their order
+	ends   map[string]*pipeEnd
+}
+
+// A pipeEnd is what happens to one peer. The application's has no connection.
+type pipeEnd struct {
+	transport.Conn
+	mu     sync.Mutex
+	events []script.Event
+}
+
+func (e *pipeEnd) add(ev script.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.events = append(e.events, ev)
+}
+
+func newPipes(sc scene) *pipes {
+	p := &pipes{ends: make(map[string]*pipeEnd)}
+	p.server = NewServer(&ServerOptions{
+		ServerConfig: sc.ServerConfig, MessageBytes: sc.MessageBytes,
+		Authenticate: func(_ context.Context, _ *ServerSession, auth *Auth) (*Identity, error) {
+			return sc.authenticate(auth.Token, time.Now())
+		},
+		AuthorizeStart: func(_ context.Context, s *ServerSession) error { return sc.authorize(s.Identity()) },
+		Handle: func(ctx context.Context, s *ServerSession) error {
+			for m, err := range s.Messages(ctx) {
+				if err != nil {
+					return err
+				}
+				p.tell(heardMessage(p.name(s), m))
+			}
+			return nil
+		},
+		OnExpired: func(s *ServerSession) { p.tell(heard("expired", p.name(s))) },
+		OnIgnored: func(s *ServerSession, v Violation) { p.tell(heardViolation(p.name(s), v)) },
+	})
+	return p
+}
+
+func (p *pipes) name(s *ServerSession) string { return p.names[s.ID()-1] }
+
+func (p *pipes) tell(e script.Event) {
+	if end := p.ends[app]; end != nil {
+		end.add(e)
+	}
+}
+
+func (p *pipes) Open(name string, args []string) error {
+	if len(args) != 0 {
+		return fmt.Errorf("cannot open %q", args)
+	}
+	if name == app {
+		p.ends[name] = new(pipeEnd)
+		return nil
+	}
+	near, far := transport.Pipe()
+	end := &pipeEnd{Conn: near}
+	p.ends[name], p.names = end, append(p.names, name)
+	go func() { _ = p.server.Serve(context.Background(), far) }()
+	go end.read()
+	synctest.Wait() // it has its number
+	return nil
+}
+
+func (e *pipeEnd) read() {
+	for {
+		_, data, err := e.Conn.Read(nil)
+		ev := script.Event{Data: data}
+		if err != nil {
+			closed, ok := errors.AsType[*transport.CloseError](err)
+			if !ok {
+				return // it closed the connection itself
+			}
+			ev = script.Event{Closed: int(closed.Code)}
+		}
+		e.add(ev)
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *pipes) Send(name string, m script.Message) error {
+	if name == app {
+		to, msg, err := said(m.Data)
+		if err != nil {
+			return err
+		}
+		return p.session(to).Send(msg)
+	}
+	typ := transport.Text
+	if m.Binary {
+		typ = transport.Binary
+	}
+	return p.ends[name].Write(typ, m.Data)
+}
+
+func (p *pipes) session(name string) *ServerSession {
+	for s := range p.server.Sessions() {
+		if p.name(s) == name {
+			return s
+		}
+	}
+	return nil
+}
+
+func (p *pipes) Close(name string, code int) error {
+	return p.ends[name].Conn.Close(transport.StatusCode(code), "")
+}
+
+func (p *pipes) Wait(d time.Duration) error {
+	time.Sleep(d)
+	return nil
+}
+
+func (p *pipes) Next(name string, _ bool) (script.Event, bool) {
+	synctest.Wait()
+	e := p.ends[name]
+	if e == nil {
+		return script.Event{}, false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.events) == 0 {
+		return script.Event{}, false
+	}
+	ev := e.events[0]
+	e.events = e.events[1:]
+	return ev, true
+}
+
+// end closes everything and checks that the server has forgotten it.
+func (p *pipes) end(t *testing.T) {
+	require.NoError(t, p.server.Close())
+	synctest.Wait()
+	requireNothingLeft(t, p.server.machine)
+	require.Empty(t, slices.Collect(p.server.Sessions()))
+}
+
+// requireNothingLeft demands that a machine has forgotten everybody.
+func requireNothingLeft(t *testing.T, m *ServerMachine) {
+	t.Helper()
+	require.Zero(t, m.Len())
+	require.Empty(t, m.rooms)
+	require.Zero(t, m.clock.Len(), "an alarm for nobody")
+	_, due := m.Deadline()
+	require.False(t, due)
+}

@@ -1,0 +1,333 @@
+package msejsonrpc
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/script"
+)
+
+// A vector is one text with what is to come of it.
+type vector struct {
+	name    string // file and number
+	wire    string
+	from    string
+	problem string // what Decode or Validate says, or ""
+	code    string // of a DecodeError, with " for " and the id when there is one to answer to
+	encoded string // what Encode writes; the wire unless the vector says otherwise
+}
+
+// readVectors returns the vectors of testdata/vectors. A file holds one or more, each
+// of which begins with its wire.
+func readVectors(tb testing.TB) []vector {
+	tb.Helper()
+	files, err := filepath.Glob("testdata/vectors/*.txtar")
+	require.NoError(tb, err)
+	require.NotEmpty(tb, files)
+	var all []vector
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(tb, err)
+		base := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		i := 0
+		for _, s := range script.Parse(data) {
+			text := strings.TrimSpace(string(s.Data))
+			if s.Name == "wire" {
+				i++
+				all = append(all, vector{name: fmt.Sprintf("%s/%d", base, i), wire: text, encoded: text})
+				continue
+			}
+			require.NotZero(tb, i, "%s begins with %s", file, s.Name)
+			v := &all[len(all)-1]
+			switch s.Name {
+			case "from":
+				v.from = text
+			case "error":
+				require.NotEmpty(tb, text, v.name)
+				v.problem = text
+			case "code":
+				v.code = text
+			case "valid":
+				require.Empty(tb, text, v.name)
+			case "encoded":
+				v.encoded = text
+			default:
+				require.Fail(tb, "unknown section", "%s: %s", v.name, s.Name)
+			}
+		}
+	}
+	return all
+}
+
+func TestVectorsDecodeValidateAndEncode(t *testing.T) {
+	t.Parallel()
+	for _, v := range readVectors(t) {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			require.NotEmpty(t, v.from)
+			m, err := Decode([]byte(v.wire))
+			if err != nil {
+				require.Nil(t, m)
+				require.EqualError(t, err, v.problem)
+				e, ok := err.(*DecodeError)
+				require.True(t, ok)
+				code := strconv.Itoa(int(e.Code))
+				if !e.ID.IsNotification() {
+					code += " for " + e.ID.String()
+				}
+				require.Equal(t, v.code, code)
+				return
+			}
+			require.Empty(t, v.code, "decodes after all")
+			if err := m.Validate(); v.problem != "" {
+				require.EqualError(t, err, v.problem)
+				require.IsType(t, new(ValidationError), err)
+			} else {
+				require.NoError(t, err)
+			}
+			b, err := Encode(m)
+			require.NoError(t, err)
+			require.Equal(t, v.encoded, string(b))
+			again, err := Decode(b)
+			require.NoError(t, err)
+			same, err := Encode(again)
+			require.NoError(t, err)
+			require.Equal(t, v.encoded, string(same))
+			if v.encoded == v.wire {
+				require.Equal(t, m, again)
+			}
+		})
+	}
+}
+
+// The document's own examples, whose members come in another order now and then.
+func TestDocumentVectorsEncodeToTheSameValue(t *testing.T) {
+	t.Parallel()
+	documents := 0
+	for _, v := range readVectors(t) {
+		if !strings.HasPrefix(v.name, "document-") {
+			continue
+		}
+		documents++
+		require.Empty(t, v.problem, v.name)
+		m, err := Decode([]byte(v.wire))
+		require.NoError(t, err, v.name)
+		b, err := Encode(m)
+		require.NoError(t, err, v.name)
+		require.JSONEq(t, v.wire, string(b), v.name)
+	}
+	require.Equal(t, 12+7, documents, "messages and errors")
+}
+
+// zeroIsValid are the types that need no member: a goodbye, and a chat message without
+// words to everybody.
+var zeroIsValid = map[string]bool{"Disconnect": true, "Chat": true}
+
+func TestEveryMessageHasADocCommentAVectorAndAValidate(t *testing.T) {
+	t.Parallel()
+	docs, messages := declaredTypes(t)
+	delete(messages, "Reconnected") // does not exist on the wire
+	require.Len(t, messages, len(registry)+2, "and Response and Unknown")
+
+	seen := map[string]reflect.Type{}
+	refused := map[string]bool{}
+	for _, v := range readVectors(t) {
+		m, err := Decode([]byte(v.wire))
+		if err != nil {
+			continue
+		}
+		typ := reflect.TypeOf(m).Elem()
+		if v.problem == "" {
+			seen[typ.Name()] = typ
+		} else {
+			refused[typ.Name()] = true
+		}
+	}
+	for name := range messages {
+		require.NotEmpty(t, docs[name], "%s has no doc comment", name)
+		require.Contains(t, seen, name, "%s has no valid vector", name)
+		zero := reflect.New(seen[name]).Interface().(Message)
+		if zeroIsValid[name] {
+			require.NoError(t, zero.Validate(), name)
+			continue
+		}
+		require.IsType(t, new(ValidationError), zero.Validate(), name)
+		require.True(t, refused[name], "%s has no vector that Validate refuses", name)
+	}
+	require.IsType(t, new(ValidationError), new(Reconnected).Validate())
+}
+
+// declaredTypes returns the doc comments of the package's types, and which of them are
+// messages.
+func declaredTypes(t *testing.T) (docs map[string]string, messages map[string]bool) {
+	t.Helper()
+	docs, messages = map[string]string{}, map[string]bool{}
+	for _, f := range parsedFiles(t, false) {
+		for _, decl := range f.Decls {
+			switch decl := decl.(type) {
+			case *ast.GenDecl:
+				for _, spec := range decl.Specs {
+					if typ, ok := spec.(*ast.TypeSpec); ok {
+						docs[typ.Name.Name] = decl.Doc.Text() + typ.Doc.Text()
+					}
+				}
+			case *ast.FuncDecl:
+				if decl.Recv != nil && decl.Name.Name == "wireType" {
+					messages[decl.Recv.List[0].Type.(*ast.StarExpr).X.(*ast.Ident).Name] = true
+				}
+			}
+		}
+	}
+	return docs, messages
+}
+
+// parsedFiles returns the files of the package, or those of its tests.
+func parsedFiles(t *testing.T, tests bool) []*ast.File {
+	t.Helper()
+	names, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	var files []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") != tests {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		require.NoError(t, err)
+		files = append(files, f)
+	}
+	require.NotEmpty(t, files)
+	return files
+}
+
+func TestRegistryConstructsTheTypesThatItNames(t *testing.T) {
+	t.Parallel()
+	require.Len(t, registry, 8)
+	for method, construct := range registry {
+		m := construct()
+		require.Equal(t, method, m.wireType())
+		require.Equal(t, method, name(m))
+
+		id, envelope := m.head()
+		v := reflect.ValueOf(m).Elem()
+		require.Same(t, v.FieldByName("ID").Addr().Interface(), id, method)
+		require.Same(t, v.FieldByName("Envelope").Addr().Interface(), envelope, method)
+		require.NotSame(t, construct(), m, "each message is its own")
+	}
+}
+
+// withExtras returns the maps of further members that a message has, made if they are
+// nil, with the path of each in an error.
+func withExtras(m Message) map[string]Fields {
+	maps := map[string]Fields{}
+	for _, member := range []string{"Extra", "Envelope"} {
+		f := reflect.ValueOf(m).Elem().FieldByName(member)
+		if !f.IsValid() {
+			continue
+		}
+		if f.IsNil() {
+			f.Set(reflect.MakeMap(f.Type()))
+		}
+		path := ""
+		if _, ok := m.(call); ok && member == "Extra" {
+			path = "params."
+		}
+		maps[path] = f.Interface().(Fields)
+	}
+	if r, ok := m.(*Response); ok && r.Error != nil {
+		if r.Error.Extra == nil {
+			r.Error.Extra = Fields{}
+		}
+		maps["error."] = r.Error.Extra
+	}
+	return maps
+}
+
+func TestValidateRefusesFurtherMembersThatWouldNotEncode(t *testing.T) {
+	t.Parallel()
+	bad := map[string]json.RawMessage{
+		"acme": []byte("{bad"), "acme_empty": {}, "acme_two": []byte("1 2"), "acme_utf8": []byte("\"\xff\""),
+		"acme_deep": []byte(nestedArrays(64)),
+	}
+	checked := 0
+	for _, v := range readVectors(t) {
+		if v.problem != "" {
+			continue
+		}
+		m, err := Decode([]byte(v.wire))
+		require.NoError(t, err)
+		for path, extra := range withExtras(m) {
+			for name, raw := range bad {
+				extra[name] = raw
+				err = m.Validate()
+				require.IsType(t, new(ValidationError), err, v.name)
+				require.Equal(t, path+name, err.(*ValidationError).Field, v.name)
+				delete(extra, name)
+			}
+			require.NoError(t, m.Validate(), v.name)
+			checked++
+		}
+	}
+	require.Greater(t, checked, 100)
+}
+
+// rules is how many rules doc.go has.
+const rules = 33
+
+var (
+	ruleFile = regexp.MustCompile(`^rule-(\d\d)-[a-z0-9-]+\.txtar$`)
+	ruleTest = regexp.MustCompile(`Rule(\d+)`)
+	ruleDoc  = regexp.MustCompile(`(?m)^ +(\d+)\. `)
+)
+
+func TestEveryRuleHasAVectorAScriptOrATest(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("doc.go")
+	require.NoError(t, err)
+	stated := ruleDoc.FindAllStringSubmatch(strings.ReplaceAll(string(doc), "//", ""), -1)
+	require.Len(t, stated, rules)
+
+	places := make(map[int][]string)
+	note := func(number, place string) {
+		n, err := strconv.Atoi(number)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, n, 1, place)
+		require.LessOrEqual(t, n, rules, place)
+		places[n] = append(places[n], place)
+	}
+	for _, folder := range []string{"vectors", "scripts"} {
+		files, err := filepath.Glob(filepath.Join("testdata", folder, "rule-*"))
+		require.NoError(t, err)
+		for _, file := range files {
+			found := ruleFile.FindStringSubmatch(filepath.Base(file))
+			require.NotNil(t, found, "%s: a rule is named by two digits and words", file)
+			note(found[1], file)
+		}
+	}
+	for _, f := range parsedFiles(t, true) {
+		for _, decl := range f.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Recv != nil || !strings.HasPrefix(fn.Name.Name, "Test") {
+				continue
+			}
+			for _, found := range ruleTest.FindAllStringSubmatch(fn.Name.Name, -1) {
+				note(found[1], fn.Name.Name)
+			}
+		}
+	}
+	for i, match := range stated {
+		require.Equal(t, strconv.Itoa(i+1), match[1], "rules are counted")
+		require.NotEmpty(t, places[i+1], "rule %d has neither a vector nor a script nor a test", i+1)
+	}
+}
