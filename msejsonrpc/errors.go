@@ -47,7 +47,7 @@ type DecodeError struct {
 	Type  string // the method, when it was found; "response" for a response
 	Field string // path of the member, or "" for the message as a whole
 	Err   error
-	ID    ID   // of a message whose method or response could be told, NullID otherwise
+	ID    ID   // of a message whose method or kind could be told, NullID otherwise
 	Code  Code // what a server answers: CodeParseError, CodeInvalidObject or CodeInvalidParams
 }
 
@@ -142,9 +142,10 @@ func (c Code) plain() Code {
 
 // CallOrderError says that a method must be called first.
 func CallOrderError(required string) *Error {
+	text, _ := json.Marshal(required) // what is not UTF-8 is replaced
 	return &Error{
 		Code: CodeInvalidCallOrder, Message: ErrInvalidCallOrder.Message,
-		Data: fmt.Appendf(nil, `{"required":%q}`, required),
+		Data: fmt.Appendf(nil, `{"required":%s}`, text),
 	}
 }
 

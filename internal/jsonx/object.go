@@ -174,7 +174,7 @@ func (o *Object) Decode(v any, discriminator string, share bool) error {
 	p := planOf(target.Type())
 	for i := range o.members {
 		m := &o.members[i]
-		if string(m.name) == discriminator {
+		if discriminator != "" && string(m.name) == discriminator {
 			continue
 		}
 		if err := p.store(target, m.name, m.value, share); err != nil {

@@ -10,8 +10,8 @@ const (
 	// The buffer of a data channel in bytes: above the first whoever sends waits until it
 	// has sunk to the second.
 	bufferFull, bufferLow = 256 << 10, 64 << 10
-	// patience is how long a member may keep the others waiting.
-	patience = 5 * time.Second
+	// defaultPatience is how long a member may keep the others waiting.
+	defaultPatience = 5 * time.Second
 )
 
 // An outlet is an open data channel of a member, which gets what the others say.
@@ -55,7 +55,7 @@ func (m *member) say(label string, msg webrtc.DataChannelMessage) {
 	}
 	r.mu.Unlock()
 	for other, o := range others {
-		if !o.send(msg, m.gone, other.gone) {
+		if !o.send(msg, r.patience, m.gone, other.gone) {
 			r.log.Warn("msepion: a member does not read a data channel", "session", other.id)
 			other.end()
 		}
@@ -63,7 +63,7 @@ func (m *member) say(label string, msg webrtc.DataChannelMessage) {
 }
 
 // send reports false when the other side does not read.
-func (o *outlet) send(msg webrtc.DataChannelMessage, gone, theirs <-chan struct{}) bool {
+func (o *outlet) send(msg webrtc.DataChannelMessage, patience time.Duration, gone, theirs <-chan struct{}) bool {
 	if o.ch.BufferedAmount() > bufferFull {
 		late := time.NewTimer(patience)
 		defer late.Stop()

@@ -49,9 +49,10 @@ type RoomsOptions struct {
 // id, in a stream with the number of its sender's session in front: "7.camera". The room of
 // a session is its domain and room id, see [msejsonrpc.Identity].
 type Rooms struct {
-	opts RoomsOptions
-	log  *slog.Logger
-	api  func() (*webrtc.API, error)
+	opts     RoomsOptions
+	log      *slog.Logger
+	api      func() (*webrtc.API, error)
+	patience time.Duration
 
 	mu    sync.Mutex // held for looking things up and for queueing only
 	rooms map[roomID]map[*member]bool
@@ -80,7 +81,7 @@ type source struct {
 
 // NewRooms returns a media server without members.
 func NewRooms(opts *RoomsOptions) *Rooms {
-	r := &Rooms{rooms: make(map[roomID]map[*member]bool)}
+	r := &Rooms{patience: defaultPatience, rooms: make(map[roomID]map[*member]bool)}
 	if opts != nil {
 		r.opts = *opts
 	}
