@@ -93,5 +93,5 @@ func TestPingAllocatesAtMostElevenTimes(t *testing.T) {
 	require.NoError(t, client.Close())
 	require.NoError(t, <-served)
 	require.NoError(t, srv.Close())
-	require.LessOrEqual(t, allocs, 11.0)
+	require.LessOrEqual(t, allocs, 9.0)
 }

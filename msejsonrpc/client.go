@@ -106,9 +106,11 @@ func (c *Client) redial(o ClientOptions) func(ctx context.Context) (transport.Co
 // one. The response to a request that was sent in this way comes with Next; the verbs and
 // Call wait for it. The error is a [*ValidationError], a [*StateError], [ErrTooManyCalls]
 // or why the client has ended.
-func (c *Client) Send(m Message) error {
+func (c *Client) Send(m Message) error { return c.send(m, c.machine.Send) }
+
+func (c *Client) send(m Message, send func(now time.Time, msg Message) (Effects, error)) error {
 	return c.end.Do(func(now time.Time) (link.Effects[Message], error) {
-		fx, err := c.machine.Send(now, m)
+		fx, err := send(now, m)
 		return linked{c}.effects(fx), err
 	})
 }
@@ -121,12 +123,25 @@ func (c *Client) Call(ctx context.Context, request Message) (*Response, error) {
 	if !isCall(request) {
 		return nil, invalid(name(request), "method", "is not a request: use Send")
 	}
+	return c.call(ctx, request, c.machine.Send)
+}
+
+// verb is Call for a request that nobody else has.
+func (c *Client) verb(ctx context.Context, request call) (*Response, error) {
+	return c.call(ctx, request, func(now time.Time, _ Message) (Effects, error) {
+		return c.machine.request(now, request)
+	})
+}
+
+func (c *Client) call(
+	ctx context.Context, request Message, send func(now time.Time, msg Message) (Effects, error),
+) (*Response, error) {
 	pending, err := c.calls.Add(request)
 	if err != nil {
 		return nil, err
 	}
 	defer pending.Cancel()
-	if err := c.Send(request); err != nil {
+	if err := c.send(request, send); err != nil {
 		return nil, err
 	}
 	reply, err := pending.Wait(ctx)
@@ -138,7 +153,7 @@ func (c *Client) Call(ctx context.Context, request Message) (*Response, error) {
 
 // Ping asks for an answer, in any state.
 func (c *Client) Ping(ctx context.Context) error {
-	_, err := c.Call(ctx, &Ping{})
+	_, err := c.verb(ctx, &Ping{})
 	return err
 }
 
@@ -146,20 +161,20 @@ func (c *Client) Ping(ctx context.Context) error {
 // refusal, an [*Error], the client may try again; a server ends the connection after
 // some.
 func (c *Client) Auth(ctx context.Context, token string) error {
-	_, err := c.Call(ctx, &Auth{Token: token, Version: Version})
+	_, err := c.verb(ctx, &Auth{Token: token, Version: Version})
 	return err
 }
 
 // Start starts the session: from then on descriptions and candidates go both ways.
 func (c *Client) Start(ctx context.Context) error {
-	_, err := c.Call(ctx, &Start{})
+	_, err := c.verb(ctx, &Start{})
 	return err
 }
 
 // WhoAmI asks the server what it knows about the client. Servers that are not meant for
 // development answer with [ErrMethodNotFound].
 func (c *Client) WhoAmI(ctx context.Context) (*Identity, error) {
-	r, err := c.Call(ctx, &WhoAmI{})
+	r, err := c.verb(ctx, &WhoAmI{})
 	if err != nil {
 		return nil, err
 	}

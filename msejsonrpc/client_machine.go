@@ -120,11 +120,18 @@ func (m *ClientMachine) next() uint64 {
 }
 
 // own sends a request of the machine's own.
-func (m *ClientMachine) own(fx *Effects, now time.Time, msg Message) {
-	m.last = m.next()
-	id := NumberID(m.last)
-	fx.Send = append(fx.Send, numbered(msg, id))
+func (m *ClientMachine) own(fx *Effects, now time.Time, msg call) {
+	id := m.number(msg)
+	fx.Send = append(fx.Send, msg)
 	m.await(now, id, msg.wireType(), nil)
+}
+
+// number gives a request, which nobody else has, the next number.
+func (m *ClientMachine) number(msg call) ID {
+	m.last = m.next()
+	id, _ := msg.head()
+	*id = NumberID(m.last)
+	return *id
 }
 
 func (m *ClientMachine) await(now time.Time, id ID, method string, request Message) {
@@ -169,6 +176,17 @@ func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
 		m.close(&fx, transport.StatusNormal, "", nil, true)
 	}
 	return fx, nil
+}
+
+// request is Send for a request that nobody else has and that needs no copy.
+func (m *ClientMachine) request(now time.Time, msg call) (Effects, error) {
+	last := m.last
+	m.number(msg)
+	fx, err := m.Send(now, msg)
+	if err != nil {
+		m.last = last
+	}
+	return fx, err
 }
 
 // isCall reports whether a message has an answer: it is one of the requests, which get an
@@ -275,6 +293,10 @@ func (m *ClientMachine) response(fx *Effects, now time.Time, r *Response) {
 		return
 	}
 	p, ok := m.take(r.ID)
+	if !ok && r.Error != nil && r.Validate() == nil { // about a notification that was given an id
+		fx.Deliver = append(fx.Deliver, r)
+		return
+	}
 	if !ok {
 		fx.Ignored = append(fx.Ignored, Violation{Type: typeResponse, Err: errUnpaired})
 		return

@@ -103,9 +103,9 @@ type Error struct {
 	Extra   Fields          `json:"-"`
 }
 
-// Error returns the peer's text and code, and the method that is required.
+// Error returns the text and the code, and the method that is required.
 func (e *Error) Error() string {
-	s := fmt.Sprintf("msejsonrpc: peer says: %s (%d)", e.Message, e.Code)
+	s := fmt.Sprintf("msejsonrpc: %s (%d)", e.Message, e.Code)
 	if method := e.Required(); method != "" {
 		s += ": " + method + " is required"
 	}

@@ -187,7 +187,7 @@ func ExampleErrNotAuthorized() {
 	fmt.Println("the server's words:", errors.Is(err, msejsonrpc.ErrAuthorizationFailed))
 	fmt.Println(<-served, server.Close())
 	// Output:
-	// msejsonrpc: connect: msejsonrpc: peer says: Authorization Failed (-4001)
+	// msejsonrpc: connect: msejsonrpc: Authorization Failed (-4001)
 	// another token might help: true
 	// the server's words: true
 	// <nil> <nil>

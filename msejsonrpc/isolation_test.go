@@ -101,9 +101,9 @@ func (w web) sessions() (n int) {
 	return n
 }
 
-// stamped is a value of about 4 kB that says when it was sent.
+// stamped is a value of about 100 kB that says when it was sent.
 func stamped() json.RawMessage {
-	return fmt.Appendf(nil, `{"candidate":"%s","sent":%d}`, strings.Repeat("x", 4000), time.Now().UnixNano())
+	return fmt.Appendf(nil, `{"candidate":"%s","sent":%d}`, strings.Repeat("x", 100_000), time.Now().UnixNano())
 }
 
 func age(t *testing.T, value json.RawMessage) time.Duration {

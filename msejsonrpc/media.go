@@ -201,6 +201,12 @@ func stringOrObject(raw json.RawMessage) (o *jsonx.Object, text string, err erro
 	return nil, string(b), nil
 }
 
+// isText reports whether a value is a string that is not empty, as most are, without
+// reading it.
+func isText(raw json.RawMessage) bool {
+	return len(raw) > 2 && raw[0] == '"' && raw[1] != '"' && jsonx.CheckAt(raw, paramsLevel) == nil
+}
+
 func textOf(o *jsonx.Object, name string) (string, bool) {
 	b, ok := o.Text(name)
 	return string(b), ok

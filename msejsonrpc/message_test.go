@@ -533,8 +533,8 @@ func TestErrNotAuthorizedIsInEveryErrorThatSaysSo(t *testing.T) {
 
 func TestErrorSaysWhatThePeerSaid(t *testing.T) {
 	t.Parallel()
-	require.EqualError(t, ErrAuthorizationFailed, "msejsonrpc: peer says: Authorization Failed (-4001)")
-	require.EqualError(t, CallOrderError("auth"), "msejsonrpc: peer says: Invalid Call Order (-6001): auth is required")
+	require.EqualError(t, ErrAuthorizationFailed, "msejsonrpc: Authorization Failed (-4001)")
+	require.EqualError(t, CallOrderError("auth"), "msejsonrpc: Invalid Call Order (-6001): auth is required")
 	secret := &UnexpectedResultError{Type: "ping", Result: json.RawMessage(`"hunter2"`)}
 	require.EqualError(t, secret, "msejsonrpc: unexpected result of ping")
 }

@@ -184,7 +184,7 @@ func (s *Server) handle(ctx context.Context, sess *ServerSession) {
 		}
 		sess.Close(code, "")
 	}()
-	err := s.opts.Handle(context.WithValue(ctx, sess, ctx), sess)
+	err := s.opts.Handle(ctx, sess)
 	if err == nil || ctx.Err() != nil {
 		code = transport.StatusNormal
 		return
@@ -319,6 +319,9 @@ func (s *ServerSession) Send(m Message) error {
 		if state, ok := s.State(); ok && state != ServerActive {
 			return &StateError{State: state, Type: m.wireType(), Required: []string{ServerActive.String()}}
 		}
+	case *Ping, *Auth, *Start, *WhoAmI, *Disconnect: // what only clients send
+		state, _ := s.State()
+		return &StateError{State: state, Type: m.wireType()}
 	}
 	if err := m.Validate(); err != nil {
 		return err
@@ -344,15 +347,12 @@ func (s *ServerSession) Chat(message string, attachment json.RawMessage, to ...s
 
 // Next returns the next message of the client for Handle: a description or a candidate.
 // After the end it returns io.EOF when that was orderly, its cause otherwise. The end of
-// ctx does not hurt the session. With Handle's ctx, which the end of the connection ends,
-// it still returns what came before that.
+// ctx does not hurt the session. When the connection ends, which ends Handle's ctx, Next
+// still returns what came before that.
 func (s *ServerSession) Next(ctx context.Context) (Message, error) {
 	m, err := s.inbox.Next(ctx)
-	if err == nil || ctx.Err() == nil {
-		return m, err
-	}
-	if handles, ok := ctx.Value(s).(context.Context); ok && handles.Err() != nil {
-		return s.inbox.Next(context.WithoutCancel(ctx)) // the inbox ends soon
+	if err != nil && ctx.Err() != nil && s.member.Ending() {
+		return s.inbox.Next(context.WithoutCancel(ctx)) // the inbox ends with the connection
 	}
 	return m, err
 }

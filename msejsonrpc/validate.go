@@ -106,13 +106,19 @@ func (m *WhoAmI) Validate() error { return first(request(m), extras(m, m.Extra))
 
 // Validate demands a candidate in one of its forms, see [ICECandidate.Init].
 func (m *ICECandidate) Validate() error {
-	_, err := m.Init()
+	var err error
+	if !isText(m.Candidate) {
+		_, err = m.Init()
+	}
 	return first(err, extras(m, m.Extra))
 }
 
 // Validate demands a description in one of its forms, see [SDPOffer.Description].
 func (m *SDPOffer) Validate() error {
-	_, err := m.Description()
+	var err error
+	if !isText(m.Offer) {
+		_, err = m.Description()
+	}
 	return first(err, extras(m, m.Extra))
 }
 

@@ -244,6 +244,9 @@ func (m *Member[S, M]) RunFrames(receive func(typ transport.MessageType, f *Fram
 // Send queues a message, see [Link.Send].
 func (m *Member[S, M]) Send(msg M) error { return m.link.Send(msg) }
 
+// Ending reports whether the end of the connection has begun.
+func (m *Member[S, M]) Ending() bool { return m.link.Ending() }
+
 // Close ends the connection after what is queued for it, and the context of its hooks at
 // once.
 func (m *Member[S, M]) Close(code transport.StatusCode, reason string) {
