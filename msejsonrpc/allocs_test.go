@@ -78,10 +78,10 @@ func TestBenchmarksReadAndWriteTheSame(t *testing.T) {
 	require.InDelta(t, 5500, len(benchTexts[4].text), 250)
 }
 
-// TestPingAllocatesAtMostElevenTimes counts both sides and the whole way: the request, its
-// copy with an id, the call that waits and its channel, the answer twice, the request as it
-// arrives, the effects of three steps, and the start of a writer.
-func TestPingAllocatesAtMostElevenTimes(t *testing.T) {
+// TestPingAllocatesAtMostNineTimes counts both sides and the whole way: the request, the
+// call that waits and its channel, the answer twice, the request as it arrives, and the
+// effects of three steps.
+func TestPingAllocatesAtMostNineTimes(t *testing.T) {
 	srv := NewServer(&ServerOptions{Authenticate: AllowAll, Limits: Limits{Messages: -1, Bytes: -1}})
 	near, far := transport.Pipe()
 	served := make(chan error, 1)

@@ -54,7 +54,7 @@ func Example() {
 	}
 	// Output:
 	// user ada of room lobby in domain example.org
-	// true msejsonrpc: connect: msejsonrpc: peer says: Authorization Failed (-4001)
+	// true msejsonrpc: connect: msejsonrpc: Authorization Failed (-4001)
 }
 
 // The keys of an issuer that rotates them come from somewhere else, such as its JWK set.
