@@ -1,0 +1,81 @@
+package msepion_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/msejsonrpc"
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// A redialer gives a client connections that a test can cut.
+type redialer struct {
+	dial func() transport.Conn
+
+	mu   sync.Mutex
+	last transport.Conn
+}
+
+func (r *redialer) redial(context.Context) (transport.Conn, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = r.dial()
+	return r.last, nil
+}
+
+func (r *redialer) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = r.last.Close(transport.StatusAbnormal, "")
+}
+
+var quick = msejsonrpc.Backoff{Min: time.Millisecond, Max: time.Millisecond}
+
+func TestClientThatReconnectsBeginsANewPeerConnection(t *testing.T) {
+	t.Parallel()
+	inForms(t, func(t *testing.T, server, client plan) {
+		server.tracks = []webrtc.TrackLocal{video(t, "s")}
+		server.opts.Labels = []string{"x"}
+		client.tracks = []webrtc.TrackLocal{video(t, "c")}
+		w, servers := newHost(t, server)
+		r := &redialer{dial: func() transport.Conn { up, _ := w.dial(); return up }}
+		conn, err := r.redial(t.Context())
+		require.NoError(t, err)
+		c := newBot(t, client, w.signal(conn, "d/r/u", &msejsonrpc.ClientOptions{
+			Form: client.form, Redial: r.redial, Backoff: quick,
+		}))
+		c.run()
+		added := sound(t, "added")
+		var pcs []*webrtc.PeerConnection
+		for round := range 3 {
+			s := next(t, "session", servers)
+			c.requireMedia("s")
+			s.requireMedia("c")
+			if round == 0 {
+				c.AddTrack(added)
+			}
+			s.requireMedia("c", "added")
+			s.awaitOpen("x")
+			s.requireEcho("x", "hello")
+			c.awaitConnected()
+
+			before := c.PeerConnection()
+			r.cut()
+			e, ok := errors.AsType[*transport.CloseError](next(t, "end of Run", s.ran))
+			require.True(t, ok)
+			require.Equal(t, transport.StatusAbnormal, e.Code)
+			pcs = append(pcs, before)
+		}
+		c.awaitConnected()
+		require.NotContains(t, pcs, c.PeerConnection())
+		c.requireOnly("s")
+		c.requireMedia("s")
+		require.Empty(t, c.ran.all())
+	})
+}

@@ -1,0 +1,669 @@
+package msepion_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
+	"github.com/rtcsignal/rtcsignal/msejsonrpc"
+	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// patience is how long a test waits for an event before it fails.
+const patience = 30 * time.Second
+
+// A world is a server to which clients connect through pipes. Tokens are
+// "domain/room/user".
+type world struct {
+	t      *testing.T
+	server *msejsonrpc.Server
+}
+
+func newWorld(t *testing.T, opts msejsonrpc.ServerOptions) *world {
+	t.Helper()
+	opts.Authenticate = authenticate
+	w := &world{t, msejsonrpc.NewServer(&opts)}
+	t.Cleanup(func() { require.NoError(t, w.server.Close()) })
+	return w
+}
+
+func authenticate(_ context.Context, _ *msejsonrpc.ServerSession, auth *msejsonrpc.Auth) (*msejsonrpc.Identity, error) {
+	parts := strings.Split(auth.Token, "/")
+	if len(parts) != 3 {
+		return nil, msejsonrpc.ErrAuthorizationFailed
+	}
+	return &msejsonrpc.Identity{Domain: parts[0], RoomID: parts[1], UserID: parts[2]}, nil
+}
+
+// dial opens a connection; up carries what the client says and down what the server says.
+func (w *world) dial() (up, down *wire) {
+	ours, theirs := transport.Pipe()
+	up, down = newWire(w.t, ours), newWire(w.t, theirs)
+	go func() {
+		_ = w.server.Serve(context.Background(), down)
+		close(down.served)
+	}()
+	return up, down
+}
+
+// signal connects a client over conn; opts may be nil.
+func (w *world) signal(conn transport.Conn, token string, opts *msejsonrpc.ClientOptions) *msejsonrpc.Client {
+	w.t.Helper()
+	o := msejsonrpc.ClientOptions{}
+	if opts != nil {
+		o = *opts
+	}
+	o.Token = token
+	c, err := msejsonrpc.Connect(w.t.Context(), conn, &o)
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { require.NoError(w.t, c.Close()) })
+	return c
+}
+
+// A plan says how a side is made.
+type plan struct {
+	form   msejsonrpc.Form
+	opts   msepion.Options
+	tracks []webrtc.TrackLocal
+	loop   bool // an own one instead of Run; then the peer connection has started when the bot is there
+}
+
+// A pair is the two peers of one session, both running, and what they say to each other.
+type pair struct {
+	world          *world
+	server, client *bot
+	up, down       *wire
+}
+
+// newPair makes a pair; its server has bots for any number of sessions, see [pair.nextServer].
+func newPair(t *testing.T, server, client plan) *pair {
+	t.Helper()
+	return newPairOver(t, server, client, func(up, down *wire) {})
+}
+
+// newPairOver makes a pair whose wires are prepared before anything is said.
+func newPairOver(t *testing.T, server, client plan, prepare func(up, down *wire)) *pair {
+	t.Helper()
+	w, servers := newHost(t, server)
+	p := &pair{world: w}
+	p.up, p.down = w.dial()
+	prepare(p.up, p.down)
+	p.client = newBot(t, client, w.signal(p.up, "d/r/client", &msejsonrpc.ClientOptions{Form: client.form}))
+	if client.loop {
+		require.NoError(t, p.client.Start())
+	}
+	p.client.run()
+	p.server = next(t, "session", servers)
+	return p
+}
+
+// newHost makes a server that runs a bot for each session and tells of it.
+func newHost(t *testing.T, server plan) (*world, *record[*bot]) {
+	t.Helper()
+	servers := newRecord[*bot]()
+	return newWorld(t, msejsonrpc.ServerOptions{
+		Form:   server.form,
+		Limits: msejsonrpc.Limits{Messages: -1, Bytes: -1}, // a test says more in a second than anybody else
+		Handle: func(ctx context.Context, s *msejsonrpc.ServerSession) error {
+			b := newBot(t, server, s)
+			if server.loop {
+				if err := b.Start(); err != nil {
+					return err
+				}
+			}
+			servers.add(b)
+			err := b.live(ctx, s.Messages)
+			b.ran.add(err)
+			return err
+		},
+	}), servers
+}
+
+// A bot is a peer with a record of what its hooks heard. It sends back what it gets on
+// data channels that the other side has opened.
+type bot struct {
+	*msepion.Peer
+	t         *testing.T
+	client    *msejsonrpc.Client // nil for a server's
+	loop      bool
+	states    *record[webrtc.PeerConnectionState]
+	opened    *record[string] // labels
+	texts     *record[said]
+	keyFrames *record[string] // ids of tracks
+	warnings  *record[string]
+	ran       *record[error] // what Run returned
+
+	mu    sync.Mutex
+	flows []*flow
+	more  chan struct{} // capacity 1: a flow has changed
+}
+
+// said is what came on a data channel.
+type said struct {
+	label, data string
+	text        bool
+}
+
+// A flow is what came of a track.
+type flow struct {
+	track   *webrtc.TrackRemote
+	packets int
+	ended   bool
+}
+
+// newBot makes a bot that does not run, for a *msejsonrpc.Client or *msejsonrpc.ServerSession.
+func newBot(t *testing.T, p plan, signaling any) *bot {
+	b := &bot{
+		t:         t,
+		loop:      p.loop,
+		states:    newRecord[webrtc.PeerConnectionState](),
+		opened:    newRecord[string](),
+		texts:     newRecord[said](),
+		keyFrames: newRecord[string](),
+		warnings:  newRecord[string](),
+		ran:       newRecord[error](),
+		more:      make(chan struct{}, 1),
+	}
+	opts := p.opts
+	opts.Settings = loopback.Settings()
+	opts.Logger = slog.New(warner{b.warnings})
+	opts.OnState = func(s webrtc.PeerConnectionState) { b.states.add(s) }
+	opts.OnTrack = b.receive
+	if p.opts.OnTrack != nil {
+		opts.OnTrack = p.opts.OnTrack
+	}
+	opts.OnKeyFrame = func(track webrtc.TrackLocal) { b.keyFrames.add(track.ID()) }
+	opts.OnChannel = func(ch *webrtc.DataChannel) {
+		if p.opts.OnChannel != nil {
+			p.opts.OnChannel(ch)
+			return
+		}
+		own := slices.Contains(opts.Labels, ch.Label())
+		ch.OnOpen(func() { b.opened.add(ch.Label()) })
+		ch.OnMessage(func(m webrtc.DataChannelMessage) {
+			b.texts.add(said{ch.Label(), string(m.Data), m.IsString})
+			if !own {
+				_ = ch.SendText("echo of " + string(m.Data))
+			}
+		})
+	}
+	switch s := signaling.(type) {
+	case *msejsonrpc.Client:
+		b.client = s
+		b.Peer = msepion.NewClient(s, &opts)
+	case *msejsonrpc.ServerSession:
+		b.Peer = msepion.NewServer(s, &opts)
+	}
+	for _, track := range p.tracks {
+		b.AddTrack(track)
+	}
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	return b
+}
+
+// run runs the bot until the test ends.
+func (b *bot) run() {
+	run(b.t, func(ctx context.Context) error {
+		b.ran.add(b.live(ctx, b.client.Messages))
+		return nil
+	})
+}
+
+// live is Run, or a loop of the application's own.
+func (b *bot) live(ctx context.Context, messages func(context.Context) iter.Seq2[msejsonrpc.Message, error]) error {
+	if !b.loop {
+		return b.Run(ctx)
+	}
+	for m, err := range messages(ctx) {
+		if err != nil {
+			return err
+		}
+		if _, err := b.Handle(m); err != nil {
+			return err
+		}
+	}
+	return b.Close()
+}
+
+// run runs f until the test ends.
+func run(t *testing.T, f func(context.Context) error) {
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = f(ctx) })
+	t.Cleanup(func() { stop(); running.Wait() })
+}
+
+// receive reads a track until it ends.
+func (b *bot) receive(track *webrtc.TrackRemote) {
+	f := &flow{track: track}
+	b.mu.Lock()
+	b.flows = append(b.flows, f)
+	b.mu.Unlock()
+	for {
+		_, _, err := track.ReadRTP()
+		b.mu.Lock()
+		f.packets++
+		f.ended = err != nil
+		b.mu.Unlock()
+		select {
+		case b.more <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// name is how tests call a track: its stream and its id, or one of them if they are equal.
+func name(track *webrtc.TrackRemote) string {
+	if track.StreamID() == track.ID() {
+		return track.ID()
+	}
+	return track.StreamID() + "/" + track.ID()
+}
+
+// awaitFlows waits until ok is satisfied by what arrives. One goroutine at a time may call it.
+func (b *bot) awaitFlows(what string, ok func([]*flow) bool) {
+	b.t.Helper()
+	timeout := time.After(patience)
+	for {
+		b.mu.Lock()
+		satisfied := ok(b.flows)
+		b.mu.Unlock()
+		if satisfied {
+			return
+		}
+		select {
+		case <-b.more:
+		case <-timeout:
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			var all []string
+			for _, f := range b.flows {
+				all = append(all, fmt.Sprintf("%s: %d packets, ended: %t", name(f.track), f.packets, f.ended))
+			}
+			require.FailNow(b.t, "no "+what, "%q, state of the peer connection: %s", all, b.state())
+		}
+	}
+}
+
+func (b *bot) state() string {
+	if pc := b.PeerConnection(); pc != nil {
+		return pc.ConnectionState().String() + " " + pc.SignalingState().String()
+	}
+	return "none"
+}
+
+// requireMedia waits until packets arrive that were not there before, of each of these
+// tracks.
+func (b *bot) requireMedia(names ...string) {
+	b.t.Helper()
+	before := make(map[*flow]int)
+	b.mu.Lock()
+	for _, f := range b.flows {
+		before[f] = f.packets
+	}
+	b.mu.Unlock()
+	for _, n := range names {
+		b.awaitFlows("media of "+n, func(flows []*flow) bool {
+			return slices.ContainsFunc(flows, func(f *flow) bool {
+				return !f.ended && name(f.track) == n && f.packets > before[f]+2
+			})
+		})
+	}
+}
+
+// requireOnly waits until these tracks and no others have not ended, in any order.
+func (b *bot) requireOnly(names ...string) {
+	b.t.Helper()
+	slices.Sort(names)
+	b.awaitFlows(fmt.Sprintf("set of tracks %q", names), func(flows []*flow) bool {
+		var live []string
+		for _, f := range flows {
+			if !f.ended {
+				live = append(live, name(f.track))
+			}
+		}
+		slices.Sort(live)
+		return slices.Equal(live, names)
+	})
+}
+
+// track returns one that arrives.
+func (b *bot) track(n string) (track *webrtc.TrackRemote) {
+	b.t.Helper()
+	b.awaitFlows("track "+n, func(flows []*flow) bool {
+		for _, f := range flows {
+			if !f.ended && name(f.track) == n {
+				track = f.track
+			}
+		}
+		return track != nil
+	})
+	return track
+}
+
+func (b *bot) awaitState(s webrtc.PeerConnectionState) {
+	b.t.Helper()
+	await(b.t, s.String(), b.states, func(got webrtc.PeerConnectionState) bool { return got == s })
+}
+
+func (b *bot) awaitConnected() {
+	b.t.Helper()
+	b.awaitState(webrtc.PeerConnectionStateConnected)
+}
+
+// requireEcho sends a text on a channel of its own that is open, and waits for it to come
+// back.
+func (b *bot) requireEcho(label, text string) {
+	b.t.Helper()
+	require.NoError(b.t, b.Channel(label).SendText(text))
+	await(b.t, "echo of "+text, b.texts, func(s said) bool { return s == said{label, "echo of " + text, true} })
+}
+
+func (b *bot) awaitOpen(label string) {
+	b.t.Helper()
+	await(b.t, "channel "+label, b.opened, func(got string) bool { return got == label })
+}
+
+// requireQuiet checks that nothing was refused.
+func (b *bot) requireQuiet() {
+	b.t.Helper()
+	require.Empty(b.t, b.warnings.all())
+}
+
+// video and sound make tracks that are fed until the test ends.
+func video(t *testing.T, id string) *webrtc.TrackLocalStaticSample {
+	t.Helper()
+	return feed(t, webrtc.MimeTypeVP8, id)
+}
+
+func sound(t *testing.T, id string) *webrtc.TrackLocalStaticSample {
+	t.Helper()
+	return feed(t, webrtc.MimeTypeOpus, id)
+}
+
+func feed(t *testing.T, mime, id string) *webrtc.TrackLocalStaticSample {
+	t.Helper()
+	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mime}, id, id)
+	require.NoError(t, err)
+	run(t, func(ctx context.Context) error {
+		const interval = 20 * time.Millisecond
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-ticker.C:
+				_ = track.WriteSample(media.Sample{Data: []byte{1, 2, 3}, Duration: interval})
+			}
+		}
+	})
+	return track
+}
+
+// A wire is one end of a connection. It keeps what is written to it, and may hold it back
+// or change it.
+type wire struct {
+	transport.Conn
+	t       *testing.T
+	said    *record[msejsonrpc.Message] // as it is delivered
+	reached *record[msejsonrpc.Message] // before anything is held back or changed
+	served  chan struct{}               // closed when the server has nothing to do with it any more
+
+	mu     sync.Mutex
+	change func(m msejsonrpc.Message) []msejsonrpc.Message // nil lets everything through
+	held   bool
+	queue  []msejsonrpc.Message
+}
+
+func newWire(t *testing.T, conn transport.Conn) *wire {
+	return &wire{
+		Conn: conn, t: t,
+		said: newRecord[msejsonrpc.Message](), reached: newRecord[msejsonrpc.Message](),
+		served: make(chan struct{}),
+	}
+}
+
+func (w *wire) Write(typ transport.MessageType, msg []byte) error {
+	m, err := msejsonrpc.Decode(msg)
+	if err != nil {
+		return err
+	}
+	w.reached.add(m)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	messages := []msejsonrpc.Message{m}
+	if w.change != nil {
+		messages = w.change(m)
+	}
+	if w.held && (len(w.queue) > 0 || isMedia(m)) {
+		w.queue = append(w.queue, messages...)
+		return nil
+	}
+	return w.deliver(messages)
+}
+
+// deliver writes messages. Called under the lock, which keeps them in order.
+func (w *wire) deliver(messages []msejsonrpc.Message) error {
+	for _, m := range messages {
+		data, err := msejsonrpc.Encode(m)
+		if err != nil {
+			return err
+		}
+		w.said.add(m)
+		if err := w.Conn.Write(transport.Text, data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hold keeps everything back that is written from the next description or candidate on,
+// until release.
+func (w *wire) hold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held = true
+}
+
+func isMedia(m msejsonrpc.Message) bool {
+	switch m.(type) {
+	case *msejsonrpc.SDPOffer, *msejsonrpc.ICECandidate:
+		return true
+	}
+	return false
+}
+
+func (w *wire) release() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held = false
+	queue := w.queue
+	w.queue = nil
+	_ = w.deliver(queue)
+}
+
+// awaitServed waits until the server has nothing to do with the connection any more.
+func (w *wire) awaitServed() {
+	w.t.Helper()
+	select {
+	case <-w.served:
+	case <-time.After(patience):
+		require.FailNow(w.t, "the connection is not over")
+	}
+}
+
+// inject writes what no client would write.
+func (w *wire) inject(raw string) {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.Conn.Write(transport.Text, []byte(raw)) // it may be over already
+}
+
+// A description is one as it stands on a wire.
+type description struct {
+	offer bool // in the string form, an offer is what leaves the role of DTLS open
+	sdp   string
+}
+
+func describe(m msejsonrpc.Message) (description, bool) {
+	offer, ok := m.(*msejsonrpc.SDPOffer)
+	if !ok {
+		return description{}, false
+	}
+	d, err := offer.Description()
+	if err != nil {
+		return description{}, false
+	}
+	return description{strings.Contains(d.SDP, "a=setup:actpass"), d.SDP}, true
+}
+
+// ufrag returns the user name fragment of ICE.
+func (d description) ufrag() string {
+	_, rest, _ := strings.Cut(d.sdp, "a=ice-ufrag:")
+	ufrag, _, _ := strings.Cut(rest, "\r\n")
+	return ufrag
+}
+
+// sections counts those that are not of data channels.
+func (d description) sections() int {
+	return strings.Count(d.sdp, "\nm=") - strings.Count(d.sdp, "\nm=application")
+}
+
+// descriptions returns those that were delivered and that no test has awaited.
+func (w *wire) descriptions() (all []description) {
+	for _, m := range w.said.all() {
+		if d, ok := describe(m); ok {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// count returns how many offers and answers were delivered and not awaited.
+func (w *wire) count() (offers, answers int) {
+	for _, d := range w.descriptions() {
+		if d.offer {
+			offers++
+		} else {
+			answers++
+		}
+	}
+	return offers, answers
+}
+
+// awaitDescription takes the first offer or answer out of a record of a wire.
+func awaitDescription(t *testing.T, r *record[msejsonrpc.Message], offer bool) description {
+	t.Helper()
+	what := "answer"
+	if offer {
+		what = "offer"
+	}
+	m := await(t, what+" on the wire", r, func(m msejsonrpc.Message) bool {
+		d, ok := describe(m)
+		return ok && d.offer == offer
+	})
+	d, _ := describe(m)
+	return d
+}
+
+// A warner is a log handler that keeps warnings.
+type warner struct{ heard *record[string] }
+
+func (w warner) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (w warner) WithAttrs([]slog.Attr) slog.Handler               { return w }
+func (w warner) WithGroup(string) slog.Handler                    { return w }
+
+func (w warner) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += " " + a.String()
+		return true
+	})
+	w.heard.add(text)
+	return nil
+}
+
+// A record keeps what hooks have heard until a test asks for it.
+type record[T any] struct {
+	mu    sync.Mutex
+	heard []T
+	more  chan struct{} // capacity 1
+}
+
+func newRecord[T any]() *record[T] { return &record[T]{more: make(chan struct{}, 1)} }
+
+func (r *record[T]) add(v T) {
+	r.mu.Lock()
+	r.heard = append(r.heard, v)
+	r.mu.Unlock()
+	select {
+	case r.more <- struct{}{}:
+	default:
+	}
+}
+
+// all returns what no test has asked for.
+func (r *record[T]) all() []T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.heard)
+}
+
+// forget empties the record.
+func (r *record[T]) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.heard = nil
+}
+
+func (r *record[T]) take(ok func(T) bool) (v T, found bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.heard, ok)
+	if i < 0 {
+		return v, false
+	}
+	v = r.heard[i]
+	r.heard = slices.Delete(r.heard, i, i+1)
+	return v, true
+}
+
+// await takes the first value that satisfies ok out of the record, which waits for it.
+// The others stay. One goroutine at a time may call it.
+func await[T any](t *testing.T, what string, r *record[T], ok func(T) bool) T {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		if v, found := r.take(ok); found {
+			return v
+		}
+		select {
+		case <-r.more:
+		case <-timeout:
+			require.FailNow(t, "no "+what)
+		}
+	}
+}
+
+// next takes whatever comes first.
+func next[T any](t *testing.T, what string, r *record[T]) T {
+	t.Helper()
+	return await(t, what, r, func(T) bool { return true })
+}
