@@ -95,6 +95,7 @@ func (p *Peer) remoteOffer(desc *description) {
 	if p.pc.CurrentRemoteDescription() != nil && !p.awaitICE() {
 		return
 	}
+	desc.chooseRole(p.remoteRole)
 	if err := p.pc.SetRemoteDescription(desc.SessionDescription); err != nil {
 		p.end(fmt.Errorf("pionpeer: remote offer: %w", err))
 		return
@@ -109,6 +110,9 @@ func (p *Peer) remoteOffer(desc *description) {
 	if err != nil {
 		p.end(fmt.Errorf("pionpeer: answering: %w", err))
 		return
+	}
+	if p.remoteRole == "" {
+		p.remoteRole = oppositeRole(roleOf(answer.SDP))
 	}
 	p.send(answer)
 }
@@ -169,6 +173,9 @@ func (p *Peer) remoteAnswer(desc *description) {
 		return
 	}
 	p.offer = nil
+	if p.remoteRole == "" {
+		p.remoteRole = roleOf(desc.SDP)
+	}
 	p.addCandidates(p.remote.described(desc.ufrags))
 }
 

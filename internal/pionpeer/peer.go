@@ -11,6 +11,8 @@
 //   - A candidate without a remote description is an error, and one of another ICE generation is dropped.
 //   - An offer cannot be rolled back. A polite [Peer] therefore keeps its offer out of Pion until the answer is there.
 //   - An answer that rejects a section in which a track is sent is refused unless the track is removed first.
+//   - Each answer chooses the role of DTLS anew, up to v4.2.20, and browsers refuse one that differs from the role
+//     that they have.
 package pionpeer
 
 import (
@@ -68,7 +70,8 @@ type Peer struct {
 	closeErr      error
 	offer         *webrtc.SessionDescription // ours, out and unanswered
 	offerRestarts bool
-	mids          int // assigned so far, see assignMIDs
+	mids          int    // assigned so far, see assignMIDs
+	remoteRole    string // of the other side in DTLS, as a=setup has it; "" until the first answer
 	local         localCandidates
 	remote        remoteCandidates
 }

@@ -129,3 +129,31 @@ func firstUfrag(text string) string {
 	ufrag, _, _ := strings.Cut(rest, "\n")
 	return strings.TrimSpace(ufrag)
 }
+
+// chooseRole makes an offer name the role of DTLS that the other side has. Offers leave it open, always, but Pion would
+// then answer with a role that need not be the one it has.
+func (d *description) chooseRole(role string) {
+	if role != "" {
+		d.SDP = strings.ReplaceAll(d.SDP, "a=setup:actpass", "a=setup:"+role)
+	}
+}
+
+// roleOf returns the role of DTLS that an answer chooses for whoever made it, "" if it chooses none.
+func roleOf(answer string) string {
+	for _, role := range []string{"active", "passive"} {
+		if strings.Contains(answer, "a=setup:"+role) {
+			return role
+		}
+	}
+	return ""
+}
+
+func oppositeRole(role string) string {
+	switch role {
+	case "active":
+		return "passive"
+	case "passive":
+		return "active"
+	}
+	return ""
+}

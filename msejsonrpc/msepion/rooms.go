@@ -229,7 +229,9 @@ func (m *member) unpublish(local webrtc.TrackLocal) {
 	defer r.mu.Unlock()
 	delete(m.sources, local)
 	for other := range r.rooms[m.room] {
-		other.peer.RemoveTrack(local)
+		if other != m { // it would make an offer for nothing
+			other.peer.RemoveTrack(local)
+		}
 	}
 }
 
