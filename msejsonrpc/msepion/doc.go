@@ -29,6 +29,10 @@
 //   - Candidates follow their description, and wait for it where they overtake it. The end
 //     of the candidates is an empty one.
 //   - A client whose network path fails restarts ICE; the server waits for it.
+//   - A peer keeps its role of DTLS, whoever offers; browsers refuse anything else.
+//   - A client in a browser does well to withdraw as Pion does, by not applying its offer
+//     before the answer is there: after a rollback Chromium 156 never offers its data
+//     channels again. The page of examples/server-mse shows how.
 //   - After a [*msejsonrpc.Reconnected] a client begins a new peer connection, because
 //     the server's ended with the connection.
 //
