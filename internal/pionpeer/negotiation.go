@@ -96,7 +96,11 @@ func (p *Peer) remoteOffer(desc *description) {
 		return
 	}
 	desc.chooseRole(p.remoteRole)
-	if err := p.pc.SetRemoteDescription(desc.SessionDescription); err != nil {
+	open, err := p.keepSections(desc)
+	if err == nil {
+		err = p.pc.SetRemoteDescription(desc.SessionDescription)
+	}
+	if err != nil {
 		p.end(fmt.Errorf("pionpeer: remote offer: %w", err))
 		return
 	}
@@ -107,6 +111,7 @@ func (p *Peer) remoteOffer(desc *description) {
 		err = p.pc.SetLocalDescription(answer)
 		restore()
 	}
+	open()
 	if err != nil {
 		p.end(fmt.Errorf("pionpeer: answering: %w", err))
 		return
@@ -115,6 +120,37 @@ func (p *Peer) remoteOffer(desc *description) {
 		p.remoteRole = oppositeRole(roleOf(answer.SDP))
 	}
 	p.send(answer)
+}
+
+// keepSections makes sections outlast an offer that has them inactive. Pion would stop their transceivers for good: the
+// sender of one in which we send, because the next track is not announced there yet or because the other side pauses it;
+// and a receiver that waits for the next track of the other side, which Pion replaces only once it has had one. Until
+// open is called such sections say inactive in return, as they must.
+func (p *Peer) keepSections(desc *description) (open func(), err error) {
+	kept := make(map[string]*webrtc.RTPTransceiver)
+	for _, t := range p.pc.GetTransceivers() {
+		if r := t.Receiver(); r != nil && len(r.Tracks()) > 0 {
+			continue
+		}
+		kept[t.Mid()] = t
+	}
+	mids, err := desc.openInactive(func(mid string) bool { return kept[mid] != nil })
+	if err != nil {
+		return nil, err
+	}
+	var opens []func()
+	for _, mid := range mids {
+		t := kept[mid]
+		if restore := p.hideSender(t); restore != nil {
+			_ = t.SetSender(t.Sender(), nil) // and with that it is inactive
+			opens = append(opens, restore)
+		}
+	}
+	return func() {
+		for _, f := range opens {
+			f()
+		}
+	}, nil
 }
 
 // withdraw forgets our offer, which Pion has not seen yet, and asks for another one.
@@ -140,25 +176,36 @@ func (p *Peer) awaitICE() bool {
 func (p *Peer) hideSenders(negotiated []string) (restore func()) {
 	var restores []func()
 	for _, t := range p.pc.GetTransceivers() {
-		s := t.Sender()
-		if s == nil || s.Track() == nil || slices.Contains(negotiated, t.Mid()) {
+		if slices.Contains(negotiated, t.Mid()) {
 			continue
 		}
-		track := s.Track()
-		substitute, err := webrtc.NewAPI().NewRTPSender(track, p.pc.SCTP().Transport())
-		if err != nil {
-			continue
+		if restore := p.hideSender(t); restore != nil {
+			restores = append(restores, restore)
 		}
-		_ = t.SetSender(substitute, track)
-		restores = append(restores, func() {
-			// The track is the one that s has, so all that can fail is to set it once more.
-			_ = t.SetSender(s, track)
-		})
 	}
 	return func() {
 		for _, f := range restores {
 			f()
 		}
+	}
+}
+
+// hideSender puts another sender, which nobody starts, into the place of the one that t has, and returns nil if it has
+// none.
+func (p *Peer) hideSender(t *webrtc.RTPTransceiver) (restore func()) {
+	s := t.Sender()
+	if s == nil || s.Track() == nil {
+		return nil
+	}
+	track := s.Track()
+	substitute, err := webrtc.NewAPI().NewRTPSender(track, p.pc.SCTP().Transport())
+	if err != nil {
+		return nil
+	}
+	_ = t.SetSender(substitute, track)
+	return func() {
+		// The track is the one that s has, so all that can fail is to set it once more.
+		_ = t.SetSender(s, track)
 	}
 }
 

@@ -110,6 +110,52 @@ func (d *description) completeRejected(offer webrtc.SessionDescription) (mids []
 	return mids, nil
 }
 
+// openInactive replaces inactive by recvonly in the sections that which chooses, and returns their mids.
+func (d *description) openInactive(which func(mid string) bool) (mids []string, err error) {
+	parsed, err := d.Unmarshal()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range parsed.MediaDescriptions {
+		mid, _ := m.Attribute("mid")
+		if !which(mid) || m.MediaName.Port.Value == 0 && !has(m, "bundle-only") {
+			continue
+		}
+		for i, a := range m.Attributes {
+			if a.Key == "inactive" {
+				m.Attributes[i] = sdp.NewPropertyAttribute("recvonly")
+				mids = append(mids, mid)
+			}
+		}
+	}
+	if len(mids) == 0 {
+		return nil, nil
+	}
+	changed, err := parsed.Marshal()
+	if err != nil {
+		return nil, err
+	}
+	d.SDP = string(changed)
+	return mids, nil
+}
+
+// inactiveSections returns the mids of the sections in which a description sends nothing and, if it is an answer,
+// receives nothing. What an offer of the other side would receive is its own affair.
+func inactiveSections(d *webrtc.SessionDescription) map[string]bool {
+	var parsed sdp.SessionDescription // Pion goes on reading what d.Unmarshal would replace
+	if d == nil || parsed.UnmarshalString(d.SDP) != nil {
+		return nil
+	}
+	mids := make(map[string]bool)
+	for _, m := range parsed.MediaDescriptions {
+		open := m.MediaName.Port.Value != 0 || has(m, "bundle-only")
+		if mid, ok := m.Attribute("mid"); ok && open && (has(m, "inactive") || d.Type == webrtc.SDPTypeOffer && has(m, "recvonly")) {
+			mids[mid] = true
+		}
+	}
+	return mids
+}
+
 func has(m *sdp.MediaDescription, keys ...string) bool {
 	return slices.ContainsFunc(m.Attributes, func(a sdp.Attribute) bool { return slices.Contains(keys, a.Key) })
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -339,6 +340,14 @@ func (s *Session) add(pc *webrtc.PeerConnection, track webrtc.TrackLocal) (*webr
 	if !s.cfg.SendOnly {
 		return pc.AddTrack(track)
 	}
+	if hasFreeSection(pc, track.Kind()) {
+		restore, err := s.hideReceivers(pc, track)
+		if err != nil {
+			return nil, err
+		}
+		defer restore()
+		return pc.AddTrack(track)
+	}
 	t, err := pc.AddTransceiverFromTrack(track, webrtc.RTPTransceiverInit{
 		Direction: webrtc.RTPTransceiverDirectionSendonly,
 	})
@@ -346,6 +355,52 @@ func (s *Session) add(pc *webrtc.PeerConnection, track webrtc.TrackLocal) (*webr
 		return nil, err
 	}
 	return t.Sender(), nil
+}
+
+// hasFreeSection reports whether a track was sent in a section of ours and both sides know that it is not any more.
+// Then AddTrack of Pion, too, takes it for another one.
+func hasFreeSection(pc *webrtc.PeerConnection, kind webrtc.RTPCodecType) bool {
+	free := make(map[string]bool) // by mid
+	for _, t := range pc.GetTransceivers() {
+		if t.Kind() == kind && t.Sender() == nil && t.Receiver() == nil && t.Mid() != "" {
+			free[t.Mid()] = true
+		}
+	}
+	if len(free) == 0 {
+		return false
+	}
+	for _, d := range []*webrtc.SessionDescription{pc.CurrentLocalDescription(), pc.CurrentRemoteDescription()} {
+		agreed := inactiveSections(d)
+		maps.DeleteFunc(free, func(mid string, _ bool) bool { return !agreed[mid] })
+	}
+	return len(free) > 0
+}
+
+// hideReceivers keeps AddTrack of Pion away from the sections of the other side, used or free, until restore is called.
+// It may not be able to receive there.
+func (s *Session) hideReceivers(pc *webrtc.PeerConnection, track webrtc.TrackLocal) (restore func(), err error) {
+	api, err := s.cfg.API()
+	if err != nil {
+		return nil, err
+	}
+	var restores []func()
+	for _, t := range pc.GetTransceivers() {
+		// What only sends is a section in which the other side has asked for something.
+		if t.Kind() != track.Kind() || t.Receiver() == nil || t.Sender() != nil || t.Direction() == webrtc.RTPTransceiverDirectionSendonly {
+			continue
+		}
+		substitute, err := api.NewRTPSender(track, pc.SCTP().Transport())
+		if err != nil {
+			continue
+		}
+		_ = t.SetSender(substitute, track) // of the same kind
+		restores = append(restores, func() { _ = t.SetSender(substitute, nil) })
+	}
+	return func() {
+		for _, f := range restores {
+			f()
+		}
+	}, nil
 }
 
 // RemoveTrack takes a track away from the other side, with a new offer if the session runs. It does nothing for one

@@ -444,9 +444,9 @@ func (w *wire) Write(typ transport.MessageType, msg []byte) error {
 	if err != nil {
 		return err
 	}
-	w.reached.add(m)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.reached.add(m) // under the lock: unless it is held back, it is on its way before the next hold
 	messages := []msejsonrpc.Message{m}
 	if w.change != nil {
 		messages = w.change(m)

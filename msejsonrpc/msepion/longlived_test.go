@@ -1,0 +1,34 @@
+package msepion_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
+)
+
+// The descriptions of a member who stays must not grow with everybody who has been there.
+func TestDescriptionsOfALongLivedRoomDoNotGrow(t *testing.T) {
+	t.Parallel()
+	h := newHall(t, msepion.RoomsOptions{})
+	viewer, down := h.joinOver("d/r/viewer", withLabels("chat"))
+	viewer.awaitOpen("chat")
+	picture, tone := video(t, "v"), sound(t, "a")
+	for i := range 60 {
+		token := fmt.Sprint("d/r/", i)
+		sender, leaving := h.joinOver(token, sending(picture, tone))
+		want := []string{h.of(token, "v"), h.of(token, "a")}
+		viewer.requireMedia(want...)
+		viewer.requireOnly(want...)
+		require.NoError(t, sender.client.Disconnect())
+		require.NoError(t, next(t, "end of Run", sender.ran))
+		leaving.awaitServed()
+		viewer.requireOnly()
+	}
+	said := down.descriptions()
+	require.LessOrEqual(t, said[len(said)-1].sections(), 6)
+	viewer.requireQuiet()
+	require.Empty(t, h.warnings.all())
+}
