@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -228,17 +227,10 @@ func (w *wire) apply(fx ServerEffects) {
 	}
 }
 
-// pipes are raw ends of pipes to a server, inside a bubble of synctest. They are a target
-// of scripts.
+// pipes are raw ends of pipes to a server. They are a target of scripts.
 type pipes struct {
+	script.Ends
 	server *Server
-	ends   map[string]*pipeEnd
-}
-
-type pipeEnd struct {
-	transport.Conn
-	mu     sync.Mutex
-	events []script.Event
 }
 
 func newPipes(sc scene) *pipes {
@@ -248,14 +240,11 @@ func newPipes(sc scene) *pipes {
 		}
 		return nil
 	}
-	return &pipes{
-		server: NewServer(&ServerOptions{
-			ServerConfig: sc.ServerConfig, ICEServers: sc.ICEServers,
-			AuthorizeDevice: func(_ context.Context, _ *ServerSession, r *Register) error { return ask(r) },
-			AuthorizeClient: func(_ context.Context, _ *ServerSession, c *Connect) error { return ask(c) },
-		}),
-		ends: make(map[string]*pipeEnd),
-	}
+	return &pipes{server: NewServer(&ServerOptions{
+		ServerConfig: sc.ServerConfig, ICEServers: sc.ICEServers,
+		AuthorizeDevice: func(_ context.Context, _ *ServerSession, r *Register) error { return ask(r) },
+		AuthorizeClient: func(_ context.Context, _ *ServerSession, c *Connect) error { return ask(c) },
+	})}
 }
 
 func (p *pipes) Open(name string, args []string) error {
@@ -263,62 +252,8 @@ func (p *pipes) Open(name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	near, far := transport.Pipe()
-	end := &pipeEnd{Conn: near}
-	p.ends[name] = end
-	go func() { _ = p.server.serve(context.Background(), far, c, opening) }()
-	go end.read()
+	p.Connect(name, func(ctx context.Context, conn transport.Conn) error { return p.server.serve(ctx, conn, c, opening) })
 	return nil
-}
-
-func (e *pipeEnd) read() {
-	for {
-		_, data, err := e.Conn.Read(nil)
-		ev := script.Event{Data: data}
-		if err != nil {
-			closed, ok := errors.AsType[*transport.CloseError](err)
-			if !ok {
-				return // it closed the connection itself
-			}
-			ev = script.Event{Closed: int(closed.Code)}
-		}
-		e.mu.Lock()
-		e.events = append(e.events, ev)
-		e.mu.Unlock()
-		if err != nil {
-			return
-		}
-	}
-}
-
-func (p *pipes) Send(name string, m script.Message) error {
-	typ := transport.Text
-	if m.Binary {
-		typ = transport.Binary
-	}
-	return p.ends[name].Write(typ, m.Data)
-}
-
-func (p *pipes) Close(name string, code int) error {
-	return p.ends[name].Conn.Close(transport.StatusCode(code), "")
-}
-
-func (p *pipes) Wait(d time.Duration) error {
-	time.Sleep(d)
-	return nil
-}
-
-func (p *pipes) Next(name string, _ bool) (script.Event, bool) {
-	synctest.Wait()
-	e := p.ends[name]
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.events) == 0 {
-		return script.Event{}, false
-	}
-	ev := e.events[0]
-	e.events = e.events[1:]
-	return ev, true
 }
 
 // end closes everything and checks that the server has forgotten it.

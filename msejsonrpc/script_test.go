@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -330,29 +329,15 @@ func (w *wire) decide(q Question) (d Decision) {
 	return d
 }
 
-// pipes are raw ends of pipes to a server, inside a bubble of synctest. They are a target
-// of scripts.
+// pipes are raw ends of pipes to a server. They are a target of scripts.
 type pipes struct {
+	script.Ends
 	server *Server
 	names  []string // of the connections, in their order
-	ends   map[string]*pipeEnd
-}
-
-// A pipeEnd is what happens to one peer. The application's has no connection.
-type pipeEnd struct {
-	transport.Conn
-	mu     sync.Mutex
-	events []script.Event
-}
-
-func (e *pipeEnd) add(ev script.Event) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.events = append(e.events, ev)
 }
 
 func newPipes(sc scene) *pipes {
-	p := &pipes{ends: make(map[string]*pipeEnd)}
+	p := new(pipes)
 	p.server = NewServer(&ServerOptions{
 		ServerConfig: sc.ServerConfig, MessageBytes: sc.MessageBytes,
 		Authenticate: func(_ context.Context, _ *ServerSession, auth *Auth) (*Identity, error) {
@@ -376,60 +361,31 @@ func newPipes(sc scene) *pipes {
 
 func (p *pipes) name(s *ServerSession) string { return p.names[s.ID()-1] }
 
-func (p *pipes) tell(e script.Event) {
-	if end := p.ends[app]; end != nil {
-		end.add(e)
-	}
-}
+func (p *pipes) tell(e script.Event) { p.Tell(app, e) }
 
 func (p *pipes) Open(name string, args []string) error {
 	if len(args) != 0 {
 		return fmt.Errorf("cannot open %q", args)
 	}
 	if name == app {
-		p.ends[name] = new(pipeEnd)
+		p.Appear(name)
 		return nil
 	}
-	near, far := transport.Pipe()
-	end := &pipeEnd{Conn: near}
-	p.ends[name], p.names = end, append(p.names, name)
-	go func() { _ = p.server.Serve(context.Background(), far) }()
-	go end.read()
+	p.names = append(p.names, name)
+	p.Connect(name, p.server.Serve)
 	synctest.Wait() // it has its number
 	return nil
 }
 
-func (e *pipeEnd) read() {
-	for {
-		_, data, err := e.Conn.Read(nil)
-		ev := script.Event{Data: data}
-		if err != nil {
-			closed, ok := errors.AsType[*transport.CloseError](err)
-			if !ok {
-				return // it closed the connection itself
-			}
-			ev = script.Event{Closed: int(closed.Code)}
-		}
-		e.add(ev)
-		if err != nil {
-			return
-		}
-	}
-}
-
 func (p *pipes) Send(name string, m script.Message) error {
-	if name == app {
-		to, msg, err := said(m.Data)
-		if err != nil {
-			return err
-		}
-		return p.session(to).Send(msg)
+	if name != app {
+		return p.Ends.Send(name, m)
 	}
-	typ := transport.Text
-	if m.Binary {
-		typ = transport.Binary
+	to, msg, err := said(m.Data)
+	if err != nil {
+		return err
 	}
-	return p.ends[name].Write(typ, m.Data)
+	return p.session(to).Send(msg)
 }
 
 func (p *pipes) session(name string) *ServerSession {
@@ -439,31 +395,6 @@ func (p *pipes) session(name string) *ServerSession {
 		}
 	}
 	return nil
-}
-
-func (p *pipes) Close(name string, code int) error {
-	return p.ends[name].Conn.Close(transport.StatusCode(code), "")
-}
-
-func (p *pipes) Wait(d time.Duration) error {
-	time.Sleep(d)
-	return nil
-}
-
-func (p *pipes) Next(name string, _ bool) (script.Event, bool) {
-	synctest.Wait()
-	e := p.ends[name]
-	if e == nil {
-		return script.Event{}, false
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if len(e.events) == 0 {
-		return script.Event{}, false
-	}
-	ev := e.events[0]
-	e.events = e.events[1:]
-	return ev, true
 }
 
 // end closes everything and checks that the server has forgotten it.
