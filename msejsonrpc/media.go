@@ -68,7 +68,7 @@ func NewICECandidate(c ICECandidateInit, form Form) *ICECandidate {
 		return &ICECandidate{Candidate: written(jsonx.Append(nil, "", "", &c))}
 	}
 	line := c.Candidate
-	if line != "" && c.UsernameFragment != nil && isWord(*c.UsernameFragment) && ufrag(line) == "" {
+	if line != "" && c.UsernameFragment != nil && isWord(*c.UsernameFragment) && !strings.Contains(line+" ", " ufrag ") {
 		line += " ufrag " + *c.UsernameFragment
 	}
 	return &ICECandidate{Candidate: written(jsonx.AppendString(make([]byte, 0, len(line)+8), line))}
