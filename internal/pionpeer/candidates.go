@@ -66,9 +66,11 @@ func (l *localCandidates) described(ufrag string) []webrtc.ICECandidateInit {
 }
 
 // remoteCandidates holds candidates back until a remote description has their user name fragment: peers send those of
-// a restart before its description.
+// a restart before its description. It bounds those that wait, and those of a generation, which Pion would all keep and
+// try to reach for ever.
 type remoteCandidates struct {
 	max     int
+	taken   int      // of the present generation
 	current []string // of the applied description; nil before the first one
 	past    []string // of the descriptions before it, oldest first
 	held    []webrtc.ICECandidateInit
@@ -78,7 +80,12 @@ type remoteCandidates struct {
 func (r *remoteCandidates) received(c webrtc.ICECandidateInit) (ready bool, err error) {
 	u := ufragOf(c)
 	switch {
+	case r.fits(u) && c.Candidate == "":
+		return true, nil
+	case r.fits(u) && r.taken >= r.max:
+		return false, ErrOverflow
 	case r.fits(u):
+		r.taken++
 		return true, nil
 	case u != "" && slices.Contains(r.past, u):
 		return false, nil
@@ -98,6 +105,7 @@ func (r *remoteCandidates) described(ufrags []string) (ready []webrtc.ICECandida
 	for _, u := range r.current {
 		if !slices.Contains(ufrags, u) {
 			r.past = append(r.past, u)
+			r.taken = 0
 		}
 	}
 	r.past = slices.DeleteFunc(r.past, func(u string) bool { return slices.Contains(ufrags, u) })
@@ -112,6 +120,7 @@ func (r *remoteCandidates) described(ufrags []string) (ready []webrtc.ICECandida
 		}
 		return slices.Contains(r.past, u)
 	})
+	r.taken += len(ready)
 	return ready
 }
 

@@ -144,3 +144,29 @@ func TestLocalCandidatesAreBounded(t *testing.T) {
 	}
 	require.Len(t, l.held, maxLocalCandidates)
 }
+
+func TestRemoteCandidatesOfAGenerationAreBounded(t *testing.T) {
+	t.Parallel()
+	r := remoteCandidates{max: 3}
+	_, err := r.received(candidate(1, "one"))
+	require.NoError(t, err)
+	require.Len(t, r.described([]string{"one"}), 1)
+	for port := range 2 {
+		ready, err := r.received(candidate(port, "one"))
+		require.NoError(t, err)
+		require.True(t, ready)
+	}
+	_, err = r.received(candidate(9, "one"))
+	require.ErrorIs(t, err, ErrOverflow)
+	ready, err := r.received(webrtc.ICECandidateInit{})
+	require.NoError(t, err)
+	require.True(t, ready, "the end is not one of them")
+
+	require.Empty(t, r.described([]string{"one"}), "a negotiation without a restart")
+	_, err = r.received(candidate(9, "one"))
+	require.ErrorIs(t, err, ErrOverflow)
+	require.Empty(t, r.described([]string{"two"}))
+	ready, err = r.received(candidate(1, "two"))
+	require.NoError(t, err)
+	require.True(t, ready)
+}

@@ -10,8 +10,8 @@ import (
 var (
 	// ErrClosed is returned for input to a Peer or a Session that has ended.
 	ErrClosed = errors.New("rtcsignal: closed")
-	// ErrOverflow is returned for received input that exceeds [Config.MaxPending], and reported for candidates that
-	// wait for a description beyond that limit.
+	// ErrOverflow is returned for received input that exceeds [Config.MaxPending], and reported for candidates
+	// beyond that limit: those that wait for a description, and those of one ICE generation.
 	ErrOverflow = errors.New("pionpeer: too much pending input")
 	// ErrUnexpectedAnswer is reported for an answer while no offer is out. It changes nothing.
 	ErrUnexpectedAnswer = errors.New("pionpeer: answer without an offer")

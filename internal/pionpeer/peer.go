@@ -41,7 +41,7 @@ type Config struct {
 	// The first candidates of a polite peer go out when its first offer is answered, not before.
 	Polite bool
 	// MaxPending bounds the received descriptions and candidates that wait to be handled, and separately the candidates
-	// that wait for a description. 0 means DefaultMaxPending.
+	// that wait for a description and those of one ICE generation. 0 means DefaultMaxPending.
 	MaxPending int
 }
 

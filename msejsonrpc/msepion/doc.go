@@ -25,7 +25,9 @@
 //   - When two offers cross, the server's wins: the client withdraws its own, answers, and
 //     offers again.
 //   - Each track has a section of its own that asks for nothing in return, so a track is
-//     never lost in a section that the other side only sends in.
+//     never lost in a section that the other side only sends in. A browser should do the
+//     same, with addTransceiver: what it adds to a section of ours with addTrack does not
+//     arrive.
 //   - Candidates follow their description, and wait for it where they overtake it. The end
 //     of the candidates is an empty one.
 //   - A client whose network path fails restarts ICE; the server waits for it.

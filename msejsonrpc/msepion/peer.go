@@ -52,7 +52,8 @@ type Options struct {
 
 	// OfferAfter is how long a peer that has something to offer waits for the first offer
 	// of the other side. Default 500 ms for a client and nothing for a server; negative:
-	// it never makes the first offer.
+	// it makes the first offer only when told to, by AddTrack after the start or by
+	// Negotiate.
 	OfferAfter time.Duration
 
 	// API makes the peer connections. Nil makes one of Settings and Pion's default
@@ -61,7 +62,7 @@ type Options struct {
 	Settings      webrtc.SettingEngine
 	Configuration webrtc.Configuration // ICE servers, above all: the protocol has no message for them
 
-	MaxPending     int           // descriptions and candidates that wait; default 256
+	MaxPending     int           // descriptions and candidates that wait, and candidates of the other side; default 256
 	MaxChannels    int           // channels that the other side opens in the life of a peer connection; default 64
 	ConnectTimeout time.Duration // from the start until connected, and after a failure; default 30 s
 
