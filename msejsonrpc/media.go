@@ -65,14 +65,19 @@ func written(b []byte, err error) json.RawMessage {
 // it.
 func NewICECandidate(c ICECandidateInit, form Form) *ICECandidate {
 	if form == FormObject {
-		return &ICECandidate{Candidate: written(jsonx.Append(nil, "", "", &c))}
+		return &ICECandidate{Candidate: objectOf(c)}
 	}
 	line := c.Candidate
-	if line != "" && c.UsernameFragment != nil && isWord(*c.UsernameFragment) && !strings.Contains(line+" ", " ufrag ") {
+	named := strings.Contains(line, " ufrag ") || strings.HasSuffix(line, " ufrag")
+	if line != "" && !named && c.UsernameFragment != nil && isWord(*c.UsernameFragment) {
 		line += " ufrag " + *c.UsernameFragment
 	}
 	return &ICECandidate{Candidate: written(jsonx.AppendString(make([]byte, 0, len(line)+8), line))}
 }
+
+// objectOf writes a candidate in the object form. It is a function of its own so that
+// candidates in the other form stay off the heap.
+func objectOf(c ICECandidateInit) json.RawMessage { return written(jsonx.Append(nil, "", "", &c)) }
 
 // isWord reports whether a text may stand in a candidate line as one value, without
 // bringing attributes or lines of its own.
