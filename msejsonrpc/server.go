@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
 	"runtime/debug"
@@ -360,14 +359,7 @@ func (s *ServerSession) Next(ctx context.Context) (Message, error) {
 // Messages returns what Next returns, one by one. An error comes last, except for the
 // orderly end.
 func (s *ServerSession) Messages(ctx context.Context) iter.Seq2[Message, error] {
-	return func(yield func(Message, error) bool) {
-		for {
-			m, err := s.Next(ctx)
-			if err == io.EOF || !yield(m, err) || err != nil {
-				return
-			}
-		}
-	}
+	return link.Each(ctx, s.Next)
 }
 
 // Close ends the connection after what is queued for it.

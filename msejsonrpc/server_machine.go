@@ -210,7 +210,7 @@ func (m *ServerMachine) receive(fx *ServerEffects, p *peer, msg Message) {
 func (m *ServerMachine) admits(fx *ServerEffects, p *peer, method string, id ID) bool {
 	switch {
 	case method == "chat" && !m.cfg.Chat && id.IsNotification():
-		return false // not implemented: not even worth a violation
+		return false // the document lets nobody rely on it: not even worth a violation
 	case method == "chat" && !m.cfg.Chat, method == "whoami" && !m.cfg.WhoAmI:
 		m.refuse(fx, p, method, id, ErrMethodNotFound, nil)
 		return false

@@ -94,12 +94,15 @@ func (b *Inbox[M]) Next(ctx context.Context) (M, error) {
 	}
 }
 
-// All returns what Next returns, one by one; the orderly end ends the sequence, any
+// All returns what Next returns, see [Each].
+func (b *Inbox[M]) All(ctx context.Context) iter.Seq2[M, error] { return Each(ctx, b.Next) }
+
+// Each returns what next returns, one by one; the orderly end ends the sequence, any
 // other error is its last element.
-func (b *Inbox[M]) All(ctx context.Context) iter.Seq2[M, error] {
+func Each[M any](ctx context.Context, next func(ctx context.Context) (M, error)) iter.Seq2[M, error] {
 	return func(yield func(M, error) bool) {
 		for {
-			m, err := b.Next(ctx)
+			m, err := next(ctx)
 			if err == io.EOF || !yield(m, err) || err != nil {
 				return
 			}
