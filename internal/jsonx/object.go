@@ -72,6 +72,11 @@ func (o *Object) Scan(data []byte) error {
 // Len returns the number of top-level members.
 func (o *Object) Len() int { return len(o.members) }
 
+// Member returns the name and the value of a top-level member, in their order.
+func (o *Object) Member(i int) (name []byte, value json.RawMessage) {
+	return o.members[i].name, o.members[i].value
+}
+
 // Get returns the value of a top-level member as it stands in the text.
 func (o *Object) Get(name string) (value json.RawMessage, ok bool) {
 	for i := range o.members {
@@ -167,8 +172,9 @@ func IsNull(value json.RawMessage) bool {
 //
 // A null is kept by a raw field, empties a slice, a map or a pointer that is
 // written as null when it is nil, and is of the wrong type anywhere else. With
-// share, raw fields point into the scanned text, otherwise they are copies. Errors
-// are of type [*Error] with the path of the member.
+// share, strings and raw fields point into the scanned text, which must not change
+// any more; otherwise they are copies. Errors are of type [*Error] with the path of
+// the member.
 func (o *Object) Decode(v any, discriminator string, share bool) error {
 	target := reflect.ValueOf(v).Elem()
 	p := planOf(target.Type())

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unsafe"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -186,12 +187,16 @@ func appendRaw(dst []byte, v reflect.Value, depth int) ([]byte, error) {
 	return append(dst, raw...), nil
 }
 
-func decodeString(value []byte, v reflect.Value, _ bool) error {
+func decodeString(value []byte, v reflect.Value, share bool) error {
 	text, ok := Text(value)
-	if !ok {
+	switch {
+	case !ok:
 		return ErrType
+	case share:
+		v.SetString(unsafe.String(unsafe.SliceData(text), len(text))) // the text does not change
+	default:
+		v.SetString(string(text))
 	}
-	v.SetString(string(text))
 	return nil
 }
 

@@ -1,0 +1,794 @@
+package galene
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// DefaultPending is how many token actions and identifications of a client wait for their
+// answer.
+const DefaultPending = 64
+
+// ClientConfig says how a [ClientMachine] behaves. Zero fields mean the defaults, a
+// negative duration or number no limit.
+type ClientConfig struct {
+	// Versions are those that the client speaks, the best one first; default [Version].
+	// With "1" among them the client takes servers of version 1 and older, too.
+	Versions []string
+	// NewID makes the id of the client in its group, a new one for each connection,
+	// because the server may not have noticed yet that the last one is gone. It must be
+	// different from everybody's else; nil counts, for tests.
+	NewID func() string
+
+	HandshakeTimeout time.Duration // default 15 s
+	CallTimeout      time.Duration // for the answer to a join or a token action; default 15 s
+	Heartbeat        time.Duration // silence before a ping; default 15 s
+	Silence          time.Duration // silence after which the connection counts as lost; default 45 s
+	RequestAgain     time.Duration // from joining to the repetition of the request; default 1 s
+	Pending          int           // token actions without their answer; default 64
+}
+
+// A ClientMachine is the client's side without I/O, clock or goroutine. It also keeps what
+// the server says about the group: its members, its status, and which streams there are.
+//
+//	idle ──Start──▶ handshaking ──handshake──▶ ready
+//	ready ──join──▶ joining ──joined──▶ joined ──leave──▶ leaving ──joined──▶ ready
+//
+// A refusal leads from joining back to ready. It is not safe for concurrent use.
+type ClientMachine struct {
+	cfg     ClientConfig
+	state   ClientState
+	version string // that the server has chosen; "" for the oldest ones
+	id      string
+	ids     int // made without NewID
+
+	group       string
+	username    string
+	permissions Permissions
+	status      *Status
+	data        Fields
+	rtc         []byte // the newest configuration
+	users       map[string]*User
+	initial     int             // members that are still to be told of after joining
+	up, down    map[string]bool // streams by id
+	request     *Request        // the last one
+
+	join     *Join   // what to join again with
+	joining  Message // as it was given to Send; nil when it is the machine's own
+	again    bool    // the join is a repetition after a loss
+	ready    bool    // there has been a handshake
+	kicked   *KickedError
+	pending  []pendingCall
+	received time.Time // when something came last
+
+	handshake, answer, repeat, beat time.Time // deadlines: of the handshake, the join, the request, the next ping
+}
+
+// A pendingCall is an action that waits for its answer.
+type pendingCall struct {
+	request  Message // nil once it has been given up
+	answer   UserMessageKind
+	deadline time.Time
+}
+
+// NewClientMachine returns a machine in [ClientIdle].
+func NewClientMachine(cfg ClientConfig) *ClientMachine {
+	if len(cfg.Versions) == 0 {
+		cfg.Versions = []string{Version}
+	}
+	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)
+	cfg.CallTimeout = cmp.Or(cfg.CallTimeout, DefaultCallTimeout)
+	cfg.Heartbeat = cmp.Or(cfg.Heartbeat, DefaultHeartbeat)
+	cfg.Silence = cmp.Or(cfg.Silence, DefaultSilence)
+	cfg.RequestAgain = cmp.Or(cfg.RequestAgain, DefaultRequestAgain)
+	cfg.Pending = cmp.Or(cfg.Pending, DefaultPending)
+	return &ClientMachine{cfg: cfg}
+}
+
+// State returns where the connection stands.
+func (m *ClientMachine) State() ClientState { return m.state }
+
+// Ready reports whether the handshake is over, and with it the joining of the group that
+// there was before a connection was lost.
+func (m *ClientMachine) Ready() bool {
+	return m.state >= ClientReady && m.state < ClientClosed && !m.again
+}
+
+// ID returns the client's id on the present connection.
+func (m *ClientMachine) ID() string { return m.id }
+
+// Version returns the version of the protocol that the server has chosen, "" when it is so
+// old that it says none.
+func (m *ClientMachine) Version() string { return m.version }
+
+// Group returns the name of the group that the client is in, or "".
+func (m *ClientMachine) Group() string { return m.group }
+
+// Username returns the name that the client has in its group.
+func (m *ClientMachine) Username() string { return m.username }
+
+// Permissions returns what the client may do in its group. They must not be changed.
+func (m *ClientMachine) Permissions() Permissions { return m.permissions }
+
+// Status returns what the server said last about the group, or nil. It must not be changed.
+func (m *ClientMachine) Status() *Status { return m.status }
+
+// Data returns what the group's operators have set. It must not be changed.
+func (m *ClientMachine) Data() Fields { return m.data }
+
+// RTCConfiguration returns the newest configuration for peer connections as JSON, or nil.
+func (m *ClientMachine) RTCConfiguration() []byte { return m.rtc }
+
+// Users returns the members of the group, the client included, by id. They must not be
+// changed.
+func (m *ClientMachine) Users() map[string]*User { return m.users }
+
+// SetJoin changes what the client joins its group again with after a loss, such as a fresh
+// token. It is for a client that has joined.
+func (m *ClientMachine) SetJoin(join *Join) {
+	if m.join != nil {
+		m.join = join
+	}
+}
+
+// Start begins the session on a new connection.
+func (m *ClientMachine) Start(now time.Time) Effects {
+	var fx Effects
+	m.end(&fx, ClientHandshaking)
+	m.kicked = nil
+	m.received = now
+	if m.cfg.HandshakeTimeout > 0 {
+		m.handshake = now.Add(m.cfg.HandshakeTimeout)
+	}
+	if m.cfg.NewID != nil {
+		m.id = m.cfg.NewID()
+	} else {
+		m.ids++
+		m.id = "client-" + strconv.Itoa(m.ids)
+	}
+	fx.Send = append(fx.Send, &Handshake{Version: m.cfg.Versions, ID: m.id})
+	return fx
+}
+
+// Send checks a message of the application against the state and the permissions of the
+// client, and fills in who sends it. What becomes of a [Join] and of a [GroupAction] about
+// tokens is told by a [Reply]. The error is a [*ValidationError], a [*StateError], a
+// [*PermissionError], [ErrUnknownStream] or [ErrTooManyCalls].
+func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
+	if required := allowedStates(msg); !slices.Contains(required, m.state) {
+		return Effects{}, stateError(m.state, msg, required...)
+	}
+	out, err := m.signed(msg)
+	if err != nil {
+		return Effects{}, err
+	}
+	if err := out.Validate(); err != nil {
+		return Effects{}, err
+	}
+	for _, p := range requiredPermissions(out) {
+		if !m.permissions.Has(p) && m.knowsPermissions() {
+			return Effects{}, &PermissionError{Type: msg.wireType(), Required: p}
+		}
+	}
+	switch out := out.(type) {
+	case *Join:
+		m.sendJoin(now, msg, out)
+	case *Request:
+		m.request = out
+	default:
+		err = m.sendStream(out)
+	}
+	if answer := answerTo(out); answer != "" {
+		err = m.await(now, msg, answer)
+	}
+	if err != nil {
+		return Effects{}, err
+	}
+	return Effects{Send: []Message{out}}, nil
+}
+
+// answerTo returns the kind of user message that answers a message, or "".
+func answerTo(msg Message) UserMessageKind {
+	switch msg := msg.(type) {
+	case *UserAction:
+		if msg.Kind == UserIdentify {
+			return UserMessageUserInfo
+		}
+	case *GroupAction:
+		switch msg.Kind {
+		case GroupMakeToken, GroupEditToken:
+			return UserMessageToken
+		case GroupListTokens:
+			return UserMessageTokenList
+		}
+	}
+	return ""
+}
+
+// knowsPermissions reports whether permissions mean today what they did when the server was
+// written: before 0.9 everybody might chat.
+func (m *ClientMachine) knowsPermissions() bool { return m.version == Version }
+
+// sendJoin takes a join that is about to be sent.
+func (m *ClientMachine) sendJoin(now time.Time, msg Message, join *Join) {
+	m.joining = msg
+	if join.Kind == JoinLeave {
+		m.state = ClientLeaving
+	} else {
+		m.state, m.join = ClientJoining, join
+		m.clear()
+	}
+	if m.cfg.CallTimeout > 0 {
+		m.answer = now.Add(m.cfg.CallTimeout)
+	}
+}
+
+// sendStream keeps account of the streams.
+func (m *ClientMachine) sendStream(msg Message) error {
+	switch msg := msg.(type) {
+	case *Offer:
+		if m.down[msg.ID] {
+			return invalid("offer", "id", "is that of a received stream")
+		}
+		delete(m.up, msg.Replace)
+		m.up[msg.ID] = true
+	case *Close:
+		if !m.up[msg.ID] {
+			return ErrUnknownStream
+		}
+		delete(m.up, msg.ID)
+	case *ICE:
+		if !m.up[msg.ID] && !m.down[msg.ID] {
+			return ErrUnknownStream
+		}
+	case *Answer, *Renegotiate, *RequestStream, *Abort:
+		if !m.down[streamOf(msg)] {
+			return ErrUnknownStream
+		}
+	}
+	return nil
+}
+
+func (m *ClientMachine) await(now time.Time, msg Message, answer UserMessageKind) error {
+	if m.cfg.Pending > 0 && len(m.pending) >= m.cfg.Pending {
+		return ErrTooManyCalls
+	}
+	p := pendingCall{request: msg, answer: answer}
+	if m.cfg.CallTimeout > 0 {
+		p.deadline = now.Add(m.cfg.CallTimeout)
+	}
+	m.pending = append(m.pending, p)
+	return nil
+}
+
+var (
+	anyClientState = []ClientState{ClientReady, ClientJoining, ClientJoined, ClientLeaving}
+	whileReady     = []ClientState{ClientReady}
+	whileJoined    = []ClientState{ClientJoined}
+)
+
+// allowedStates returns the states in which a client may send a message.
+func allowedStates(msg Message) []ClientState {
+	switch msg := msg.(type) {
+	case *Ping, *Pong, *Unknown:
+		return anyClientState
+	case *Join:
+		if msg.Kind == JoinLeave {
+			return whileJoined
+		}
+		return whileReady
+	case *Chat, *UserMessage, *UserAction, *GroupAction, *Request, *RequestStream,
+		*Offer, *Answer, *ICE, *Renegotiate, *Close, *Abort:
+		return whileJoined
+	}
+	return nil
+}
+
+// requiredPermissions returns those that a client needs for a message.
+func requiredPermissions(msg Message) Permissions {
+	switch msg := msg.(type) {
+	case *Chat:
+		if msg.Kind == ChatCaption {
+			return Permissions{PermissionCaption}
+		}
+		return Permissions{PermissionMessage}
+	case *UserMessage:
+		return Permissions{PermissionMessage}
+	case *UserAction:
+		if msg.Kind != UserSetData {
+			return Permissions{PermissionOp}
+		}
+	case *GroupAction:
+		switch msg.Kind {
+		case GroupRecord, GroupUnrecord:
+			return Permissions{PermissionRecord}
+		case GroupMakeToken:
+			return Permissions{PermissionToken}
+		case GroupEditToken, GroupListTokens:
+			return Permissions{PermissionOp, PermissionToken}
+		}
+		return Permissions{PermissionOp}
+	case *Offer:
+		return Permissions{PermissionPresent}
+	}
+	return nil
+}
+
+// signed returns a message with the client's id and user name in it, a copy unless nothing
+// is missing. Others than these it may not have.
+func (m *ClientMachine) signed(msg Message) (Message, error) {
+	source, username := m.id, m.username
+	out := msg
+	var s *string
+	var u **string
+	switch msg := msg.(type) {
+	case *Chat:
+		c := *msg
+		out, s, u = &c, &c.Source, &c.Username
+	case *UserMessage:
+		c := *msg
+		out, s, u = &c, &c.Source, &c.Username
+	case *UserAction:
+		c := *msg
+		out, s, u = &c, &c.Source, &c.Username
+		if c.Kind == UserSetData && c.Dest == "" {
+			c.Dest = m.id
+		}
+	case *GroupAction:
+		c := *msg
+		out, s, u = &c, &c.Source, &c.Username
+	case *Offer:
+		c := *msg
+		out, s, u = &c, &c.Source, &c.Username
+	default:
+		return msg, nil
+	}
+	switch {
+	case *s != "" && *s != source:
+		return nil, invalid(msg.wireType(), "source", "is not the client's id")
+	case *u != nil && **u != username:
+		return nil, invalid(msg.wireType(), "username", "is not the client's user name")
+	}
+	*s, *u = source, &username
+	return out, nil
+}
+
+// Receive takes a message of the server.
+func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
+	var fx Effects
+	if m.state == ClientIdle || m.state == ClientClosed {
+		return fx
+	}
+	m.received, m.beat = now, time.Time{}
+	if m.state == ClientHandshaking {
+		m.shake(&fx, now, msg)
+		return fx
+	}
+	switch msg := msg.(type) {
+	case *Ping:
+		fx.Send = append(fx.Send, &Pong{})
+	case *Joined:
+		m.joined(&fx, now, msg)
+	case *User:
+		m.user(&fx, msg)
+	case *Chat, *ChatHistory:
+		if m.group != "" {
+			fx.Deliver = append(fx.Deliver, msg)
+		}
+	case *UserMessage:
+		m.userMessage(&fx, msg)
+	case *Offer, *Answer, *ICE, *Renegotiate, *Close, *Abort:
+		m.stream(&fx, msg)
+	case *Unknown: // of tomorrow
+		fx.Deliver = append(fx.Deliver, msg)
+	}
+	return fx
+}
+
+// shake takes the first message of the server.
+func (m *ClientMachine) shake(fx *Effects, now time.Time, msg Message) {
+	h, ok := msg.(*Handshake)
+	if !ok || !m.agree(h.Version) {
+		m.close(fx, transport.StatusProtocolError, "", ErrVersion, true)
+		return
+	}
+	m.handshake = time.Time{}
+	m.state = ClientReady
+	if m.join != nil && m.ready {
+		m.again = true
+		m.sendJoin(now, nil, m.join)
+		fx.Send = append(fx.Send, m.join)
+	} else if m.ready {
+		fx.Deliver = append(fx.Deliver, &Reconnected{})
+	}
+	m.ready = true
+}
+
+// agree chooses a version that both sides speak. Servers of the time before versions say
+// none.
+func (m *ClientMachine) agree(versions []string) bool {
+	for _, v := range m.cfg.Versions {
+		if slices.Contains(versions, v) {
+			m.version = v
+			return true
+		}
+	}
+	m.version = ""
+	return len(versions) == 0 && slices.Contains(m.cfg.Versions, "1")
+}
+
+func (m *ClientMachine) joined(fx *Effects, now time.Time, msg *Joined) {
+	waiting := m.state == ClientJoining
+	switch msg.Kind {
+	case JoinedJoin:
+		if !waiting {
+			return
+		}
+		m.state, m.group = ClientJoined, msg.Group
+		m.update(msg)
+		m.data = msg.Data
+		m.initial = 1 // oneself
+		if s := msg.Status; s != nil && s.ClientCount != nil {
+			m.initial = *s.ClientCount
+		}
+		m.done(fx, msg, nil)
+		if m.again {
+			fx.Deliver = append(fx.Deliver, &Reconnected{})
+			if m.request != nil {
+				fx.Send = append(fx.Send, m.request)
+			}
+		} else {
+			m.request = nil
+		}
+		m.again = false
+		if m.cfg.RequestAgain > 0 {
+			m.repeat = now.Add(m.cfg.RequestAgain)
+		}
+	case JoinedChange:
+		if m.group == "" {
+			return
+		}
+		same := samePermissions(m.permissions, msg.Permissions)
+		m.update(msg)
+		if msg.Data != nil || same { // after a change of permissions data is left out
+			m.data = msg.Data
+		}
+	case JoinedFail, JoinedRedirect:
+		if !waiting {
+			return
+		}
+		m.refused(fx, msg)
+		return
+	case JoinedLeave:
+		if m.group == "" {
+			return
+		}
+		m.leave()
+		m.done(fx, msg, nil)
+	}
+	fx.Deliver = append(fx.Deliver, msg)
+}
+
+// refused takes the failure of a join.
+func (m *ClientMachine) refused(fx *Effects, msg *Joined) {
+	err := &Error{ID: msg.Error, Text: msg.Value}
+	if msg.Kind == JoinedRedirect {
+		err = &Error{Text: "group is elsewhere", Redirect: msg.Value}
+	}
+	if msg.Username != nil {
+		err.Username = *msg.Username
+	}
+	m.state = ClientReady
+	if m.again {
+		// What has to do with the credentials will not change; a lock may.
+		final := err.Redirect != "" || err.ID != "" || err.Is(ErrNotAuthorised) || err.Is(ErrNoGroup)
+		m.close(fx, transport.StatusNormal, "", err, final)
+		return
+	}
+	m.join = nil
+	m.done(fx, msg, err)
+}
+
+// done tells the application what became of its join.
+func (m *ClientMachine) done(fx *Effects, msg *Joined, err error) {
+	if m.joining != nil {
+		fx.Done = append(fx.Done, Reply{Request: m.joining, Response: msg, Err: err})
+	}
+	m.joining, m.answer = nil, time.Time{}
+}
+
+// update takes what the server says about the client and its group.
+func (m *ClientMachine) update(msg *Joined) {
+	m.permissions = msg.Permissions
+	if msg.Username != nil {
+		m.username = *msg.Username
+	}
+	if msg.Status != nil {
+		m.status = msg.Status
+	}
+	if !jsonx.IsNull(msg.RTCConfiguration) {
+		m.rtc = msg.RTCConfiguration
+	}
+}
+
+// leave forgets the group.
+func (m *ClientMachine) leave() {
+	m.state = ClientReady
+	m.join, m.request, m.repeat = nil, nil, time.Time{}
+	m.clear()
+	m.group = ""
+}
+
+// clear forgets what belongs to a stay in a group.
+func (m *ClientMachine) clear() {
+	m.username, m.permissions, m.status, m.data = "", nil, nil, nil
+	m.users, m.up, m.down = make(map[string]*User), make(map[string]bool), make(map[string]bool)
+	m.initial = 0
+}
+
+func samePermissions(a, b Permissions) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
+
+func (m *ClientMachine) user(fx *Effects, msg *User) {
+	if m.group == "" && m.state != ClientJoining { // the oldest servers tell of users first
+		return
+	}
+	switch msg.Kind {
+	case UserAdd:
+		if m.users[msg.ID] == nil {
+			msg.Initial = m.initial > 0 || m.state == ClientJoining
+			m.initial--
+		}
+		m.users[msg.ID] = msg
+	case UserChange:
+		if old := m.users[msg.ID]; old != nil {
+			msg.Initial = old.Initial
+		}
+		m.users[msg.ID] = msg
+	case UserDelete:
+		delete(m.users, msg.ID)
+	}
+	fx.Deliver = append(fx.Deliver, msg)
+}
+
+func (m *ClientMachine) userMessage(fx *Effects, msg *UserMessage) {
+	if msg.Privileged && msg.Source == "" && m.reply(fx, msg) {
+		return
+	}
+	if msg.Kind == UserMessageKicked && msg.Privileged {
+		text, _ := Text(msg.Value)
+		m.kicked = &KickedError{By: msg.ID, Message: text}
+		if msg.Username != nil {
+			m.kicked.ByName = *msg.Username
+		}
+	}
+	fx.Deliver = append(fx.Deliver, msg)
+}
+
+// reply gives an answer of the server to the oldest action that waits for one of its kind.
+func (m *ClientMachine) reply(fx *Effects, msg *UserMessage) bool {
+	i := slices.IndexFunc(m.pending, func(p pendingCall) bool { return p.answer == msg.Kind })
+	if i < 0 {
+		return false
+	}
+	p := m.pending[i]
+	m.pending = slices.Delete(m.pending, i, i+1)
+	if p.request != nil {
+		fx.Done = append(fx.Done, Reply{Request: p.request, Response: msg, Err: outcome(msg)})
+	}
+	return true
+}
+
+// outcome returns what is wrong with the answer to an action.
+func outcome(msg *UserMessage) (err error) {
+	switch msg.Kind {
+	case UserMessageToken:
+		_, err = msg.Token()
+	case UserMessageTokenList:
+		_, err = msg.Tokens()
+	case UserMessageUserInfo:
+		_, err = msg.UserInfo()
+	}
+	return err
+}
+
+// streamOf returns the id of the stream that a message is about.
+func streamOf(msg Message) string {
+	switch msg := msg.(type) {
+	case *Offer:
+		return msg.ID
+	case *Answer:
+		return msg.ID
+	case *ICE:
+		return msg.ID
+	case *Renegotiate:
+		return msg.ID
+	case *Close:
+		return msg.ID
+	case *Abort:
+		return msg.ID
+	case *RequestStream:
+		return msg.ID
+	}
+	return ""
+}
+
+// stream takes a message about a stream. Those about streams that are not known are
+// normal, because both sides may end one at the same time.
+func (m *ClientMachine) stream(fx *Effects, msg Message) {
+	id := streamOf(msg)
+	if m.group == "" || id == "" {
+		return
+	}
+	known := false
+	switch msg := msg.(type) {
+	case *Offer:
+		if known = !m.up[id]; known {
+			delete(m.down, msg.Replace)
+			m.down[id] = true
+		}
+	case *Answer, *Renegotiate:
+		known = m.up[id]
+	case *ICE:
+		known = m.up[id] || m.down[id]
+	case *Close:
+		known = m.down[id]
+		delete(m.down, id)
+	case *Abort:
+		if known = m.up[id]; known {
+			delete(m.up, id)
+			fx.Send = append(fx.Send, &Close{ID: id})
+		}
+	}
+	if known {
+		fx.Deliver = append(fx.Deliver, msg)
+	}
+}
+
+// Malformed takes what could not be decoded, which ends the connection.
+func (m *ClientMachine) Malformed(_ time.Time, err *DecodeError) Effects {
+	var fx Effects
+	switch {
+	case m.state == ClientIdle || m.state == ClientClosed:
+	case err.Err == errTooBig:
+		m.close(&fx, transport.StatusMessageTooBig, "message too big", err, false)
+	default:
+		m.close(&fx, transport.StatusInvalidPayload, "not a message", err, false)
+	}
+	return fx
+}
+
+// Deadline returns when [ClientMachine.Expire] is due.
+func (m *ClientMachine) Deadline() (at time.Time, ok bool) {
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	earlier(m.handshake)
+	earlier(m.answer)
+	earlier(m.repeat)
+	for _, p := range m.pending {
+		earlier(p.deadline)
+	}
+	if m.state >= ClientReady && m.state < ClientClosed {
+		if m.cfg.Heartbeat > 0 {
+			earlier(m.nextBeat())
+		}
+		if m.cfg.Silence > 0 {
+			earlier(m.received.Add(m.cfg.Silence))
+		}
+	}
+	return at, !at.IsZero()
+}
+
+// nextBeat returns when to ping: after a silence, and again after each ping.
+func (m *ClientMachine) nextBeat() time.Time {
+	if m.beat.IsZero() {
+		return m.received.Add(m.cfg.Heartbeat)
+	}
+	return m.beat
+}
+
+// Expire gives up what has taken too long, and pings when it is time.
+func (m *ClientMachine) Expire(now time.Time) Effects {
+	var fx Effects
+	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	if m.state == ClientIdle || m.state == ClientClosed {
+		return fx
+	}
+	switch {
+	case due(m.handshake):
+		m.close(&fx, transport.StatusPolicyViolation, "handshake timed out", ErrHandshakeTimeout, false)
+		return fx
+	case due(m.answer): // where the server stands is not known any more
+		if m.joining != nil {
+			fx.Done = append(fx.Done, Reply{Request: m.joining, Err: ErrCallTimeout})
+			m.joining = nil
+		}
+		m.close(&fx, transport.StatusPolicyViolation, "no answer to join", ErrCallTimeout, false)
+		return fx
+	}
+	if m.state < ClientReady {
+		return fx
+	}
+	if m.cfg.Silence > 0 && due(m.received.Add(m.cfg.Silence)) {
+		m.close(&fx, transport.StatusPolicyViolation, "server is silent", ErrHeartbeat, false)
+		return fx
+	}
+	for i := range m.pending {
+		// It stays, so that its answer is not taken for that of the next one.
+		if p := &m.pending[i]; due(p.deadline) {
+			fx.Done = append(fx.Done, Reply{Request: p.request, Err: ErrCallTimeout})
+			p.request, p.deadline = nil, time.Time{}
+		}
+	}
+	if due(m.repeat) {
+		m.repeat = time.Time{}
+		if m.request != nil && m.state == ClientJoined {
+			fx.Send = append(fx.Send, m.request)
+		}
+	}
+	if m.cfg.Heartbeat > 0 && due(m.nextBeat()) {
+		m.beat = now.Add(m.cfg.Heartbeat)
+		fx.Send = append(fx.Send, &Ping{})
+	}
+	return fx
+}
+
+// Lost tells the machine that its connection has ended. [ClientMachine.Start] may follow;
+// then the application gets a [*Reconnected] once its group has been joined again. A client
+// that was thrown out stays out.
+func (m *ClientMachine) Lost(time.Time) Effects {
+	var fx Effects
+	if m.kicked != nil {
+		m.close(&fx, transport.StatusNormal, "", m.kicked, true)
+		return fx
+	}
+	m.end(&fx, ClientIdle)
+	return fx
+}
+
+// end fails what is pending and forgets the connection.
+func (m *ClientMachine) end(fx *Effects, state ClientState) {
+	if m.joining != nil {
+		fx.Done = append(fx.Done, Reply{Request: m.joining, Err: ErrConnectionLost})
+		m.join = nil
+	}
+	for _, p := range m.pending {
+		if p.request != nil {
+			fx.Done = append(fx.Done, Reply{Request: p.request, Err: ErrConnectionLost})
+		}
+	}
+	if m.state == ClientLeaving {
+		m.join = nil
+	}
+	m.joining, m.pending, m.again = nil, nil, false
+	m.clear()
+	m.group, m.state = "", state
+	m.handshake, m.answer, m.repeat, m.beat = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+}
+
+func (m *ClientMachine) close(fx *Effects, code transport.StatusCode, reason string, err error, final bool) {
+	m.end(fx, ClientClosed)
+	fx.Close = &CloseReason{Code: code, Reason: reason, Err: err, Final: final}
+}
+
+// members returns the users in the order of their ids.
+func (m *ClientMachine) members() []*User {
+	users := make([]*User, 0, len(m.users))
+	for _, id := range slices.Sorted(maps.Keys(m.users)) {
+		users = append(users, m.users[id])
+	}
+	return users
+}

@@ -1,0 +1,239 @@
+package galene
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// Decode reads one message of any dialect. It does not validate and does not keep data.
+// Its error is a [*DecodeError].
+//
+// Member names match exactly; a duplicate name, invalid UTF-8, data after the object and
+// nesting beyond 64 levels are errors, and so is the wrong JSON type of a member that the
+// protocol knows, in whatever message. A null counts as absent, as it does for Galène. A
+// type that is not known becomes an [*Unknown]; members that are not known are kept.
+func Decode(data []byte) (Message, error) { return decode(data, false) }
+
+// Check reports whether Galène's present server takes data for a message: what it returns
+// an error for would end the connection, before anybody looks at what the message says.
+// The shapes of version 1 of the protocol are among that. The error is a [*DecodeError].
+func Check(data []byte) error {
+	_, err := decode(data, true)
+	return err
+}
+
+// decode reads a message; strictly, as Galène's present server does.
+//
+// The message points into a copy of data, so that its texts need not be copied one by
+// one.
+func decode(data []byte, strict bool) (Message, error) {
+	text := append(make([]byte, 0, len(data)), data...)
+	o, err := jsonx.Scan(text)
+	if err != nil {
+		if errors.Is(err, jsonx.ErrNotObject) && jsonx.IsNull(data) {
+			err = errNoType // for the real server a null is an empty object
+		}
+		return nil, decodeError("", err)
+	}
+	defer o.Free()
+	value, ok := o.Get("type")
+	typ, isText := jsonx.Text(value)
+	switch {
+	case !ok || jsonx.IsNull(value):
+		return nil, &DecodeError{Field: "type", Err: errNoType}
+	case !isText:
+		return nil, &DecodeError{Field: "type", Err: jsonx.ErrType}
+	}
+	shape, err := checkMembers(o, string(typ), strict)
+	if err != nil {
+		return nil, decodeError(string(typ), err)
+	}
+	construct, ok := registry[string(typ)]
+	if !ok {
+		m := &Unknown{Type: string(typ)}
+		var r struct {
+			Extra Fields `json:"-"`
+		}
+		if err := o.Decode(&r, "type", true); err != nil {
+			return nil, decodeError(m.Type, err)
+		}
+		m.Extra = r.Extra
+		return m, nil
+	}
+	m := construct()
+	if shape != today {
+		if err := decodeShape(o, m); err != nil {
+			return nil, decodeError(m.wireType(), err)
+		}
+		return m, nil
+	}
+	if err := o.Decode(m, "type", true); err != nil {
+		return nil, decodeError(m.wireType(), err)
+	}
+	return m, nil
+}
+
+func decodeError(typ string, err error) *DecodeError {
+	e := &DecodeError{Type: typ, Err: err}
+	if x, ok := errors.AsType[*jsonx.Error](err); ok && x.Offset == 0 {
+		e.Field, e.Err = x.Field, x.Err
+	}
+	return e
+}
+
+// Encode writes one message in [DialectV2]: the type first, then the members in the order
+// of the struct, then Extra by name. Empty members are left out, as the real server leaves
+// them out. Raw members are written as they are. There is no newline. It fails for raw
+// members that are not JSON and for strings that are not UTF-8.
+func Encode(m Message) ([]byte, error) {
+	b, err := appendMessage(make([]byte, 0, size(m)), m)
+	if err != nil {
+		return nil, fmt.Errorf("galene: encode %s: %w", name(m), err)
+	}
+	return b, nil
+}
+
+// appendMessage appends the encoding of m.
+func appendMessage(dst []byte, m Message) ([]byte, error) {
+	switch m := m.(type) {
+	case *Unknown:
+		return jsonx.Append(dst, "type", m.Type, &struct {
+			Extra Fields `json:"-"`
+		}{m.Extra})
+	case *Request:
+		if m.Tracks != nil {
+			return dst, errTracks
+		}
+	case *Reconnected, nil:
+		return dst, errNotOnWire
+	case *shared:
+		return m.append(dst)
+	}
+	return jsonx.Append(dst, "type", m.wireType(), m)
+}
+
+// name is what errors call a message.
+func name(m Message) string {
+	switch m.(type) {
+	case nil:
+		return "nothing"
+	case *Reconnected:
+		return "reconnected"
+	}
+	return m.wireType()
+}
+
+// size estimates the encoded length of a message in bytes.
+func size(m Message) int {
+	const small, ids = 64, 160 // ids: with the names and ids of users
+	switch m := m.(type) {
+	case *Joined:
+		return 512 + len(m.RTCConfiguration)
+	case *User:
+		return ids
+	case *Chat:
+		return ids + len(m.Value)
+	case *ChatHistory:
+		return ids + len(m.Value)
+	case *UserMessage:
+		return ids + len(m.Value)
+	case *UserAction:
+		return ids + len(m.Value)
+	case *GroupAction:
+		return ids + len(m.Value)
+	case *Offer:
+		return ids + len(m.SDP) + len(m.SDP)/16 // its line ends are escaped
+	case *Answer:
+		return small + len(m.SDP) + len(m.SDP)/16
+	case *ICE:
+		return small + len(m.Candidate)
+	case *shared:
+		return m.size
+	}
+	return small
+}
+
+// decoder reads messages of at most limit bytes. Galène takes binary messages for text.
+func decoder(limit int, strict bool) func(typ transport.MessageType, data []byte) (Message, error) {
+	return func(_ transport.MessageType, data []byte) (Message, error) {
+		if limit > 0 && len(data) > limit {
+			return nil, &DecodeError{Err: errTooBig}
+		}
+		return decode(data, strict)
+	}
+}
+
+// A class is the JSON type that a member has in every message.
+type class int
+
+const (
+	anything class = iota
+	text
+	texts
+	boolean
+	object
+	permissions // texts, or an object of booleans
+	timestamp   // a text, or a number
+)
+
+// classes are the members that the protocol knows, as Galène's server declares them.
+func classOf(name []byte) class {
+	switch string(name) {
+	case "kind", "error", "id", "replace", "source", "dest", "username", "password", "token", "group", "sdp", "label":
+		return text
+	case "version":
+		return texts
+	case "privileged", "noecho":
+		return boolean
+	case "status", "data", "candidate", "rtcConfiguration":
+		return object
+	case "permissions":
+		return permissions
+	case "time":
+		return timestamp
+	}
+	return anything
+}
+
+// checkMembers checks the types of the members that the protocol knows, and says whether
+// they have the shape of today.
+func checkMembers(o *jsonx.Object, typ string, strict bool) (s shape, err error) {
+	for i := range o.Len() {
+		name, value := o.Member(i)
+		c := classOf(name)
+		if !strict && (typ == "request" && string(name) == "request" && jsonx.IsObject(value) && scalars(value) ||
+			typ == "user" && string(name) == "status") {
+			s |= old
+		}
+		ok := true
+		switch value[0] {
+		case 'n':
+			if c != anything {
+				s |= withNull
+			}
+		case '"':
+			ok = c == text || c == timestamp
+		case 't', 'f':
+			ok = c == boolean
+		case '{':
+			ok = c == object || c == permissions && !strict
+			if c == permissions {
+				s |= old
+			}
+		case '[':
+			ok = c == permissions || c == texts
+		default:
+			ok = c == timestamp && !strict
+			if c == timestamp {
+				s |= old
+			}
+		}
+		if !ok && c != anything {
+			return s, &jsonx.Error{Field: string(name), Err: jsonx.ErrType}
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,734 @@
+package galene
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/rtcsignal/rtcsignal/internal/alarm"
+	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// Limits of a [ServerMachine] that Galène has as well.
+const (
+	DefaultHistoryMessages = 50
+	DefaultHistoryAge      = 4 * time.Hour
+)
+
+// ServerConfig says how a [ServerMachine] behaves. The zero value of a limit means its
+// default, a negative one no limit.
+type ServerConfig struct {
+	// NewID makes the ids of chat messages and the tokens of invitations, which nobody may
+	// guess. Nil counts, for tests.
+	NewID func() string
+	// RTCConfiguration is for the peer connections of the clients; nil is {}. See
+	// [ServerMachine.SetRTCConfiguration].
+	RTCConfiguration json.RawMessage
+	// Media hands the messages about streams to the driver, for a [MediaRouter].
+	// Otherwise they are relayed between the two members of a group, whose peer
+	// connections then meet without the server; no third one gets any media.
+	Media bool
+	// Recorder says that the driver can record.
+	Recorder bool
+
+	HandshakeTimeout time.Duration // default 15 s
+	HistoryMessages  int           // of a group; default 50
+	HistoryBytes     int           // their values; default 1 MiB
+	DataBytes        int           // of a user's or a group's data; default 64 KiB
+	Streams          int           // that one member sends at once; default 32
+	EmptyGroups      int           // that are kept for their history, lock or data; default 1000
+}
+
+// A PeerID names a connection of a server. It is never used twice.
+type PeerID uint64
+
+// A Connection says what a new connection is.
+type Connection struct {
+	Address string // of the client, for those operators who ask
+	// System is the name of the group that a recorder may join, without credentials.
+	System string
+}
+
+// ServerEffects are what a step of [ServerMachine] asks of its driver, carried out in
+// the order of the fields.
+type ServerEffects struct {
+	Send   []Delivery
+	Ask    []Question
+	Media  []MediaEvent
+	Record []string // groups that a recorder is to be connected to
+	Close  []Closing
+}
+
+// A Delivery is a message to a connection. Those of a broadcast are the same message, one
+// after the other.
+type Delivery struct {
+	To      PeerID
+	Message Message
+}
+
+// A Ticket names a question.
+type Ticket struct {
+	Peer PeerID
+	n    uint64
+}
+
+// A Question asks about a join, or for a token to be stored or to be found. It is answered
+// through [ServerMachine.Decide]; until then the connection must send nothing more to the
+// machine.
+type Question struct {
+	Ticket  Ticket
+	Message Message // a *Join, or a *GroupAction about tokens
+	Group   string  // of the action
+	Token   *Token  // to be stored, or with the new times of the token of that name
+}
+
+// A Decision answers a [Question].
+type Decision struct {
+	Refuse *Error   // nil agrees
+	Group  *Group   // of a join
+	Grant  Grant    // of a join
+	Tokens []*Token // of an action: the one that was stored, or all of the group
+}
+
+// A MediaEvent tells a [MediaRouter] of a member.
+type MediaEvent struct {
+	Peer PeerID
+	// Message is about a stream, or what the member wants; a *Joined of kind join begins
+	// the member's stay, one of kind leave ends it.
+	Message Message
+}
+
+// A Closing ends a connection after what was sent to it.
+type Closing struct {
+	Peer   PeerID
+	Code   transport.StatusCode // StatusAbnormal: without a close frame
+	Reason string
+}
+
+// A ServerMachine is the server's side with all its connections and groups, without I/O,
+// clock or goroutine.
+//
+//	handshaking ──handshake──▶ ready ──join──▶ joined ──leave──▶ ready
+//
+// It asks about every join and every token action. It keeps nothing of a connection after
+// [ServerMachine.Disconnect] or after it asked to close it. It is not safe for concurrent
+// use.
+type ServerMachine struct {
+	cfg     ServerConfig
+	peers   map[PeerID]*peer
+	groups  map[string]*group
+	empty   []*group // without members, in the order of their last one's leaving
+	tickets uint64
+	ids     uint64
+	clock   alarm.Clock[PeerID]
+	now     time.Time // of the present step
+}
+
+// A peer is a connection.
+type peer struct {
+	id       PeerID
+	address  string
+	system   string
+	state    ServerState
+	client   string // the client's id
+	received time.Time
+
+	question *Question // that the driver has been asked
+	ticket   uint64
+
+	// While it is in a group.
+	group       *group
+	username    string
+	permissions Permissions
+	data        Fields
+	up          []*stream
+	down        map[string]*stream
+	request     *Request
+}
+
+// NewServerMachine returns a machine without connections.
+func NewServerMachine(cfg ServerConfig) *ServerMachine {
+	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)
+	cfg.HistoryMessages = cmp.Or(cfg.HistoryMessages, DefaultHistoryMessages)
+	cfg.HistoryBytes = cmp.Or(cfg.HistoryBytes, 1<<20)
+	cfg.DataBytes = cmp.Or(cfg.DataBytes, 64<<10)
+	cfg.Streams = cmp.Or(cfg.Streams, 32)
+	cfg.EmptyGroups = cmp.Or(cfg.EmptyGroups, 1000)
+	m := &ServerMachine{cfg: cfg, peers: make(map[PeerID]*peer), groups: make(map[string]*group)}
+	m.SetRTCConfiguration(cfg.RTCConfiguration)
+	return m
+}
+
+// SetRTCConfiguration changes what clients are told from now on; nil is {}.
+func (m *ServerMachine) SetRTCConfiguration(c json.RawMessage) {
+	if len(c) == 0 {
+		c = json.RawMessage("{}")
+	}
+	m.cfg.RTCConfiguration = c
+}
+
+// State returns where a connection stands, and false when the machine knows none of that
+// name.
+func (m *ServerMachine) State(id PeerID) (ServerState, bool) {
+	p, ok := m.peers[id]
+	if !ok {
+		return 0, false
+	}
+	return p.state, true
+}
+
+// Len returns the number of connections.
+func (m *ServerMachine) Len() int { return len(m.peers) }
+
+// Member returns what is known of a connection's user. Before it has joined, there is
+// nothing but the id.
+func (m *ServerMachine) Member(id PeerID) (member Member, ok bool) {
+	p, ok := m.peers[id]
+	if !ok {
+		return Member{}, false
+	}
+	member = Member{Peer: id, ID: p.client, Username: p.username, Permissions: p.permissions, Data: p.data, Address: p.address}
+	if p.group != nil {
+		member.Group = p.group.desc.Name
+	}
+	return member, true
+}
+
+// A Member is a user of a server. Its maps and slices must not be changed.
+type Member struct {
+	Peer        PeerID
+	Group       string // "" before it has joined one
+	ID          string // of the client
+	Username    string
+	Permissions Permissions
+	Data        Fields
+	Address     string
+}
+
+// Connect takes a new connection.
+func (m *ServerMachine) Connect(now time.Time, id PeerID, c Connection) ServerEffects {
+	m.now = now
+	m.peers[id] = &peer{id: id, address: c.Address, system: c.System, received: now}
+	if m.cfg.HandshakeTimeout > 0 {
+		m.clock.Set(id, now.Add(m.cfg.HandshakeTimeout))
+	}
+	return ServerEffects{}
+}
+
+// Receive takes a message of a connection.
+func (m *ServerMachine) Receive(now time.Time, id PeerID, msg Message) ServerEffects {
+	m.now = now
+	var fx ServerEffects
+	p, ok := m.peers[id]
+	switch {
+	case !ok:
+	case p.question != nil:
+		m.drop(&fx, p, transport.StatusPolicyViolation, "message before the answer")
+	case p.state == ServerHandshaking:
+		m.shake(&fx, p, msg)
+	default:
+		p.received = now
+		m.receive(&fx, p, msg)
+	}
+	return fx
+}
+
+// shake takes the first message of a connection.
+func (m *ServerMachine) shake(fx *ServerEffects, p *peer, msg Message) {
+	h, ok := msg.(*Handshake)
+	if !ok {
+		m.drop(fx, p, transport.StatusProtocolError, "you must handshake first")
+		return
+	}
+	p.state, p.client, p.received = ServerReady, h.ID, m.now
+	m.tick(p)
+	fx.send(p, &Handshake{Version: []string{Version}})
+	if !slices.Contains(h.Version, Version) {
+		m.tell(fx, p, UserMessageWarning, "This client is using an unknown protocol version.\n"+
+			"Perhaps it needs upgrading?\n"+
+			"Trying to continue, things may break.")
+	}
+}
+
+func (m *ServerMachine) tick(p *peer) { m.clock.Set(p.id, m.now.Add(ServerTick)) }
+
+// receive takes a message after the handshake.
+func (m *ServerMachine) receive(fx *ServerEffects, p *peer, msg Message) {
+	source, username := senderOf(msg)
+	_, isJoin := msg.(*Join)
+	switch {
+	case source != "" && source != p.client:
+		m.fatal(fx, p, transport.StatusProtocolError, "spoofed client id")
+		return
+	case username != nil && *username != p.username && !isJoin:
+		m.fatal(fx, p, transport.StatusProtocolError, "spoofed username")
+		return
+	}
+	switch msg := msg.(type) {
+	case *Ping:
+		fx.send(p, &Pong{})
+	case *Pong:
+	case *Join:
+		m.join(fx, p, msg)
+	case *Chat:
+		m.chat(fx, p, msg)
+	case *UserMessage:
+		m.userMessage(fx, p, msg)
+	case *UserAction:
+		if m.joined(fx, p) {
+			m.userAction(fx, p, msg)
+		}
+	case *GroupAction:
+		if m.joined(fx, p) {
+			m.groupAction(fx, p, msg)
+		}
+	case *Request, *RequestStream, *Offer, *Answer, *ICE, *Renegotiate, *Close, *Abort:
+		m.media(fx, p, msg)
+	default:
+		m.fatal(fx, p, transport.StatusProtocolError, "unexpected message")
+	}
+}
+
+// senderOf returns what a message says about who sent it.
+func senderOf(msg Message) (source string, username *string) {
+	var extra Fields
+	switch msg := msg.(type) {
+	case *Chat:
+		return msg.Source, msg.Username
+	case *UserMessage:
+		return msg.Source, msg.Username
+	case *UserAction:
+		return msg.Source, msg.Username
+	case *GroupAction:
+		return msg.Source, msg.Username
+	case *Offer:
+		return msg.Source, msg.Username
+	case *Join:
+		username, extra = msg.Username, msg.Extra
+	case *Joined:
+		username, extra = msg.Username, msg.Extra
+	case *User:
+		username, extra = msg.Username, msg.Extra
+	case *ChatHistory:
+		return msg.Source, msg.Username
+	case *Handshake:
+		extra = msg.Extra
+	case *Ping:
+		extra = msg.Extra
+	case *Pong:
+		extra = msg.Extra
+	case *Request:
+		extra = msg.Extra
+	case *RequestStream:
+		extra = msg.Extra
+	case *Answer:
+		extra = msg.Extra
+	case *ICE:
+		extra = msg.Extra
+	case *Renegotiate:
+		extra = msg.Extra
+	case *Close:
+		extra = msg.Extra
+	case *Abort:
+		extra = msg.Extra
+	case *Unknown:
+		extra = msg.Extra
+	}
+	if text, ok := jsonx.Text(extra["source"]); ok {
+		source = string(text)
+	}
+	if text, ok := jsonx.Text(extra["username"]); ok && username == nil {
+		name := string(text)
+		username = &name
+	}
+	return source, username
+}
+
+// joined reports whether a connection is in a group, and tells it otherwise.
+func (m *ServerMachine) joined(fx *ServerEffects, p *peer) bool {
+	if p.group == nil {
+		m.fail(fx, p, "join a group first")
+	}
+	return p.group != nil
+}
+
+// may reports whether a member has permissions, and tells it otherwise.
+func (m *ServerMachine) may(fx *ServerEffects, p *peer, required ...Permission) bool {
+	for _, r := range required {
+		if !p.permissions.Has(r) {
+			m.fail(fx, p, ErrNotAuthorised.Text)
+			return false
+		}
+	}
+	return true
+}
+
+// join begins or ends a stay in a group.
+func (m *ServerMachine) join(fx *ServerEffects, p *peer, msg *Join) {
+	switch {
+	case msg.Kind == JoinLeave && (p.group == nil || p.group.desc.Name != msg.Group):
+		m.fatal(fx, p, transport.StatusNormal, "you are not joined")
+	case msg.Kind == JoinLeave:
+		m.leave(fx, p)
+	case msg.Kind != JoinJoin:
+		m.fatal(fx, p, transport.StatusProtocolError, "unknown kind")
+	case p.group != nil:
+		m.fatal(fx, p, transport.StatusProtocolError, "cannot join multiple groups")
+	case p.system != "":
+		m.record(fx, p)
+	case !ValidName(msg.Group):
+		m.refuse(fx, p, msg, ErrIllegalGroupName)
+	case m.cfg.DataBytes > 0 && sizeOf(msg.Data) > m.cfg.DataBytes:
+		m.refuse(fx, p, msg, &Error{Text: "user data too big"})
+	default:
+		m.ask(fx, p, Question{Message: msg})
+	}
+}
+
+// ask asks the driver.
+func (m *ServerMachine) ask(fx *ServerEffects, p *peer, q Question) {
+	m.tickets++
+	q.Ticket = Ticket{p.id, m.tickets}
+	p.ticket, p.question = m.tickets, &q
+	fx.Ask = append(fx.Ask, q)
+}
+
+// Decide answers a question. A ticket whose connection has gone is ignored.
+func (m *ServerMachine) Decide(now time.Time, t Ticket, d Decision) ServerEffects {
+	m.now = now
+	var fx ServerEffects
+	p, ok := m.peers[t.Peer]
+	if !ok || p.question == nil || p.ticket != t.n {
+		return fx
+	}
+	q := *p.question
+	p.question = nil
+	p.received = now // it could not be heard meanwhile
+	switch msg := q.Message.(type) {
+	case *Join:
+		m.admit(&fx, p, msg, d)
+	case *GroupAction:
+		m.tokens(&fx, p, msg, d)
+	}
+	return fx
+}
+
+// admit lets a client into a group if the group's state allows it.
+func (m *ServerMachine) admit(fx *ServerEffects, p *peer, msg *Join, d Decision) {
+	if d.Refuse == nil && d.Group == nil {
+		d.Refuse = ErrInternal
+	}
+	if d.Refuse != nil {
+		m.refuse(fx, p, msg, d.Refuse)
+		return
+	}
+	g := m.group(fx, msg.Group, d.Group)
+	err := g.refusal(p, d.Grant, m.now)
+	if err != nil {
+		refusal := *err
+		refusal.Username = d.Grant.Username
+		m.refuse(fx, p, msg, &refusal)
+		m.forget(g)
+		return
+	}
+	p.username, p.permissions, p.data = d.Grant.Username, slices.Clone(d.Grant.Permissions), msg.Data
+	m.enter(fx, p, g)
+}
+
+// refuse answers a join that did not succeed. The connection stays and may try again.
+func (m *ServerMachine) refuse(fx *ServerEffects, p *peer, msg *Join, err *Error) {
+	username := err.Username
+	j := &Joined{Kind: JoinedFail, Error: err.ID, Group: msg.Group, Username: &username, Value: err.Text}
+	if err.Redirect != "" {
+		j.Kind, j.Value, j.Error = JoinedRedirect, err.Redirect, ""
+	}
+	fx.send(p, j)
+}
+
+// enter makes a connection a member.
+func (m *ServerMachine) enter(fx *ServerEffects, p *peer, g *group) {
+	p.state, p.group, p.down = ServerJoined, g, make(map[string]*stream)
+	others := g.members
+	g.add(p)
+	m.empty = slices.DeleteFunc(m.empty, func(other *group) bool { return other == g })
+	fx.send(p, m.status(p, JoinedJoin))
+	for _, h := range g.remembered(m.now) {
+		fx.send(p, h)
+	}
+	arrival := userOf(p, UserAdd)
+	fx.send(p, arrival)
+	for _, other := range others {
+		fx.send(p, userOf(other, UserAdd))
+	}
+	for _, other := range others {
+		fx.send(other, arrival)
+	}
+	if m.cfg.Media {
+		fx.Media = append(fx.Media, MediaEvent{p.id, &Joined{Kind: JoinedJoin, Group: g.desc.Name}})
+	} else {
+		m.settle(fx, g)
+	}
+}
+
+// record lets a recorder into its group.
+func (m *ServerMachine) record(fx *ServerEffects, p *peer) {
+	g, ok := m.groups[p.system]
+	if !ok || g.byID[p.client] != nil || p.client == "" {
+		m.drop(fx, p, transport.StatusInternalError, "")
+		return
+	}
+	p.username, p.permissions = "RECORDING", Permissions{PermissionSystem}
+	m.enter(fx, p, g)
+}
+
+// status returns what a member is told about its group and itself.
+func (m *ServerMachine) status(p *peer, kind JoinedKind) *Joined {
+	g := p.group
+	count := len(g.members)
+	username := p.username
+	d := g.desc
+	return &Joined{
+		Kind: kind, Username: &username, Permissions: slices.Clone(p.permissions), Group: d.Name,
+		Status: &Status{
+			Name: d.Name, DisplayName: d.DisplayName, Description: d.Description,
+			AuthServer: d.AuthServer, AuthPortal: d.AuthPortal,
+			Locked: g.locked != nil, ClientCount: &count, CanChangePassword: d.CanChangePassword,
+		},
+		Data: g.data, RTCConfiguration: m.cfg.RTCConfiguration,
+	}
+}
+
+// userOf returns what members are told about one of them.
+func userOf(p *peer, kind UserKind) *User {
+	username := p.username
+	u := &User{Kind: kind, ID: p.client, Username: &username}
+	if kind != UserDelete {
+		u.Permissions, u.Data = slices.Clone(p.permissions), p.data
+	}
+	return u
+}
+
+// changed tells everybody of a group what has changed in it.
+func (m *ServerMachine) changed(fx *ServerEffects, g *group) {
+	for _, p := range g.members {
+		fx.send(p, m.status(p, JoinedChange))
+	}
+}
+
+// leave ends a stay in a group and tells the connection, unless it is gone.
+func (m *ServerMachine) leave(fx *ServerEffects, p *peer) {
+	g := p.group
+	if g == nil {
+		return
+	}
+	for len(p.up) > 0 {
+		m.endStream(fx, p.up[0], true)
+	}
+	g.remove(p)
+	if m.peers[p.id] == p {
+		left := m.status(p, JoinedLeave)
+		left.Permissions, left.Data = nil, nil
+		fx.send(p, left)
+	}
+	fx.broadcast(g, userOf(p, UserDelete))
+	if m.cfg.Media {
+		fx.Media = append(fx.Media, MediaEvent{p.id, &Joined{Kind: JoinedLeave, Group: g.desc.Name}})
+	}
+	p.state, p.group, p.username, p.permissions, p.data, p.down, p.request = ServerReady, nil, "", nil, nil, nil, nil
+	m.deserted(fx, g)
+	if !m.cfg.Media {
+		m.settle(fx, g)
+	}
+	m.forget(g)
+}
+
+// deserted locks a group, or throws everybody out, once there is no operator left.
+func (m *ServerMachine) deserted(fx *ServerEffects, g *group) {
+	if g.hasOperator() {
+		return
+	}
+	if g.desc.Autolock && g.locked == nil {
+		text := ErrLocked.Text
+		g.locked = &text
+		m.changed(fx, g)
+	}
+	if g.desc.Autokick {
+		for _, p := range slices.Clone(g.members) {
+			if p.group == g { // the end of one may have ended others
+				m.kick(fx, p, "", nil, ErrNoOperators.Text)
+			}
+		}
+	}
+}
+
+// kick ends a member's connection.
+func (m *ServerMachine) kick(fx *ServerEffects, p *peer, by string, byName *string, text string) {
+	reason := "kicked out"
+	if text != "" {
+		reason += " (" + text + ")"
+	}
+	if byName != nil && *byName != "" {
+		reason += " by " + *byName
+	}
+	fx.send(p, &UserMessage{
+		Kind: UserMessageKicked, ID: by, Username: byName, Dest: p.client, Privileged: true,
+		Value: NewText(cmp.Or(text, "you have been kicked out")),
+	})
+	m.drop(fx, p, transport.StatusNormal, reason)
+}
+
+// Update takes a new description of a group, which its members are told of.
+func (m *ServerMachine) Update(now time.Time, desc *Group) ServerEffects {
+	m.now = now
+	var fx ServerEffects
+	if _, ok := m.groups[desc.Name]; ok {
+		m.group(&fx, desc.Name, desc)
+	}
+	return fx
+}
+
+// Kick throws a member out in the server's name, with a text.
+func (m *ServerMachine) Kick(now time.Time, id PeerID, text string) ServerEffects {
+	m.now = now
+	var fx ServerEffects
+	if p, ok := m.peers[id]; ok {
+		m.kick(&fx, p, "", nil, text)
+	}
+	return fx
+}
+
+// occupation returns how many are in a group and whether it is locked.
+func (m *ServerMachine) occupation(name string) (members int, locked bool) {
+	g, ok := m.groups[name]
+	if !ok {
+		return 0, false
+	}
+	return len(g.members), g.locked != nil
+}
+
+// occupied returns the names of the groups that somebody is in, in any order.
+func (m *ServerMachine) occupied() []string {
+	var names []string
+	for name, g := range m.groups {
+		if len(g.members) > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Malformed takes what a connection sent and could not be decoded, which ends it.
+func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) ServerEffects {
+	m.now = now
+	var fx ServerEffects
+	p, ok := m.peers[id]
+	switch {
+	case !ok:
+	case err.Err == errTooBig:
+		m.drop(&fx, p, transport.StatusMessageTooBig, "")
+	case p.state == ServerHandshaking && err.Err == errNoType:
+		m.drop(&fx, p, transport.StatusProtocolError, "you must handshake first")
+	case p.state == ServerHandshaking:
+		m.drop(&fx, p, transport.StatusAbnormal, "")
+	case err.Err == errNoType:
+		m.fatal(&fx, p, transport.StatusProtocolError, "unexpected message")
+	default:
+		m.drop(&fx, p, transport.StatusInternalError, "")
+	}
+	return fx
+}
+
+// Disconnect takes the end of a connection, whoever ended it.
+func (m *ServerMachine) Disconnect(now time.Time, id PeerID) ServerEffects {
+	m.now = now
+	var fx ServerEffects
+	if p, ok := m.peers[id]; ok {
+		m.gone(&fx, p)
+	}
+	return fx
+}
+
+// Deadline returns when [ServerMachine.Expire] is due.
+func (m *ServerMachine) Deadline() (time.Time, bool) { return m.clock.Next() }
+
+// Expire pings the connections that were silent, and ends those that were for too long or
+// did not shake hands.
+func (m *ServerMachine) Expire(now time.Time) ServerEffects {
+	m.now = now
+	var fx ServerEffects
+	for {
+		id, ok := m.clock.Pop(now)
+		if !ok {
+			return fx
+		}
+		p := m.peers[id]
+		silence := now.Sub(p.received)
+		switch {
+		case p.state == ServerHandshaking:
+			m.drop(&fx, p, transport.StatusAbnormal, "")
+			continue
+		case silence > DeadAfter && p.question == nil:
+			m.drop(&fx, p, transport.StatusInternalError, "")
+			continue
+		case silence > PingAfter:
+			fx.send(p, &Ping{})
+		}
+		m.tick(p)
+	}
+}
+
+// tell sends a user message of the server's own.
+func (m *ServerMachine) tell(fx *ServerEffects, p *peer, kind UserMessageKind, text string) {
+	fx.send(p, &UserMessage{Kind: kind, Dest: p.client, Privileged: true, Value: NewText(text)})
+}
+
+// fail tells of an error that does not end the connection.
+func (m *ServerMachine) fail(fx *ServerEffects, p *peer, text string) {
+	m.tell(fx, p, UserMessageError, text)
+}
+
+// fatal tells of an error that does.
+func (m *ServerMachine) fatal(fx *ServerEffects, p *peer, code transport.StatusCode, text string) {
+	m.fail(fx, p, text)
+	m.drop(fx, p, code, text)
+}
+
+// drop ends a connection after what was sent to it.
+func (m *ServerMachine) drop(fx *ServerEffects, p *peer, code transport.StatusCode, reason string) {
+	fx.Close = append(fx.Close, Closing{Peer: p.id, Code: code, Reason: reason})
+	m.gone(fx, p)
+}
+
+// gone forgets a connection.
+func (m *ServerMachine) gone(fx *ServerEffects, p *peer) {
+	if m.peers[p.id] != p {
+		return
+	}
+	delete(m.peers, p.id)
+	m.clock.Clear(p.id)
+	m.leave(fx, p)
+}
+
+// newID returns an id that nobody can guess, or in tests the next one.
+func (m *ServerMachine) newID() string {
+	if m.cfg.NewID != nil {
+		return m.cfg.NewID()
+	}
+	m.ids++
+	return "id-" + strconv.FormatUint(m.ids, 10)
+}
+
+func (fx *ServerEffects) send(p *peer, msg Message) {
+	fx.Send = append(fx.Send, Delivery{p.id, msg})
+}
+
+// broadcast sends a message to everybody in a group.
+func (fx *ServerEffects) broadcast(g *group, msg Message) {
+	fx.Send = slices.Grow(fx.Send, len(g.members))
+	for _, p := range g.members {
+		fx.Send = append(fx.Send, Delivery{p.id, msg})
+	}
+}
