@@ -396,26 +396,6 @@ func (m *ServerMachine) ask(fx *ServerEffects, p *peer, q Question) {
 	fx.Ask = append(fx.Ask, q)
 }
 
-// Decide answers a question. A ticket whose connection has gone is ignored.
-func (m *ServerMachine) Decide(now time.Time, t Ticket, d Decision) ServerEffects {
-	m.now = now
-	var fx ServerEffects
-	p, ok := m.peers[t.Peer]
-	if !ok || p.question == nil || p.ticket != t.n {
-		return fx
-	}
-	q := *p.question
-	p.question = nil
-	p.received = now // it could not be heard meanwhile
-	switch msg := q.Message.(type) {
-	case *Join:
-		m.admit(&fx, p, msg, d)
-	case *GroupAction:
-		m.tokens(&fx, p, msg, d)
-	}
-	return fx
-}
-
 // admit lets a client into a group if the group's state allows it.
 func (m *ServerMachine) admit(fx *ServerEffects, p *peer, msg *Join, d Decision) {
 	if d.Refuse == nil && d.Group == nil {
@@ -637,6 +617,26 @@ func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) Se
 		m.fatal(&fx, p, transport.StatusProtocolError, "unexpected message")
 	default:
 		m.drop(&fx, p, transport.StatusInternalError, "")
+	}
+	return fx
+}
+
+// Decide answers a question. A ticket whose connection has gone is ignored.
+func (m *ServerMachine) Decide(now time.Time, t Ticket, d Decision) ServerEffects {
+	m.now = now
+	var fx ServerEffects
+	p, ok := m.peers[t.Peer]
+	if !ok || p.question == nil || p.ticket != t.n {
+		return fx
+	}
+	q := *p.question
+	p.question = nil
+	p.received = now // it could not be heard meanwhile
+	switch msg := q.Message.(type) {
+	case *Join:
+		m.admit(&fx, p, msg, d)
+	case *GroupAction:
+		m.tokens(&fx, p, msg, d)
 	}
 	return fx
 }
