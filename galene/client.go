@@ -39,7 +39,9 @@ type ClientOptions struct {
 	Rejoin  func(ctx context.Context, last *Join) (*Join, error)
 	Backoff Backoff
 
-	Inbox         int // messages waiting for Next; default 256, more end the client with ErrSlowConsumer
+	// Inbox is how many messages wait for Next; default 4096, more end the client with
+	// ErrSlowConsumer. A client that joins is told of all members at once.
+	Inbox         int
 	QueueMessages int // messages waiting to be written; default 256, more end the connection with ErrSlowPeer
 	QueueBytes    int // their bytes; default 1 MiB
 	MessageBytes  int // of the largest message that is read; default 1 MiB, negative without a limit
@@ -84,7 +86,7 @@ func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Cl
 		},
 		Decode:  decoder(cmp.Or(o.MessageBytes, DefaultMessageBytes), false),
 		Ready:   c.isReady,
-		Inbox:   o.Inbox,
+		Inbox:   cmp.Or(o.Inbox, DefaultQueueMessages),
 		Redial:  c.redial(o),
 		Backoff: link.Backoff(o.Backoff),
 	})

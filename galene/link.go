@@ -13,6 +13,13 @@ import (
 // Galène.
 const DefaultMessageBytes = 1 << 20
 
+// The queues of a server's connection and of a client's application hold what a client is
+// told when it joins: the history and all members of its group.
+const (
+	DefaultQueueMessages = 4096
+	DefaultQueueBytes    = 4 << 20
+)
+
 // A Backoff says how long to wait before a lost connection is opened again: Min,
 // doubling up to Max, each time a random share between half of that and all of it.
 // Zero fields mean 1 s, 30 s and 100 attempts without a success in between.

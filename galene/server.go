@@ -47,8 +47,8 @@ type ServerOptions struct {
 	RefusalDelay time.Duration // of the answer to bad credentials; default 200 ms, negative none
 
 	Connections   int    // at once; default 20,000, negative without a limit
-	QueueMessages int    // waiting for one connection; default 256, more end it
-	QueueBytes    int    // their bytes; default 1 MiB
+	QueueMessages int    // waiting for one connection; default 4096, more end it: who joins is told of all members at once
+	QueueBytes    int    // their bytes; default 4 MiB
 	Inbox         int    // messages of a member waiting for Router; default 256, more end the connection
 	MessageBytes  int    // of the largest message; default 1 MiB, more end the connection with 1009
 	Limits        Limits // of what one connection may send
@@ -140,8 +140,9 @@ func (s *Server) serve(ctx context.Context, conn transport.Conn, c Connection) e
 	sess.member.Session = sess
 	opts := link.Options[Message]{
 		Append: appendMessage, Size: size,
-		QueueMessages: s.opts.QueueMessages, QueueBytes: s.opts.QueueBytes,
-		Limits: link.Limits(s.opts.Limits), Counters: &s.counters,
+		QueueMessages: cmp.Or(s.opts.QueueMessages, DefaultQueueMessages),
+		QueueBytes:    cmp.Or(s.opts.QueueBytes, DefaultQueueBytes),
+		Limits:        link.Limits(s.opts.Limits), Counters: &s.counters,
 	}
 	begin := func(now time.Time) { s.apply(s.machine.Connect(now, sess.ID(), c)) }
 	err := s.hub.Serve(ctx, conn, &sess.member, opts, begin, sess.run)

@@ -8,12 +8,16 @@ import (
 	"time"
 )
 
-// Tokens is a [TokenStore] in memory. The zero value is ready. Tokens that have expired for
-// a week are forgotten. Its methods may be called concurrently.
+// Tokens is a [TokenStore] in memory, for 10,000 tokens. The zero value is ready. Tokens
+// that have expired for a week are forgotten. Its methods may be called concurrently.
 type Tokens struct {
 	mu     sync.Mutex
 	tokens map[string]*Token
 }
+
+const maxTokens = 10_000
+
+var errManyTokens = &Error{ID: ErrorOther, Text: "too many tokens"}
 
 // tokenMemory is how long a token stays after it has expired, as in Galène.
 const tokenMemory = 7 * 24 * time.Hour
@@ -35,19 +39,30 @@ func (s *Tokens) Put(_ context.Context, t *Token) error {
 	if s.tokens == nil {
 		s.tokens = make(map[string]*Token)
 	}
-	for name, other := range s.tokens {
-		if expires, err := time.Parse(time.RFC3339, other.Expires); err == nil && time.Since(expires) > tokenMemory {
-			delete(s.tokens, name)
+	if _, ok := s.tokens[t.Token]; !ok && len(s.tokens) >= maxTokens {
+		s.purge(time.Now())
+		if len(s.tokens) >= maxTokens {
+			return errManyTokens
 		}
 	}
 	s.tokens[t.Token] = t
 	return nil
 }
 
+// purge forgets tokens that have expired long ago. Called under the lock.
+func (s *Tokens) purge(now time.Time) {
+	for name, other := range s.tokens {
+		if expires, err := time.Parse(time.RFC3339, other.Expires); err == nil && now.Sub(expires) > tokenMemory {
+			delete(s.tokens, name)
+		}
+	}
+}
+
 // List returns the tokens of a group.
 func (s *Tokens) List(_ context.Context, group string) ([]*Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.purge(time.Now())
 	var list []*Token
 	for _, t := range s.tokens {
 		if t.Group == group {
