@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -21,9 +20,6 @@ import (
 
 // cuttlefishDevice is the id of the demo's device.
 const cuttlefishDevice = "cvd-demo"
-
-// enoughPackets is how many RTP packets of a track have to arrive.
-const enoughPackets = 50
 
 // A cuttlefishServer is a signaling server on a loopback port.
 type cuttlefishServer struct {
@@ -106,21 +102,14 @@ func runCuttlefish(ctx context.Context, r *result) error {
 	defer server.close()
 	r.step("server on ws://%s/register_device and /connect_client", server.addr)
 
-	ctx, cancel := context.WithCancel(ctx)
-	var playing sync.WaitGroup
-	defer playing.Wait()
-	defer cancel()
-	registered := make(chan struct{})
-	failed := make(chan error, 1)
-	playing.Go(func() {
-		failed <- playCuttlefishDevice(ctx, server.addr, func() { close(registered) })
+	stop, err := publish(ctx, "device", func(ctx context.Context, ready func()) error {
+		return playCuttlefishDevice(ctx, server.addr, ready)
 	})
-	select {
-	case <-registered:
-		r.step("device %s registered: a display (VP8) and sound (Opus)", cuttlefishDevice)
-	case err := <-failed:
-		return fmt.Errorf("device: %w", err)
+	if err != nil {
+		return err
 	}
+	defer stop()
+	r.step("device %s registered: a display (VP8) and sound (Opus)", cuttlefishDevice)
 	err = watchCuttlefishDevice(ctx, server.addr, r)
 	stats := server.signaling.Stats()
 	r.Messages = stats.MessagesRead + stats.MessagesWritten
@@ -141,29 +130,12 @@ func watchCuttlefishDevice(ctx context.Context, addr string, r *result) error {
 
 	asked := time.Now()
 	const message = "an echo through adb-channel"
-	connected := make(chan struct{})
-	reached := make(chan string, 8)
+	w := newWatcher(r)
 	client := cuttlefishpion.NewClient(signaling, &cuttlefishpion.ClientOptions{
 		Labels:   []string{cuttlefish.LabelInput, cuttlefish.LabelADB},
 		Settings: loopback.Settings(),
-		OnState: func(s webrtc.PeerConnectionState) {
-			if s == webrtc.PeerConnectionStateConnected {
-				close(connected)
-			}
-		},
-		OnTrack: func(track *webrtc.TrackRemote) {
-			for n := 1; ; n++ {
-				packet, _, err := track.ReadRTP()
-				if err != nil {
-					return
-				}
-				r.Packets.Add(1)
-				r.Bytes.Add(uint64(packet.MarshalSize()))
-				if n == enoughPackets {
-					reached <- fmt.Sprintf("%d packets of %s (%s)", n, track.StreamID(), track.Codec().MimeType)
-				}
-			}
-		},
+		OnState:  w.state,
+		OnTrack:  func(track *webrtc.TrackRemote) { w.track(track.StreamID(), track) },
 		OnChannel: func(ch *webrtc.DataChannel) {
 			if ch.Label() != cuttlefish.LabelADB {
 				return
@@ -171,7 +143,7 @@ func watchCuttlefishDevice(ctx context.Context, addr string, r *result) error {
 			ch.OnOpen(func() { _ = ch.SendText(message) })
 			ch.OnMessage(func(m webrtc.DataChannelMessage) {
 				if string(m.Data) == message {
-					reached <- "the echo on adb-channel"
+					w.got("the echo on adb-channel")
 				}
 			})
 		},
@@ -179,23 +151,7 @@ func watchCuttlefishDevice(ctx context.Context, addr string, r *result) error {
 	defer client.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- client.Run(ctx) }()
-
-	select {
-	case <-connected:
-		r.Connected = time.Since(asked)
-		r.step("peer connection up, %v after request-offer", r.Connected.Round(time.Millisecond))
-	case err := <-ended:
-		return fmt.Errorf("client: %w", err)
-	}
-	for range 3 { // display, sound, echo
-		select {
-		case what := <-reached:
-			r.step("received %s", what)
-		case err := <-ended:
-			return fmt.Errorf("client: %w", err)
-		}
-	}
-	return nil
+	return w.wait(asked, "request-offer", 3, ended) // display, sound, echo
 }
 
 // serveCuttlefish keeps a server and a device up for browsers.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"sync"
@@ -125,19 +124,14 @@ func runMSE(ctx context.Context, r *result) error {
 	defer server.close()
 	r.step("media server on ws://%s/mse, JSON Web Tokens", server.addr)
 
-	ctx, cancel := context.WithCancel(ctx)
-	var playing sync.WaitGroup
-	defer playing.Wait()
-	defer cancel()
-	joined := make(chan struct{})
-	failed := make(chan error, 1)
-	playing.Go(func() { failed <- playMSE(ctx, server, func() { close(joined) }) })
-	select {
-	case <-joined:
-		r.step("publisher authenticated and started: VP8, Opus, a data channel")
-	case err := <-failed:
-		return fmt.Errorf("publisher: %w", err)
+	stop, err := publish(ctx, "publisher", func(ctx context.Context, ready func()) error {
+		return playMSE(ctx, server, ready)
+	})
+	if err != nil {
+		return err
 	}
+	defer stop()
+	r.step("publisher authenticated and started: VP8, Opus, a data channel")
 	err = watchMSE(ctx, server, r)
 	stats := server.signaling.Stats()
 	r.Messages = stats.MessagesRead + stats.MessagesWritten
@@ -156,34 +150,17 @@ func watchMSE(ctx context.Context, server *mseServer, r *result) error {
 
 	began := time.Now()
 	const message = "an echo through the room"
-	connected := make(chan struct{})
-	reached := make(chan string, 8)
+	w := newWatcher(r)
 	bot := msepion.NewClient(signaling, &msepion.Options{
 		Labels:     []string{mseLabel},
 		Settings:   loopback.Settings(),
 		OfferAfter: time.Millisecond,
-		OnState: func(s webrtc.PeerConnectionState) {
-			if s == webrtc.PeerConnectionStateConnected {
-				close(connected)
-			}
-		},
-		OnTrack: func(track *webrtc.TrackRemote) {
-			for n := 1; ; n++ {
-				packet, _, err := track.ReadRTP()
-				if err != nil {
-					return
-				}
-				r.Packets.Add(1)
-				r.Bytes.Add(uint64(packet.MarshalSize()))
-				if n == enoughPackets {
-					reached <- fmt.Sprintf("%d packets of %s (%s)", n, track.ID(), track.Codec().MimeType)
-				}
-			}
-		},
+		OnState:    w.state,
+		OnTrack:    func(track *webrtc.TrackRemote) { w.track(track.ID(), track) },
 		OnChannel: func(ch *webrtc.DataChannel) {
 			echoed := make(chan struct{})
 			done := sync.OnceFunc(func() {
-				reached <- "the echo on the data channel"
+				w.got("the echo on the data channel")
 				close(echoed)
 			})
 			ch.OnMessage(func(m webrtc.DataChannelMessage) {
@@ -198,23 +175,7 @@ func watchMSE(ctx context.Context, server *mseServer, r *result) error {
 	defer bot.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- bot.Run(ctx) }()
-
-	select {
-	case <-connected:
-		r.Connected = time.Since(began)
-		r.step("peer connection up, %v after start", r.Connected.Round(time.Millisecond))
-	case err := <-ended:
-		return fmt.Errorf("receiver: %w", err)
-	}
-	for range 3 { // video, audio, echo
-		select {
-		case what := <-reached:
-			r.step("received %s", what)
-		case err := <-ended:
-			return fmt.Errorf("receiver: %w", err)
-		}
-	}
-	return nil
+	return w.wait(began, "start", 3, ended) // video, audio, echo
 }
 
 // repeat calls f ten times a second until done.
