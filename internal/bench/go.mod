@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/creachadair/jrpc2 v1.3.6
+	github.com/gorilla/websocket v1.5.3
 	github.com/rtcsignal/rtcsignal v0.0.0
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/exp/jsonrpc2 v0.0.0-20260709172345-9ea1abe57597
