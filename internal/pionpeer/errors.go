@@ -32,3 +32,9 @@ var (
 	// ErrTooManyChannels: the other side has opened more data channels than it may.
 	ErrTooManyChannels = errors.New("rtcsignal: too many data channels")
 )
+
+// A DescriptionError is reported for a received description that is none. It changes nothing.
+type DescriptionError struct{ Err error }
+
+func (e *DescriptionError) Error() string { return e.Err.Error() }
+func (e *DescriptionError) Unwrap() error { return e.Err }

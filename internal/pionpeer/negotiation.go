@@ -75,7 +75,7 @@ func (p *Peer) remoteDescription(d webrtc.SessionDescription) {
 	}
 	desc, err := parseDescription(d)
 	if err != nil {
-		p.cfg.OnError(fmt.Errorf("pionpeer: remote %s: %w", d.Type, err))
+		p.cfg.OnError(&DescriptionError{fmt.Errorf("pionpeer: remote %s: %w", d.Type, err)})
 		return
 	}
 	if d.Type == webrtc.SDPTypeOffer {

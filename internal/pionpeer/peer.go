@@ -162,8 +162,8 @@ func (p *Peer) Close() error {
 // Done is closed when the Peer and its PeerConnection have ended.
 func (p *Peer) Done() <-chan struct{} { return p.done }
 
-// Err is why the Peer ended: an error of Pion after which the PeerConnection cannot be used, nil after Close and while
-// the Peer runs.
+// Err is why the Peer ended: an error of Pion after which the PeerConnection cannot be used, nil after Close, while the
+// Peer runs, and when it was the other side's closing that came into the middle of a negotiation.
 func (p *Peer) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -199,6 +199,9 @@ func signal(c chan<- struct{}) {
 
 // end stops the intake; only the first cause counts.
 func (p *Peer) end(err error) {
+	if err != nil && p.pc.SignalingState() == webrtc.SignalingStateClosed {
+		err = nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
 )
@@ -34,6 +35,8 @@ type SessionConfig struct {
 	MaxPending     int           // see [Config.MaxPending]
 	MaxChannels    int           // data channels that the other side opens in the life of the session; default 64
 	ConnectTimeout time.Duration // from Start until connected; default 30 s
+	// Patient is for another side that may not be there yet: ConnectTimeout counts from its first description.
+	Patient bool
 	// SendOnly gives each track that is added a media section that asks for nothing in return. Otherwise Pion adds
 	// tracks where the other side sends some too, and offers to receive wherever it sends.
 	SendOnly bool
@@ -51,6 +54,8 @@ type SessionConfig struct {
 	OnTrack func(*webrtc.TrackRemote)
 	// OnKeyFrame hears that the other side needs a key frame of a track.
 	OnKeyFrame func(webrtc.TrackLocal)
+	// OnFeedback gets all RTCP packets about a track, before OnKeyFrame.
+	OnFeedback func(webrtc.TrackLocal, []rtcp.Packet)
 	// OnFailed hears that the network path is lost, or that none was found, and reports whether something is done
 	// about it, such as [Session.Restart]. The session then has ConnectTimeout to be connected again, counted from the
 	// first failure, or what is left of it when it never was. Otherwise, and when nil, it ends with [ErrFailed].
@@ -78,6 +83,9 @@ type Session struct {
 	changed chan struct{}                     // capacity 1: look at the state
 	ending  chan struct{}                     // closed when the end begins
 	done    chan struct{}                     // closed when nothing of the session runs any more
+
+	heard chan struct{} // closed with the first description of the other side
+	hear  func()        // closes heard
 
 	senders map[webrtc.TrackLocal]*webrtc.RTPSender // of the goroutine that negotiates
 
@@ -110,8 +118,10 @@ func NewSession(cfg SessionConfig) (*Session, error) {
 		changed: make(chan struct{}, 1),
 		ending:  make(chan struct{}),
 		done:    make(chan struct{}),
+		heard:   make(chan struct{}),
 		senders: make(map[webrtc.TrackLocal]*webrtc.RTPSender),
 	}
+	s.hear = sync.OnceFunc(func() { close(s.heard) })
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -168,6 +178,11 @@ func (s *Session) run() {
 func (s *Session) watch() {
 	timeout := time.NewTimer(s.cfg.ConnectTimeout)
 	defer timeout.Stop()
+	var heard <-chan struct{}
+	if s.cfg.Patient {
+		timeout.Stop()
+		heard = s.heard
+	}
 	late, connected := ErrConnectTimeout, false
 	state := webrtc.PeerConnectionStateNew
 	for {
@@ -176,6 +191,11 @@ func (s *Session) watch() {
 			return
 		case <-s.peer.Done():
 			s.End(s.negotiation(s.peer.Err()))
+		case <-heard:
+			heard = nil
+			if !connected {
+				timeout.Reset(s.cfg.ConnectTimeout)
+			}
 		case <-timeout.C:
 			s.End(late)
 		case <-s.changed:
@@ -276,7 +296,17 @@ func (s *Session) Restart() { s.peer.Restart() }
 
 // Description takes a description of the other side, see [Peer.Description].
 func (s *Session) Description(d webrtc.SessionDescription) error {
+	s.hear()
 	return s.negotiation(s.peer.Description(d))
+}
+
+// Do runs f between two steps of the negotiation, after what came before the call, unless the session ends first. It
+// returns [ErrClosed] if f will not run.
+func (s *Session) Do(f func()) error {
+	return s.peer.Do(func(*webrtc.PeerConnection) error {
+		f()
+		return nil
+	})
 }
 
 // Candidate takes a candidate of the other side, see [Peer.Candidate].
@@ -460,7 +490,13 @@ func (s *Session) readFeedback(sender *webrtc.RTPSender, track webrtc.TrackLocal
 			return
 		}
 		packets, err := rtcp.Unmarshal(buf[:n])
-		if err != nil || s.cfg.OnKeyFrame == nil {
+		if err != nil {
+			continue
+		}
+		if s.cfg.OnFeedback != nil {
+			s.cfg.OnFeedback(track, packets)
+		}
+		if s.cfg.OnKeyFrame == nil {
 			continue
 		}
 		for _, p := range packets {
@@ -473,10 +509,14 @@ func (s *Session) readFeedback(sender *webrtc.RTPSender, track webrtc.TrackLocal
 }
 
 func (s *Session) trackArrived(track *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
+	read := receiver.Read
+	if rid := track.RID(); rid != "" { // each encoding of a simulcast has its own
+		read = func(buf []byte) (int, interceptor.Attributes, error) { return receiver.ReadSimulcast(buf, rid) }
+	}
 	s.spawn(func() {
 		buf := make([]byte, 1500)
 		for {
-			if _, _, err := receiver.Read(buf); err != nil {
+			if _, _, err := read(buf); err != nil {
 				return
 			}
 		}

@@ -66,6 +66,32 @@ func TestSessionThatIsNotConnectedInTimeEnds(t *testing.T) {
 	})
 }
 
+func TestPatientSessionHasTheTimeToConnectFromTheFirstDescriptionOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatched(t, SessionConfig{Patient: true})
+		time.Sleep(10 * DefaultConnectTimeout)
+		synctest.Wait()
+		require.False(t, w.isEnding())
+		require.NoError(t, w.Description(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: "x"}))
+		require.NoError(t, w.Description(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: "x"}))
+		w.requireEndAfter(t, DefaultConnectTimeout, ErrConnectTimeout)
+	})
+}
+
+func TestSessionDoesWhatItIsToldBetweenTheStepsOfItsNegotiation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatched(t, SessionConfig{})
+		did := make(chan bool, 1)
+		require.NoError(t, w.Do(func() { did <- true }))
+		require.True(t, <-did)
+		w.Close()
+		require.ErrorIs(t, w.Do(func() { did <- true }), ErrClosed)
+		require.Empty(t, did)
+	})
+}
+
 func TestConnectedSessionOutlivesTheTimeToConnect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,0 +1,128 @@
+package galenepion_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/galene"
+	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+)
+
+func TestAbortedStreamComesBackWithTheNextRequest(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t)
+	pub := a.publish(&galenepion.PublishOptions{Label: "camera"}, video(t, "v"))
+	for range 3 {
+		s := b.requireFlow("v").stream
+		require.Equal(t, "camera", s.Label)
+		s.Abort()
+		s.Abort()
+		<-s.Done()
+		require.NoError(t, b.requireClosed(s))
+		b.requireOnly()
+		require.NoError(t, b.client.Request(all))
+	}
+	b.requireFlow("v")
+	require.NoError(t, pub.Err())
+}
+
+func TestStreamsThatNobodyRequestsAnyMoreEndAndComeBack(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t)
+	a.publish(nil, video(t, "v"))
+	for range 3 {
+		s := b.requireFlow("v").stream
+		require.NoError(t, b.client.Request(nil))
+		require.NoError(t, b.requireClosed(s))
+		b.requireOnly()
+		require.NoError(t, b.client.Request(all))
+	}
+	b.requireFlow("v")
+}
+
+func TestStreamOfWhichNothingIsRequestedEnds(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t)
+	a.publish(nil, video(t, "v"))
+	s := b.requireStream()
+	b.requireMedia("v")
+	require.NoError(t, s.Request([]galene.TrackKind{galene.TrackVideo}))
+	require.NoError(t, s.Request(nil))
+	require.NoError(t, s.Request([]galene.TrackKind{}))
+	require.NoError(t, b.requireClosed(s))
+	for _, m := range b.line().said.all() {
+		_, isAbort := m.(*galene.Abort)
+		require.False(t, isAbort)
+	}
+}
+
+// Galène ends the connection of those who ask something of a stream that it does not know.
+func TestNothingIsAskedOfAStreamThatHasEnded(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t)
+	pub := a.publish(nil, video(t, "v"))
+	s := b.requireStream()
+	b.requireMedia("v")
+	pub.Unpublish()
+	b.requireClosed(s)
+	b.line().said.forget()
+	require.NoError(t, s.Request(nil))
+	require.NoError(t, s.Renegotiate())
+	s.Abort()
+	require.NoError(t, b.client.Chat("done"))
+	await(t, "chat", b.messages, func(m galene.Message) bool { _, ok := m.(*galene.Chat); return ok })
+	for _, m := range b.line().said.all() {
+		require.IsType(t, &galene.Chat{}, m)
+	}
+}
+
+func TestUnwantedStreamIsAbortedInsteadOfAnswered(t *testing.T) {
+	t.Parallel()
+	for name, p := range map[string]plan{
+		"by the hook": {opts: galenepion.Options{OnStream: (*galenepion.Subscription).Abort}},
+		"too many":    {opts: galenepion.Options{MaxStreams: -1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, galene.ServerOptions{})
+			a := w.join(plan{name: "a"})
+			p.name, p.request = "b", all
+			b := w.join(p)
+			ctx, cancel := context.WithCancel(t.Context())
+			published := make(chan error, 1)
+			track := video(t, "v")
+			go func() {
+				_, err := a.Publish(ctx, &galenepion.PublishOptions{ID: "mine"}, track)
+				published <- err
+			}()
+			awaitMessage(t, b.line().said, func(m *galene.Abort) bool { return m.ID == "mine" })
+			cancel()
+			require.ErrorIs(t, <-published, context.Canceled)
+			for _, m := range b.line().said.all() {
+				_, isAnswer := m.(*galene.Answer)
+				require.False(t, isAnswer)
+			}
+		})
+	}
+}
+
+// Galène does so on restarts: the candidates of an offer or an answer come before it.
+func TestCandidatesThatOvertakeTheirDescriptionAreTaken(t *testing.T) {
+	t.Parallel()
+	a, b := newPair(t)
+	pub := a.publish(nil, video(t, "v"))
+	b.requireMedia("v")
+	for range 2 {
+		a.line().candidatesFirst()
+		b.line().candidatesFirst()
+		require.NoError(t, pub.Restart())
+		next(t, "offer after a candidate", a.line().late)
+		next(t, "answer after a candidate", b.line().late)
+		b.requireMedia("v")
+	}
+	b.requireOnly("v")
+	a.requireQuiet()
+	b.requireQuiet()
+}

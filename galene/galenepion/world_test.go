@@ -1,0 +1,491 @@
+package galenepion_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+	"github.com/pion/webrtc/v4/pkg/media"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/galene"
+	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// patience is how long a test waits for an event before it fails.
+const patience = 30 * time.Second
+
+// all requests every stream.
+var all = map[string][]galene.TrackKind{"": {galene.TrackAudio, galene.TrackVideo}}
+
+// A world is a server to which clients connect through pipes. Everybody may join its group
+// "test" as an operator.
+type world struct {
+	t      *testing.T
+	server *galene.Server
+}
+
+// newWorld makes a world whose server relays between two users unless opts has a router.
+func newWorld(t *testing.T, opts galene.ServerOptions) *world {
+	t.Helper()
+	opts.Groups = galene.Groups{"test": {Wildcard: &galene.MemoryUser{AnyPassword: true, Set: "op"}}}
+	opts.Limits = galene.Limits{Messages: -1, Bytes: -1} // a test says more in a second than anybody else
+	w := &world{t, galene.NewServer(&opts)}
+	t.Cleanup(func() { require.NoError(t, w.server.Close()) })
+	return w
+}
+
+// dial opens a connection that a test can watch.
+func (w *world) dial() *wire {
+	ours, theirs := transport.Pipe()
+	go func() { _ = w.server.Serve(context.Background(), theirs) }()
+	return &wire{
+		Conn: ours, theirs: theirs,
+		said: newRecord[galene.Message](), heard: newRecord[galene.Message](), late: newRecord[galene.Message](),
+	}
+}
+
+// A plan says how a member is made.
+type plan struct {
+	name    string
+	opts    galenepion.Options
+	request map[string][]galene.TrackKind // nil requests nothing
+	redial  bool                          // after a loss
+}
+
+// A member is a client in the group with its peer, which runs, and with a record of what
+// its hooks heard.
+type member struct {
+	*galenepion.Peer
+	t        *testing.T
+	client   *galene.Client
+	streams  *record[*galenepion.Subscription]
+	closed   *record[closing]
+	files    *record[*galenepion.IncomingFile]
+	messages *record[galene.Message] // that are not about streams or files
+	warnings *record[string]
+	ran      *record[error] // what Run returned
+
+	mu    sync.Mutex
+	wire  *wire // the present one
+	flows []*flow
+	more  chan struct{} // capacity 1: a flow has changed
+}
+
+// A closing is what OnClosed heard.
+type closing struct {
+	stream *galenepion.Subscription
+	err    error
+}
+
+// A flow is what came of a track.
+type flow struct {
+	stream  *galenepion.Subscription
+	track   *webrtc.TrackRemote
+	packets int
+	ended   bool
+}
+
+// join makes a member that receives what it requests.
+func (w *world) join(p plan) *member {
+	w.t.Helper()
+	m := &member{
+		t:        w.t,
+		streams:  newRecord[*galenepion.Subscription](),
+		closed:   newRecord[closing](),
+		files:    newRecord[*galenepion.IncomingFile](),
+		messages: newRecord[galene.Message](),
+		warnings: newRecord[string](),
+		ran:      newRecord[error](),
+		wire:     w.dial(),
+		more:     make(chan struct{}, 1),
+	}
+	opts := galene.ClientOptions{Backoff: galene.Backoff{Min: time.Millisecond, Max: time.Millisecond}}
+	if p.redial {
+		opts.Redial = func(context.Context) (transport.Conn, error) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.wire = w.dial()
+			return m.wire, nil
+		}
+	}
+	var err error
+	m.client, err = galene.Connect(w.t.Context(), m.wire, &opts)
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { require.NoError(w.t, m.client.Close()) })
+	_, err = m.client.Join(w.t.Context(), &galene.Join{Group: "test", Username: &p.name})
+	require.NoError(w.t, err)
+
+	o := p.opts
+	o.Settings = loopback.Settings()
+	o.Logger = slog.New(warner{m.warnings})
+	o.OnMessage = func(msg galene.Message) { m.messages.add(msg) }
+	o.OnTrack = m.receive
+	o.OnStream = func(s *galenepion.Subscription) {
+		m.streams.add(s)
+		if p.opts.OnStream != nil {
+			p.opts.OnStream(s)
+		}
+	}
+	o.OnClosed = func(s *galenepion.Subscription, err error) { m.closed.add(closing{s, err}) }
+	if o.OnFile == nil {
+		o.OnFile = func(f *galenepion.IncomingFile) { m.files.add(f) }
+	}
+	m.Peer = galenepion.NewPeer(m.client, &o)
+	w.t.Cleanup(func() { require.NoError(w.t, m.Close()) })
+	run(w.t, func(ctx context.Context) error {
+		m.ran.add(m.Run(ctx))
+		return nil
+	})
+	if p.request != nil {
+		require.NoError(w.t, m.client.Request(p.request))
+	}
+	return m
+}
+
+// newPair makes a sender, and a receiver of everything.
+func newPair(t *testing.T) (sender, receiver *member) {
+	t.Helper()
+	w := newWorld(t, galene.ServerOptions{})
+	return w.join(plan{name: "sender"}), w.join(plan{name: "receiver", request: all})
+}
+
+// publish publishes tracks, which somebody receives.
+func (m *member) publish(opts *galenepion.PublishOptions, tracks ...webrtc.TrackLocal) *galenepion.Publication {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
+	defer cancel()
+	pub, err := m.Publish(ctx, opts, tracks...)
+	require.NoError(m.t, err)
+	return pub
+}
+
+// cut breaks the connection to the server.
+func (m *member) cut() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_ = m.wire.theirs.Close(transport.StatusAbnormal, "")
+}
+
+// line returns the present connection to the server.
+func (m *member) line() *wire {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.wire
+}
+
+// receive reads a track until it ends.
+func (m *member) receive(s *galenepion.Subscription, track *webrtc.TrackRemote) {
+	f := &flow{stream: s, track: track}
+	m.mu.Lock()
+	m.flows = append(m.flows, f)
+	m.mu.Unlock()
+	for {
+		_, _, err := track.ReadRTP()
+		m.mu.Lock()
+		f.packets++
+		f.ended = err != nil
+		m.mu.Unlock()
+		select {
+		case m.more <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// awaitFlows waits until ok is satisfied by what arrives. One goroutine at a time may call
+// it.
+func (m *member) awaitFlows(what string, ok func([]*flow) bool) {
+	m.t.Helper()
+	timeout := time.After(patience)
+	for {
+		m.mu.Lock()
+		satisfied := ok(m.flows)
+		m.mu.Unlock()
+		if satisfied {
+			return
+		}
+		select {
+		case <-m.more:
+		case <-timeout:
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			var flows []string
+			for _, f := range m.flows {
+				flows = append(flows, fmt.Sprintf("%s: %d packets, ended: %t", f.track.ID(), f.packets, f.ended))
+			}
+			require.FailNow(m.t, "no "+what, "%q", flows)
+		}
+	}
+}
+
+// requireMedia waits until packets arrive that were not there before, of each of these
+// tracks.
+func (m *member) requireMedia(tracks ...string) {
+	m.t.Helper()
+	before := make(map[*flow]int)
+	m.mu.Lock()
+	for _, f := range m.flows {
+		before[f] = f.packets
+	}
+	m.mu.Unlock()
+	for _, id := range tracks {
+		m.awaitFlows("media of "+id, func(flows []*flow) bool {
+			return slices.ContainsFunc(flows, func(f *flow) bool {
+				return !f.ended && f.track.ID() == id && f.packets > before[f]+2
+			})
+		})
+	}
+}
+
+// requireFlow waits until packets of a track arrive and returns where.
+func (m *member) requireFlow(track string) (found *flow) {
+	m.t.Helper()
+	m.awaitFlows("media of "+track, func(flows []*flow) bool {
+		for _, f := range flows {
+			if !f.ended && f.track.ID() == track && f.packets > 2 {
+				found = f
+			}
+		}
+		return found != nil
+	})
+	return found
+}
+
+// requireOnly waits until these tracks and no others have not ended, in any order.
+func (m *member) requireOnly(tracks ...string) {
+	m.t.Helper()
+	slices.Sort(tracks)
+	m.awaitFlows(fmt.Sprintf("set of tracks %q", tracks), func(flows []*flow) bool {
+		var live []string
+		for _, f := range flows {
+			if !f.ended {
+				live = append(live, f.track.ID())
+			}
+		}
+		slices.Sort(live)
+		return slices.Equal(live, tracks)
+	})
+}
+
+// requireStream waits for a stream that the server offers.
+func (m *member) requireStream() *galenepion.Subscription {
+	m.t.Helper()
+	return next(m.t, "stream", m.streams)
+}
+
+// requireClosed waits for the end of a stream.
+func (m *member) requireClosed(s *galenepion.Subscription) error {
+	m.t.Helper()
+	c := await(m.t, "end of a stream", m.closed, func(c closing) bool { return c.stream == s })
+	require.Equal(m.t, c.err, s.Err())
+	return c.err
+}
+
+// requireQuiet checks that nothing was refused.
+func (m *member) requireQuiet() {
+	m.t.Helper()
+	require.Empty(m.t, m.warnings.all())
+}
+
+// video and sound make tracks that are fed until the test ends.
+func video(t *testing.T, id string) *webrtc.TrackLocalStaticSample {
+	t.Helper()
+	return feed(t, webrtc.MimeTypeVP8, id)
+}
+
+func sound(t *testing.T, id string) *webrtc.TrackLocalStaticSample {
+	t.Helper()
+	return feed(t, webrtc.MimeTypeOpus, id)
+}
+
+func feed(t *testing.T, mime, id string) *webrtc.TrackLocalStaticSample {
+	t.Helper()
+	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mime}, id, id)
+	require.NoError(t, err)
+	run(t, func(ctx context.Context) error {
+		const interval = 20 * time.Millisecond
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-ticker.C:
+				_ = track.WriteSample(media.Sample{Data: []byte{1, 2, 3}, Duration: interval})
+			}
+		}
+	})
+	return track
+}
+
+// run runs f until the test ends.
+func run(t *testing.T, f func(context.Context) error) {
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = f(ctx) })
+	t.Cleanup(func() { stop(); running.Wait() })
+}
+
+// A wire is a client's end of a connection. It keeps what goes over it.
+type wire struct {
+	transport.Conn
+	theirs      transport.Conn // the server's end
+	said, heard *record[galene.Message]
+	late        *record[galene.Message] // candidates that went before their description
+
+	mu    sync.Mutex
+	holds bool
+	held  []byte // a description
+}
+
+func (w *wire) Write(typ transport.MessageType, msg []byte) error {
+	m, err := galene.Decode(msg)
+	if err != nil {
+		return err
+	}
+	w.said.add(m)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch m.(type) {
+	case *galene.Offer, *galene.Answer:
+		if w.holds {
+			w.held = slices.Clone(msg)
+			return nil
+		}
+	case *galene.ICE:
+		if w.held == nil {
+			break
+		}
+		if err := w.Conn.Write(typ, msg); err != nil {
+			return err
+		}
+		msg, w.held, w.holds = w.held, nil, false
+		w.late.add(m)
+	}
+	return w.Conn.Write(typ, msg)
+}
+
+// candidatesFirst holds the next description back until one of its candidates has gone.
+func (w *wire) candidatesFirst() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.holds = true
+}
+
+func (w *wire) Read(buf []byte) (transport.MessageType, []byte, error) {
+	typ, msg, err := w.Conn.Read(buf)
+	if err == nil {
+		if m, err := galene.Decode(msg); err == nil {
+			w.heard.add(m)
+		}
+	}
+	return typ, msg, err
+}
+
+// awaitMessage takes the first message of a type that satisfies ok out of a record of a
+// wire.
+func awaitMessage[M galene.Message](t *testing.T, r *record[galene.Message], ok func(M) bool) M {
+	t.Helper()
+	var zero M
+	m := await(t, fmt.Sprintf("%T", zero), r, func(m galene.Message) bool {
+		typed, is := m.(M)
+		return is && ok(typed)
+	})
+	return m.(M)
+}
+
+// A warner is a log handler that keeps warnings.
+type warner struct{ heard *record[string] }
+
+func (w warner) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (w warner) WithAttrs([]slog.Attr) slog.Handler               { return w }
+func (w warner) WithGroup(string) slog.Handler                    { return w }
+
+func (w warner) Handle(_ context.Context, r slog.Record) error {
+	text := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		text += " " + a.String()
+		return true
+	})
+	w.heard.add(text)
+	return nil
+}
+
+// A record keeps what hooks have heard until a test asks for it.
+type record[T any] struct {
+	mu    sync.Mutex
+	heard []T
+	more  chan struct{} // capacity 1
+}
+
+func newRecord[T any]() *record[T] { return &record[T]{more: make(chan struct{}, 1)} }
+
+func (r *record[T]) add(v T) {
+	r.mu.Lock()
+	r.heard = append(r.heard, v)
+	r.mu.Unlock()
+	select {
+	case r.more <- struct{}{}:
+	default:
+	}
+}
+
+// all returns what no test has asked for.
+func (r *record[T]) all() []T {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.heard)
+}
+
+// forget empties the record.
+func (r *record[T]) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.heard = nil
+}
+
+func (r *record[T]) take(ok func(T) bool) (v T, found bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.heard, ok)
+	if i < 0 {
+		return v, false
+	}
+	v = r.heard[i]
+	r.heard = slices.Delete(r.heard, i, i+1)
+	return v, true
+}
+
+// await takes the first value that satisfies ok out of the record, which waits for it.
+// The others stay. One goroutine at a time may call it.
+func await[T any](t *testing.T, what string, r *record[T], ok func(T) bool) T {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		if v, found := r.take(ok); found {
+			return v
+		}
+		select {
+		case <-r.more:
+		case <-timeout:
+			require.FailNow(t, "no "+what)
+		}
+	}
+}
+
+// next takes whatever comes first.
+func next[T any](t *testing.T, what string, r *record[T]) T {
+	t.Helper()
+	return await(t, what, r, func(T) bool { return true })
+}
