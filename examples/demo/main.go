@@ -39,6 +39,7 @@ type protocol struct {
 var protocols = []protocol{
 	{"cuttlefish", runCuttlefish, serveCuttlefish},
 	{"mse", runMSE, serveMSE},
+	{"galene", runGalene, serveGalene},
 }
 
 func main() {
