@@ -34,8 +34,8 @@ type ClientOptions struct {
 	// called after the server has closed the connection with a reason, such as a kick.
 	// Nil ends the client instead.
 	Redial func(ctx context.Context) (transport.Conn, error)
-	// Rejoin returns what to join again with, because a token may have expired. Nil
-	// joins as before.
+	// Rejoin returns what to join again with, because a token may have expired, or nil for
+	// what it was. An error counts as one of Redial. Nil joins as before.
 	Rejoin  func(ctx context.Context, last *Join) (*Join, error)
 	Backoff Backoff
 
@@ -134,10 +134,14 @@ func (c *Client) redial(o ClientOptions) func(ctx context.Context) (transport.Co
 			if err != nil {
 				return nil, err
 			}
-			if err := join.Validate(); err != nil {
-				return nil, err
+			if join != nil {
+				request := *join
+				request.Kind = JoinJoin
+				if err := request.Validate(); err != nil {
+					return nil, err
+				}
+				c.end.Locked(func() { c.machine.SetJoin(&request) })
 			}
-			c.end.Locked(func() { c.machine.SetJoin(join) })
 		}
 		return o.Redial(ctx)
 	}
@@ -357,8 +361,9 @@ func (c *Client) RequestStream(id string, kinds []TrackKind) error {
 
 // Next returns the next message: what the server says about the group and its members,
 // chat, user messages and what is about streams. After the end it returns io.EOF when
-// that was orderly, its cause otherwise: a [*KickedError], or the [*transport.CloseError]
-// with the server's reason. The end of ctx does not hurt the client.
+// that was orderly, its cause otherwise: a [*KickedError], an [*Error] with the text of a
+// server that closed with 1000 and a reason, or a [*transport.CloseError]. The end of ctx does
+// not hurt the client.
 func (c *Client) Next(ctx context.Context) (Message, error) { return c.end.Next(ctx) }
 
 // Messages returns what Next returns, one by one. An error comes last, except for the

@@ -1,7 +1,10 @@
 package galene
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -56,18 +59,22 @@ type ClientMachine struct {
 	rtc         []byte // the newest configuration
 	users       map[string]*User
 	initial     int             // members that are still to be told of after joining
+	deleted     Fields          // data that may not have been deleted after all, see joined and user
 	up, down    map[string]bool // streams by id
+	ended       map[string]bool // those of down that the client has asked to end
 	request     *Request        // the last one
 
 	join     *Join   // what to join again with
 	joining  Message // as it was given to Send; nil when it is the machine's own
 	again    bool    // the join is a repetition after a loss
+	modern   bool    // somebody has a permission of 0.9, so the server knows them
 	ready    bool    // there has been a handshake
 	kicked   *KickedError
 	pending  []pendingCall
 	received time.Time // when something came last
 
-	handshake, answer, repeat, beat time.Time // deadlines: of the handshake, the join, the request, the next ping
+	// Deadlines: of the handshake, the join, the request, the next ping.
+	handshake, answer, repeat, beat time.Time
 }
 
 // A pendingCall is an action that waits for its answer.
@@ -171,16 +178,19 @@ func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
 	if err := out.Validate(); err != nil {
 		return Effects{}, err
 	}
+	if err := fits(out); err != nil {
+		return Effects{}, err
+	}
 	for _, p := range requiredPermissions(out) {
-		if !m.permissions.Has(p) && m.knowsPermissions() {
+		if m.lacks(p, out) {
 			return Effects{}, &PermissionError{Type: msg.wireType(), Required: p}
 		}
 	}
 	switch out := out.(type) {
 	case *Join:
-		m.sendJoin(now, msg, out)
+		err = m.sendJoin(now, msg, out)
 	case *Request:
-		m.request = out
+		err = m.sendRequest(out)
 	default:
 		err = m.sendStream(out)
 	}
@@ -211,12 +221,128 @@ func answerTo(msg Message) UserMessageKind {
 	return ""
 }
 
-// knowsPermissions reports whether permissions mean today what they did when the server was
-// written: before 0.9 everybody might chat.
-func (m *ClientMachine) knowsPermissions() bool { return m.version == Version }
+// lacks reports whether the server would refuse a message, which needs a permission. Before
+// 0.9 everybody might chat and clear the chat, and nobody had the permission to chat.
+func (m *ClientMachine) lacks(p Permission, msg Message) bool {
+	if m.permissions.Has(p) || m.version != Version {
+		return false
+	}
+	if action, ok := msg.(*GroupAction); ok && action.Kind == GroupClearChat {
+		return m.modern
+	}
+	return m.modern || p != PermissionMessage && p != PermissionCaption
+}
+
+// learn takes note of permissions that somebody has.
+func (m *ClientMachine) learn(p Permissions) {
+	m.modern = m.modern || p.Has(PermissionMessage) || p.Has(PermissionCaption)
+}
+
+// fits refuses what is larger than servers take. Only what is long is measured.
+func fits(msg Message) error {
+	const escapes = 6 // what one byte of a text becomes at most, and a little for the names
+	if lengthOf(msg) < DefaultMessageBytes/(escapes+2) {
+		return nil
+	}
+	if b, err := Encode(msg); err == nil && len(b) > DefaultMessageBytes {
+		return invalid(msg.wireType(), "length", errTooBig.Error())
+	}
+	return nil
+}
+
+// lengthOf returns how long the texts of a message are that a client may send.
+func lengthOf(msg Message) (n int) {
+	texts := func(values ...string) {
+		for _, v := range values {
+			n += len(v)
+		}
+	}
+	fields := func(f Fields) {
+		for name, value := range f {
+			n += len(name) + len(value)
+		}
+	}
+	switch msg := msg.(type) {
+	case *Ping:
+		fields(msg.Extra)
+	case *Pong:
+		fields(msg.Extra)
+	case *Join:
+		texts(msg.Group, msg.Password, msg.Token)
+		if msg.Username != nil {
+			texts(*msg.Username)
+		}
+		fields(msg.Data)
+		fields(msg.Extra)
+	case *Chat:
+		texts(string(msg.Kind), msg.ID, msg.Dest, string(msg.Value))
+		fields(msg.Extra)
+	case *UserMessage:
+		texts(string(msg.Kind), string(msg.Error), msg.ID, msg.Dest, string(msg.Value))
+		fields(msg.Extra)
+	case *UserAction:
+		texts(msg.Dest, string(msg.Value))
+		fields(msg.Extra)
+	case *GroupAction:
+		texts(string(msg.Value))
+		fields(msg.Extra)
+	case *Request:
+		for label, kinds := range msg.Request {
+			texts(label)
+			for _, k := range kinds {
+				texts(string(k))
+			}
+		}
+		fields(msg.Tracks)
+		fields(msg.Extra)
+	case *RequestStream:
+		texts(msg.ID)
+		for _, k := range msg.Request {
+			texts(string(k))
+		}
+		fields(msg.Extra)
+	case *Offer:
+		texts(msg.Kind, msg.ID, msg.Replace, msg.SDP, msg.Label)
+		for mid, label := range msg.Labels {
+			texts(mid, label)
+		}
+		fields(msg.Extra)
+	case *Answer:
+		texts(msg.ID, msg.SDP)
+		fields(msg.Extra)
+	case *ICE:
+		texts(msg.ID, string(msg.Candidate))
+		fields(msg.Extra)
+	case *Renegotiate:
+		texts(msg.ID)
+		fields(msg.Extra)
+	case *Close:
+		texts(msg.ID)
+		fields(msg.Extra)
+	case *Abort:
+		texts(msg.ID)
+		fields(msg.Extra)
+	case *Unknown:
+		texts(msg.Type)
+		fields(msg.Extra)
+	}
+	return n
+}
+
+// sendRequest takes a request that is about to be sent.
+func (m *ClientMachine) sendRequest(msg *Request) error {
+	if msg.Tracks != nil && m.version != "" {
+		return invalid("request", "request", errTracks.Error())
+	}
+	m.request = msg
+	return nil
+}
 
 // sendJoin takes a join that is about to be sent.
-func (m *ClientMachine) sendJoin(now time.Time, msg Message, join *Join) {
+func (m *ClientMachine) sendJoin(now time.Time, msg Message, join *Join) error {
+	if join.Kind == JoinLeave && join.Group != m.group {
+		return invalid("join", "group", "is not the client's")
+	}
 	m.joining = msg
 	if join.Kind == JoinLeave {
 		m.state = ClientLeaving
@@ -227,6 +353,7 @@ func (m *ClientMachine) sendJoin(now time.Time, msg Message, join *Join) {
 	if m.cfg.CallTimeout > 0 {
 		m.answer = now.Add(m.cfg.CallTimeout)
 	}
+	return nil
 }
 
 // sendStream keeps account of the streams.
@@ -247,7 +374,17 @@ func (m *ClientMachine) sendStream(msg Message) error {
 		if !m.up[msg.ID] && !m.down[msg.ID] {
 			return ErrUnknownStream
 		}
-	case *Answer, *Renegotiate, *RequestStream, *Abort:
+	case *RequestStream:
+		if !m.down[msg.ID] || m.ended[msg.ID] { // the server would end the connection
+			return ErrUnknownStream
+		}
+		m.ended[msg.ID] = msg.Request != nil && len(msg.Request) == 0
+	case *Abort:
+		if !m.down[msg.ID] {
+			return ErrUnknownStream
+		}
+		m.ended[msg.ID] = true
+	case *Answer, *Renegotiate:
 		if !m.down[streamOf(msg)] {
 			return ErrUnknownStream
 		}
@@ -378,7 +515,7 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 	case *User:
 		m.user(&fx, msg)
 	case *Chat, *ChatHistory:
-		if m.group != "" {
+		if m.hears() {
 			fx.Deliver = append(fx.Deliver, msg)
 		}
 	case *UserMessage:
@@ -394,15 +531,19 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 // shake takes the first message of the server.
 func (m *ClientMachine) shake(fx *Effects, now time.Time, msg Message) {
 	h, ok := msg.(*Handshake)
-	if !ok || !m.agree(h.Version) {
-		m.close(fx, transport.StatusProtocolError, "", ErrVersion, true)
+	switch {
+	case !ok:
+		m.close(fx, transport.StatusProtocolError, "", fmt.Errorf("%w: it begins with %q", ErrVersion, name(msg)), true)
+		return
+	case !m.agree(h.Version):
+		m.close(fx, transport.StatusProtocolError, "", fmt.Errorf("%w: %q", ErrVersion, h.Version), true)
 		return
 	}
 	m.handshake = time.Time{}
 	m.state = ClientReady
 	if m.join != nil && m.ready {
 		m.again = true
-		m.sendJoin(now, nil, m.join)
+		_ = m.sendJoin(now, nil, m.join)
 		fx.Send = append(fx.Send, m.join)
 	} else if m.ready {
 		fx.Deliver = append(fx.Deliver, &Reconnected{})
@@ -430,13 +571,14 @@ func (m *ClientMachine) joined(fx *Effects, now time.Time, msg *Joined) {
 		if !waiting {
 			return
 		}
-		m.state, m.group = ClientJoined, msg.Group
+		m.state, m.group = ClientJoined, cmp.Or(msg.Group, m.join.Group)
 		m.update(msg)
 		m.data = msg.Data
 		m.initial = 1 // oneself
 		if s := msg.Status; s != nil && s.ClientCount != nil {
 			m.initial = *s.ClientCount
 		}
+		m.initial -= len(m.users) // whom the oldest servers have told of already
 		m.done(fx, msg, nil)
 		if m.again {
 			fx.Deliver = append(fx.Deliver, &Reconnected{})
@@ -456,8 +598,12 @@ func (m *ClientMachine) joined(fx *Effects, now time.Time, msg *Joined) {
 		}
 		same := samePermissions(m.permissions, msg.Permissions)
 		m.update(msg)
-		if msg.Data != nil || same { // after a change of permissions data is left out
+		m.deleted = nil
+		switch {
+		case msg.Data != nil:
 			m.data = msg.Data
+		case same: // after a change of permissions data is left out
+			m.deleted, m.data = m.data, nil
 		}
 	case JoinedFail, JoinedRedirect:
 		if !waiting {
@@ -487,7 +633,8 @@ func (m *ClientMachine) refused(fx *Effects, msg *Joined) {
 	m.state = ClientReady
 	if m.again {
 		// What has to do with the credentials will not change; a lock may.
-		final := err.Redirect != "" || err.ID != "" || err.Is(ErrNotAuthorised) || err.Is(ErrNoGroup)
+		final := err.Redirect != "" || err.ID != "" ||
+			err.Is(ErrNotAuthorised) || err.Is(ErrNoGroup) || err.Is(ErrIllegalGroupName)
 		m.close(fx, transport.StatusNormal, "", err, final)
 		return
 	}
@@ -506,6 +653,7 @@ func (m *ClientMachine) done(fx *Effects, msg *Joined, err error) {
 // update takes what the server says about the client and its group.
 func (m *ClientMachine) update(msg *Joined) {
 	m.permissions = msg.Permissions
+	m.learn(m.permissions)
 	if msg.Username != nil {
 		m.username = *msg.Username
 	}
@@ -527,8 +675,9 @@ func (m *ClientMachine) leave() {
 
 // clear forgets what belongs to a stay in a group.
 func (m *ClientMachine) clear() {
-	m.username, m.permissions, m.status, m.data = "", nil, nil, nil
-	m.users, m.up, m.down = make(map[string]*User), make(map[string]bool), make(map[string]bool)
+	m.username, m.permissions, m.status, m.data, m.deleted = "", nil, nil, nil, nil
+	m.users = make(map[string]*User)
+	m.up, m.down, m.ended = make(map[string]bool), make(map[string]bool), make(map[string]bool)
 	m.initial = 0
 }
 
@@ -539,33 +688,57 @@ func samePermissions(a, b Permissions) bool {
 	return slices.Equal(a, b)
 }
 
+// hears reports whether what the server says may be about the client's group. Servers before
+// 0.5 tell of its members or its history first, and say only then that the client has joined.
+func (m *ClientMachine) hears() bool { return m.group != "" || m.state == ClientJoining }
+
 func (m *ClientMachine) user(fx *Effects, msg *User) {
-	if m.group == "" && m.state != ClientJoining { // the oldest servers tell of users first
+	if !m.hears() {
 		return
 	}
+	m.learn(msg.Permissions)
 	switch msg.Kind {
 	case UserAdd:
-		if m.users[msg.ID] == nil {
+		if old := m.users[msg.ID]; old != nil {
+			msg.Initial = old.Initial
+		} else {
 			msg.Initial = m.initial > 0 || m.state == ClientJoining
 			m.initial--
 		}
 		m.users[msg.ID] = msg
 	case UserChange:
-		if old := m.users[msg.ID]; old != nil {
+		old := m.users[msg.ID]
+		if old != nil {
 			msg.Initial = old.Initial
 		}
 		m.users[msg.ID] = msg
+		if msg.ID == m.id {
+			m.restore(old, msg)
+		}
 	case UserDelete:
 		delete(m.users, msg.ID)
 	}
 	fx.Deliver = append(fx.Deliver, msg)
 }
 
+// restore takes a change of the client's own user. One in which nothing has changed follows
+// the change of permissions that the client had already; the data of the group was left out
+// then as well.
+func (m *ClientMachine) restore(old, msg *User) {
+	same := old != nil && samePermissions(old.Permissions, msg.Permissions) &&
+		maps.EqualFunc(old.Data, msg.Data, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+	if same && m.deleted != nil {
+		m.data = m.deleted
+	}
+	m.deleted = nil
+}
+
 func (m *ClientMachine) userMessage(fx *Effects, msg *UserMessage) {
-	if msg.Privileged && msg.Source == "" && m.reply(fx, msg) {
+	ofServer := msg.Privileged && msg.Source == "" // operators are privileged, too
+	if ofServer && m.reply(fx, msg) {
 		return
 	}
-	if msg.Kind == UserMessageKicked && msg.Privileged {
+	if ofServer && msg.Kind == UserMessageKicked {
 		text, _ := Text(msg.Value)
 		m.kicked = &KickedError{By: msg.ID, Message: text}
 		if msg.Username != nil {
@@ -577,7 +750,7 @@ func (m *ClientMachine) userMessage(fx *Effects, msg *UserMessage) {
 
 // reply gives an answer of the server to the oldest action that waits for one of its kind.
 func (m *ClientMachine) reply(fx *Effects, msg *UserMessage) bool {
-	i := slices.IndexFunc(m.pending, func(p pendingCall) bool { return p.answer == msg.Kind })
+	i := slices.IndexFunc(m.pending, func(p pendingCall) bool { return p.isAnswered(msg) })
 	if i < 0 {
 		return false
 	}
@@ -589,9 +762,30 @@ func (m *ClientMachine) reply(fx *Effects, msg *UserMessage) bool {
 	return true
 }
 
+// isAnswered reports whether msg is what the action waits for. An identification names its
+// user, and is refused in words, if at all.
+func (p pendingCall) isAnswered(msg *UserMessage) bool {
+	action, ok := p.request.(*UserAction)
+	switch {
+	case !ok:
+		return p.answer == msg.Kind
+	case msg.Kind == UserMessageError:
+		text, _ := Text(msg.Value)
+		return text == noClient
+	}
+	info, err := msg.UserInfo()
+	return err == nil && info.ID == action.Dest
+}
+
+// noClient is what Galène says of a client that an operator wants to be identified, and of
+// nothing else.
+const noClient = "client not found"
+
 // outcome returns what is wrong with the answer to an action.
 func outcome(msg *UserMessage) (err error) {
 	switch msg.Kind {
+	case UserMessageError:
+		return &Error{Text: noClient}
 	case UserMessageToken:
 		_, err = msg.Token()
 	case UserMessageTokenList:
@@ -635,6 +829,7 @@ func (m *ClientMachine) stream(fx *Effects, msg Message) {
 	case *Offer:
 		if known = !m.up[id]; known {
 			delete(m.down, msg.Replace)
+			delete(m.ended, msg.Replace)
 			m.down[id] = true
 		}
 	case *Answer, *Renegotiate:
@@ -644,6 +839,7 @@ func (m *ClientMachine) stream(fx *Effects, msg Message) {
 	case *Close:
 		known = m.down[id]
 		delete(m.down, id)
+		delete(m.ended, id)
 	case *Abort:
 		if known = m.up[id]; known {
 			delete(m.up, id)
@@ -714,7 +910,7 @@ func (m *ClientMachine) Expire(now time.Time) Effects {
 	case due(m.answer): // where the server stands is not known any more
 		if m.joining != nil {
 			fx.Done = append(fx.Done, Reply{Request: m.joining, Err: ErrCallTimeout})
-			m.joining = nil
+			m.joining, m.join = nil, nil
 		}
 		m.close(&fx, transport.StatusPolicyViolation, "no answer to join", ErrCallTimeout, false)
 		return fx
@@ -727,12 +923,15 @@ func (m *ClientMachine) Expire(now time.Time) Effects {
 		return fx
 	}
 	for i := range m.pending {
-		// It stays, so that its answer is not taken for that of the next one.
+		// One about tokens stays, so that its answer is not taken for that of the next one.
 		if p := &m.pending[i]; due(p.deadline) {
 			fx.Done = append(fx.Done, Reply{Request: p.request, Err: ErrCallTimeout})
 			p.request, p.deadline = nil, time.Time{}
 		}
 	}
+	m.pending = slices.DeleteFunc(m.pending, func(p pendingCall) bool {
+		return p.request == nil && p.answer == UserMessageUserInfo
+	})
 	if due(m.repeat) {
 		m.repeat = time.Time{}
 		if m.request != nil && m.state == ClientJoined {
@@ -773,7 +972,7 @@ func (m *ClientMachine) end(fx *Effects, state ClientState) {
 	if m.state == ClientLeaving {
 		m.join = nil
 	}
-	m.joining, m.pending, m.again = nil, nil, false
+	m.joining, m.pending, m.again, m.modern = nil, nil, false, false
 	m.clear()
 	m.group, m.state = "", state
 	m.handshake, m.answer, m.repeat, m.beat = time.Time{}, time.Time{}, time.Time{}, time.Time{}

@@ -1,8 +1,10 @@
 package galene
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 	"github.com/rtcsignal/rtcsignal/transport"
@@ -34,22 +36,23 @@ func decode(data []byte, strict bool) (Message, error) {
 	o, err := jsonx.Scan(text)
 	if err != nil {
 		if errors.Is(err, jsonx.ErrNotObject) && jsonx.IsNull(data) {
-			err = errNoType // for the real server a null is an empty object
+			return nil, &DecodeError{Field: "type", Err: errNoType} // for the real server a null is an empty object
 		}
 		return nil, decodeError("", err)
 	}
 	defer o.Free()
 	value, ok := o.Get("type")
 	typ, isText := jsonx.Text(value)
-	switch {
-	case !ok || jsonx.IsNull(value):
-		return nil, &DecodeError{Field: "type", Err: errNoType}
-	case !isText:
+	absent := !ok || jsonx.IsNull(value)
+	if !absent && !isText {
 		return nil, &DecodeError{Field: "type", Err: jsonx.ErrType}
 	}
 	shape, err := checkMembers(o, string(typ), strict)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, decodeError(string(typ), err)
+	case absent:
+		return nil, &DecodeError{Field: "type", Err: errNoType}
 	}
 	construct, ok := registry[string(typ)]
 	if !ok {
@@ -166,7 +169,7 @@ func decoder(limit int, strict bool) func(typ transport.MessageType, data []byte
 	}
 }
 
-// A class is the JSON type that a member has in every message.
+// A class is the JSON type that a member has in every message, or below one of them.
 type class int
 
 const (
@@ -177,9 +180,11 @@ const (
 	object
 	permissions // texts, or an object of booleans
 	timestamp   // a text, or a number
+	count       // an integer
+	index       // an integer of 16 bits
 )
 
-// classes are the members that the protocol knows, as Galène's server declares them.
+// classOf returns the class of a member, as Galène's server declares it.
 func classOf(name []byte) class {
 	switch string(name) {
 	case "kind", "error", "id", "replace", "source", "dest", "username", "password", "token", "group", "sdp", "label":
@@ -208,32 +213,127 @@ func checkMembers(o *jsonx.Object, typ string, strict bool) (s shape, err error)
 			typ == "user" && string(name) == "status") {
 			s |= old
 		}
-		ok := true
 		switch value[0] {
 		case 'n':
-			if c != anything {
+			if nullIsAbsence(typ, name) {
 				s |= withNull
 			}
-		case '"':
-			ok = c == text || c == timestamp
-		case 't', 'f':
-			ok = c == boolean
+			continue
 		case '{':
-			ok = c == object || c == permissions && !strict
-			if c == permissions {
+			if c == permissions && !strict {
 				s |= old
+				continue
 			}
-		case '[':
-			ok = c == permissions || c == texts
+		case '"', 't', 'f', '[':
 		default:
-			ok = c == timestamp && !strict
-			if c == timestamp {
+			if c == timestamp && !strict {
 				s |= old
+				continue
 			}
 		}
-		if !ok && c != anything {
+		if !c.takes(value) {
 			return s, &jsonx.Error{Field: string(name), Err: jsonx.ErrType}
+		}
+		if strict {
+			if err := checkBelow(name, value); err != nil {
+				return s, err
+			}
 		}
 	}
 	return s, nil
+}
+
+// takes reports whether a member of a class may have a value: whether the real server does
+// not close the connection for it.
+func (c class) takes(value json.RawMessage) bool {
+	if c == anything {
+		return true
+	}
+	switch value[0] {
+	case 'n':
+		return true
+	case '"':
+		return c == text || c == timestamp
+	case '{':
+		return c == object
+	case '[':
+		return c == texts || c == permissions
+	case 't', 'f':
+		return c == boolean
+	}
+	switch c {
+	case count:
+		_, err := strconv.ParseInt(string(value), 10, 64)
+		return err == nil
+	case index:
+		_, err := strconv.ParseUint(string(value), 10, 16)
+		return err == nil
+	}
+	return false
+}
+
+// checkBelow checks the types of what stands in a member that the protocol knows, for
+// which the real server closes the connection, too.
+func checkBelow(name []byte, value json.RawMessage) *jsonx.Error {
+	var classBelow func(name []byte) class
+	switch string(name) {
+	case "version", "permissions":
+		return checkTexts(string(name), value)
+	case "candidate":
+		classBelow = classInCandidate
+	case "status":
+		classBelow = classInStatus
+	default:
+		return nil
+	}
+	o, err := jsonx.Scan(value)
+	if err != nil {
+		return nil // a null
+	}
+	defer o.Free()
+	for i := range o.Len() {
+		below, value := o.Member(i)
+		if !classBelow(below).takes(value) {
+			return &jsonx.Error{Field: string(name) + "." + string(below), Err: jsonx.ErrType}
+		}
+	}
+	return nil
+}
+
+// checkTexts checks that the elements of an array are texts, or null.
+func checkTexts(name string, array json.RawMessage) *jsonx.Error {
+	wrong := -1
+	_ = jsonx.Elements(array, func(i int, element []byte) error {
+		if element[0] != '"' && element[0] != 'n' {
+			wrong = i
+			return jsonx.ErrType
+		}
+		return nil
+	}) // a null has none
+	if wrong < 0 {
+		return nil
+	}
+	return &jsonx.Error{Field: name + "[" + strconv.Itoa(wrong) + "]", Err: jsonx.ErrType}
+}
+
+func classInCandidate(name []byte) class {
+	switch string(name) {
+	case "candidate", "sdpMid", "usernameFragment":
+		return text
+	case "sdpMLineIndex":
+		return index
+	}
+	return anything
+}
+
+func classInStatus(name []byte) class {
+	switch string(name) {
+	case "name", "redirect", "location", "endpoint", "displayName", "description", "authServer", "authPortal":
+		return text
+	case "locked", "canChangePassword":
+		return boolean
+	case "clientCount":
+		return count
+	}
+	return anything
 }

@@ -41,6 +41,9 @@ func (d Dialect) append(dst []byte, m Message) ([]byte, error) {
 	if d == DialectV2 {
 		return appendMessage(dst, m)
 	}
+	if s, ok := m.(*shared); ok {
+		m = s.Message
+	}
 	var tracks Fields
 	if r, ok := m.(*Request); ok && r.Tracks != nil {
 		tracks = r.Tracks
@@ -66,19 +69,21 @@ func (d Dialect) rewrite(dst, b []byte, m Message, tracks Fields) ([]byte, error
 	objects := d >= Dialect04
 	for i := range o.Len() {
 		name, value := o.Member(i)
-		switch string(name) {
+		switch declared := jsonx.Declares(m, string(name)); string(name) {
 		case "time":
-			value, err = millis(value)
+			if declared {
+				value, err = millis(value)
+			}
 		case "username":
-			if _, isJoin := m.(*Join); !isJoin && string(value) == `""` {
+			if _, isJoin := m.(*Join); declared && !isJoin && string(value) == `""` {
 				continue
 			}
 		case "permissions":
-			if objects {
+			if declared && objects {
 				value = permissionObject(value)
 			}
 		case "data":
-			if objects && isUser {
+			if _, both := o.Get("status"); objects && isUser && !both {
 				name = []byte("status")
 			}
 		}
@@ -91,7 +96,11 @@ func (d Dialect) rewrite(dst, b []byte, m Message, tracks Fields) ([]byte, error
 		w.member([]byte("permissions"), []byte("{}"))
 	}
 	if d == Dialect04 && isUser && !w.has("status") && m.(*User).Kind != UserDelete {
-		w.member([]byte("status"), []byte("null"))
+		status := "null"
+		if m.(*User).Data != nil {
+			status = "{}"
+		}
+		w.member([]byte("status"), []byte(status))
 	}
 	if tracks != nil {
 		b, err := jsonx.Append(nil, "", "", &struct {
@@ -128,10 +137,11 @@ func (w *objectWriter) has(name string) bool { return slices.Contains(w.names, n
 func millis(value json.RawMessage) (json.RawMessage, error) {
 	s, _ := jsonx.Text(value)
 	t, ok := Time(s).Time()
-	if !ok {
+	digits := strconv.FormatInt(t.UnixMilli(), 10)
+	if _, again := fromMillis(digits); !ok || !again { // it may be of year 0 in its zone alone
 		return nil, &jsonx.Error{Field: "time", Err: errTime}
 	}
-	return strconv.AppendInt(nil, t.UnixMilli(), 10), nil
+	return json.RawMessage(digits), nil
 }
 
 // permissionObject returns a list of permissions as an object.
@@ -157,6 +167,12 @@ const (
 
 	today shape = 0
 )
+
+// nullIsAbsence reports whether a null in a type of message is as good as no member: it is
+// but where any JSON may stand.
+func nullIsAbsence(typ string, name []byte) bool {
+	return classOf(name) != anything || typ == "joined" && string(name) == "value"
+}
 
 // scalars reports whether the values of an object are booleans and numbers.
 func scalars(object json.RawMessage) bool {
@@ -203,7 +219,7 @@ func decodeShape(o *jsonx.Object, m Message) error {
 			}
 			request.Tracks = r.Extra
 			continue
-		case value[0] == 'n' && classOf(name) != anything && jsonx.Declares(m, string(name)):
+		case value[0] == 'n' && nullIsAbsence(m.wireType(), name) && jsonx.Declares(m, string(name)):
 			continue
 		case string(name) == "time" && jsonx.Declares(m, "time") && value[0] != '"':
 			t, ok := fromMillis(string(value))

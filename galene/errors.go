@@ -140,7 +140,8 @@ var (
 	ErrFlood = link.ErrFlood
 	// ErrHandshakeTimeout: the server did not answer the handshake in time.
 	ErrHandshakeTimeout = errors.New("galene: handshake timed out")
-	// ErrVersion: the server speaks none of the versions that the client does.
+	// ErrVersion: the server speaks none of the versions that the client does, or does not
+	// begin with a handshake.
 	ErrVersion = errors.New("galene: the server speaks another version of the protocol")
 	// ErrHeartbeat: the server was silent for too long.
 	ErrHeartbeat = errors.New("galene: the server is silent")

@@ -153,6 +153,9 @@ func (s Groups) Group(_ context.Context, name string) (*Group, error) {
 		return nil, ErrNoGroup
 	}
 	g := above.Group
+	if s[name] == nil {
+		g.Description, g.Public = "", false // as in Galène
+	}
 	g.Name, g.Users = name, make([]string, 0, len(above.Users))
 	for username := range above.Users {
 		g.Users = append(g.Users, username)

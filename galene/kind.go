@@ -163,7 +163,11 @@ func fromMillis(digits string) (Time, bool) {
 	if err != nil {
 		return "", false
 	}
-	return Time(time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00")), true
+	t := time.UnixMilli(ms).UTC()
+	if year := t.Year(); year < 0 || year > 9999 { // which RFC 3339 cannot write
+		return "", false
+	}
+	return Time(t.Format("2006-01-02T15:04:05.000Z07:00")), true
 }
 
 // ValidName reports whether a text may name a group: a path of one or more elements

@@ -2,6 +2,7 @@ package galene
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -90,7 +91,10 @@ func (l linked) Expire(now time.Time) link.Effects[Message] { return l.effects(l
 // Lost also decides whether a new connection is of use.
 func (l linked) Lost(now time.Time, cause error) link.Effects[Message] {
 	fx := l.effects(l.machine.Lost(now))
-	if fx.Close == nil && sentAway(cause) {
+	if c, ok := sentAway(cause); ok && fx.Close == nil {
+		if link.Orderly(cause) { // as far as the carrier goes
+			cause = &Error{Text: c.Reason}
+		}
 		fx.Close = &link.Closing{Code: transport.StatusNormal, Err: cause, Final: true}
 	}
 	return fx
@@ -98,18 +102,18 @@ func (l linked) Lost(now time.Time, cause error) link.Effects[Message] {
 
 // sentAway reports whether a server that ended a connection so will do it again: it closed
 // with a reason, for something that the client said or is.
-func sentAway(cause error) bool {
-	c, ok := errors.AsType[*transport.CloseError](cause)
-	return ok && (c.Code == transport.StatusNormal || c.Code == transport.StatusProtocolError) && c.Reason != ""
+func sentAway(cause error) (c *transport.CloseError, ok bool) {
+	c, ok = errors.AsType[*transport.CloseError](cause)
+	return c, ok && (c.Code == transport.StatusNormal || c.Code == transport.StatusProtocolError) && c.Reason != ""
 }
 
 // effects gives the replies to those who wait for them. One that nobody waits for any more
-// goes to the application like any other message.
+// goes to the application like any other message, unless it does so anyway.
 func (l linked) effects(fx Effects) link.Effects[Message] {
 	out := link.Effects[Message]{Send: fx.Send, Deliver: fx.Deliver}
 	for _, r := range fx.Done {
-		if m, isMessage := r.Response.(*UserMessage); !l.calls.Resolve(r.Request, r) && isMessage {
-			out.Deliver = append(out.Deliver, m)
+		if !l.calls.Resolve(r.Request, r) && r.Response != nil && !slices.Contains(fx.Deliver, r.Response) {
+			out.Deliver = append(out.Deliver, r.Response)
 		}
 	}
 	if c := fx.Close; c != nil {

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"net"
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/internal/link"
@@ -254,7 +256,10 @@ func (s *Server) route(e MediaEvent) {
 // serveMedia begins the media of a member. Called under the hub's lock.
 func (s *Server) serveMedia(sess *ServerSession) *MediaMember {
 	who, _ := s.machine.Member(sess.ID())
-	m := &MediaMember{Member: who, server: s, inbox: link.NewInbox[Message](s.opts.Inbox)}
+	m := &MediaMember{
+		Member: who, Codecs: s.machine.codecs(sess.ID()),
+		server: s, inbox: link.NewInbox[Message](s.opts.Inbox),
+	}
 	ctx, cancel := context.WithCancel(sess.ctx)
 	m.cancel = cancel
 	sess.work.Go(func() {
@@ -279,7 +284,12 @@ func (s *Server) serveMedia(sess *ServerSession) *MediaMember {
 func (s *Server) record(group string) {
 	ours, theirs := transport.Pipe()
 	ctx := context.Background()
-	s.work.Go(func() { _ = s.serve(ctx, ours, Connection{System: group}) })
+	s.work.Go(func() {
+		err := s.serve(ctx, ours, Connection{System: group})
+		if errors.Is(err, ErrTooManyConnections) || errors.Is(err, ErrServerClosed) {
+			s.hub.Locked(func() { s.machine.unrecorded(group) })
+		}
+	})
 	s.work.Go(func() {
 		defer theirs.Close(transport.StatusNormal, "")
 		if err := s.opts.Record(ctx, group, theirs); err != nil {
@@ -517,21 +527,36 @@ func (s *ServerSession) Close(code transport.StatusCode, reason string) {
 // called concurrently. What Member says is as it was on joining.
 type MediaMember struct {
 	Member
+	Codecs []string // of the group, see [Group]
 
 	server *Server
 	inbox  *link.Inbox[Message]
 	cancel context.CancelFunc
+	ended  atomic.Bool
 }
 
 // Next returns the next message of the member: an [*Offer] with who sends it, an
 // [*Answer], an [*ICE], a [*Renegotiate] or an [*Abort] for a stream that it has been
 // offered, a [*Close] for one that it sent, a [*Request] or a [*RequestStream]. After the
 // member has left it returns io.EOF. The end of ctx does not hurt the member.
-func (m *MediaMember) Next(ctx context.Context) (Message, error) { return m.inbox.Next(ctx) }
+func (m *MediaMember) Next(ctx context.Context) (Message, error) {
+	msg, err := m.inbox.Next(ctx)
+	if err != nil && m.ended.Load() {
+		err = io.EOF // although that of Serve's ctx was found first
+	}
+	return msg, err
+}
 
 // Messages returns what Next returns, one by one, until the member leaves.
 func (m *MediaMember) Messages(ctx context.Context) iter.Seq2[Message, error] {
-	return m.inbox.All(ctx)
+	return func(yield func(Message, error) bool) {
+		for {
+			msg, err := m.Next(ctx)
+			if err == io.EOF || !yield(msg, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // Send queues a message for the member and never blocks: an [*Offer] of another member's
@@ -567,6 +592,7 @@ func (m *MediaMember) Fail(id, text string) error {
 
 // end tells the router that the member has left.
 func (m *MediaMember) end() {
+	m.ended.Store(true)
 	m.inbox.End(nil)
 	m.cancel()
 }

@@ -25,6 +25,9 @@ type group struct {
 	times   []time.Time // of the history
 	bytes   int         // of its values
 	left    time.Time   // when the last member did
+
+	recording bool  // a recorder is here, or has been asked for
+	recorder  *peer // once it is connected
 }
 
 // group returns a group by its name, as it is described now.
@@ -38,7 +41,6 @@ func (m *ServerMachine) group(fx *ServerEffects, name string, desc *Group) *grou
 	if !ok {
 		g = &group{desc: desc, byID: make(map[string]*peer), streams: make(map[string]*stream)}
 		m.groups[name] = g
-		return g
 	}
 	if !g.desc.equal(desc) {
 		g.desc = desc
@@ -95,7 +97,8 @@ func (m *ServerMachine) forget(g *group) {
 		return
 	}
 	m.empty = slices.DeleteFunc(m.empty, func(other *group) bool { return other == g })
-	if len(g.history) == 0 && g.locked == nil && len(g.data) == 0 {
+	locks := g.locked != nil && (!g.desc.Autolock || *g.locked != ErrLocked.Text) // otherwise it locks itself again
+	if len(g.history) == 0 && !locks && len(g.data) == 0 {
 		delete(m.groups, g.desc.Name)
 		return
 	}
@@ -162,12 +165,20 @@ func (m *ServerMachine) chat(fx *ServerEffects, p *peer, msg *Chat) {
 	username := p.username
 	out := &Chat{
 		Kind: msg.Kind, ID: id, Source: p.client, Dest: msg.Dest, Username: &username,
-		Privileged: p.permissions.Has(PermissionOp), Value: msg.Value, NoEcho: msg.NoEcho, Time: NewTime(m.now),
+		Privileged: p.permissions.Has(PermissionOp), Value: present(msg.Value), NoEcho: msg.NoEcho, Time: NewTime(m.now),
 	}
 	if public {
 		m.remember(g, &ChatHistory{Kind: out.Kind, ID: id, Source: p.client, Username: &username, Value: out.Value, Time: out.Time})
 	}
 	m.forward(fx, p, out, out.Dest, out.NoEcho)
+}
+
+// present returns a value, and nil for a null, which Galène does not pass on, either.
+func present(value json.RawMessage) json.RawMessage {
+	if jsonx.IsNull(value) {
+		return nil
+	}
+	return value
 }
 
 // serverKinds are the user messages that only a server may send, because clients believe
@@ -188,13 +199,14 @@ func (m *ServerMachine) userMessage(fx *ServerEffects, p *peer, msg *UserMessage
 	username := p.username
 	m.forward(fx, p, &UserMessage{
 		Kind: msg.Kind, ID: msg.ID, Source: p.client, Dest: msg.Dest, Username: &username,
-		Privileged: p.permissions.Has(PermissionOp), Value: msg.Value, NoEcho: msg.NoEcho, Time: NewTime(m.now),
+		Privileged: p.permissions.Has(PermissionOp), Value: present(msg.Value), NoEcho: msg.NoEcho, Time: NewTime(m.now),
 	}, msg.Dest, msg.NoEcho)
 }
 
 // forward sends a message of a member to one or all.
 func (m *ServerMachine) forward(fx *ServerEffects, p *peer, msg Message, dest string, noEcho bool) {
 	if dest == "" {
+		fx.Send = slices.Grow(fx.Send, len(p.group.members))
 		for _, other := range p.group.members {
 			if other != p || !noEcho {
 				fx.send(other, msg)
@@ -252,7 +264,7 @@ func (m *ServerMachine) userAction(fx *ServerEffects, p *peer, msg *UserAction) 
 			return
 		}
 		if data, ok := m.merged(fx, p, p.data, msg.Value); ok {
-			p.data = data
+			p.data, p.arrival = data, nil
 			fx.broadcast(p.group, userOf(p, UserChange))
 		}
 	default:
@@ -262,6 +274,7 @@ func (m *ServerMachine) userAction(fx *ServerEffects, p *peer, msg *UserAction) 
 
 // permit changes a member's permissions.
 func (m *ServerMachine) permit(fx *ServerEffects, p *peer, kind UserActionKind) {
+	p.permissions, p.arrival = slices.Clone(p.permissions), nil // others may be reading the old ones
 	set := func(permission Permission, has bool) {
 		p.permissions = slices.DeleteFunc(p.permissions, func(other Permission) bool { return other == permission && !has })
 		if has && !p.permissions.Has(permission) {
@@ -390,11 +403,7 @@ func (m *ServerMachine) clearChat(fx *ServerEffects, p *peer, msg *GroupAction) 
 		h := p.group.history[i]
 		return (c.ID != "" || c.UserID != "") && (h.Source != c.UserID || c.ID != "" && h.ID != c.ID)
 	})
-	out := &UserMessage{Kind: UserMessageClearChat, Privileged: true}
-	if !jsonx.IsNull(msg.Value) {
-		out.Value = msg.Value
-	}
-	fx.broadcast(p.group, out)
+	fx.broadcast(p.group, &UserMessage{Kind: UserMessageClearChat, Privileged: true, Value: present(msg.Value)})
 }
 
 // recording begins or ends the recording of a group.
@@ -402,23 +411,34 @@ func (m *ServerMachine) recording(fx *ServerEffects, p *peer, begin bool) {
 	if !m.may(fx, p, PermissionRecord) {
 		return
 	}
-	var recorders []*peer
-	for _, other := range p.group.members {
-		if other.system != "" {
-			recorders = append(recorders, other)
-		}
-	}
+	g := p.group
 	switch {
 	case !begin:
-		for _, r := range recorders {
-			m.drop(fx, r, transport.StatusNormal, "")
-		}
-	case len(recorders) > 0:
+		m.endRecording(fx, g)
+	case g.recording:
 		m.fail(fx, p, "already recording")
 	case !m.cfg.Recorder:
 		m.fail(fx, p, "this server does not record")
 	default:
-		fx.Record = append(fx.Record, p.group.desc.Name)
+		g.recording = true
+		fx.Record = append(fx.Record, g.desc.Name)
+	}
+}
+
+// endRecording sends the recorder of a group away, or makes that it finds itself unwanted
+// when it comes.
+func (m *ServerMachine) endRecording(fx *ServerEffects, g *group) {
+	r := g.recorder
+	g.recording, g.recorder = false, nil
+	if r != nil {
+		m.drop(fx, r, transport.StatusNormal, "")
+	}
+}
+
+// unrecorded says that the recorder of a group could not be connected.
+func (m *ServerMachine) unrecorded(name string) {
+	if g := m.groups[name]; g != nil && g.recorder == nil {
+		g.recording = false
 	}
 }
 

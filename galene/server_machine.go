@@ -142,8 +142,9 @@ type peer struct {
 	// While it is in a group.
 	group       *group
 	username    string
-	permissions Permissions
-	data        Fields
+	permissions Permissions // replaced, never changed in place
+	data        Fields      // likewise
+	arrival     *User       // its introduction; nil when something has changed since
 	up          []*stream
 	down        map[string]*stream
 	request     *Request
@@ -211,7 +212,11 @@ type Member struct {
 // Connect takes a new connection.
 func (m *ServerMachine) Connect(now time.Time, id PeerID, c Connection) ServerEffects {
 	m.now = now
-	m.peers[id] = &peer{id: id, address: c.Address, system: c.System, received: now}
+	p := &peer{id: id, address: c.Address, system: c.System, received: now}
+	m.peers[id] = p
+	if g := m.groups[c.System]; g != nil && g.recording && g.recorder == nil {
+		g.recorder = p
+	}
 	if m.cfg.HandshakeTimeout > 0 {
 		m.clock.Set(id, now.Add(m.cfg.HandshakeTimeout))
 	}
@@ -433,15 +438,17 @@ func (m *ServerMachine) enter(fx *ServerEffects, p *peer, g *group) {
 	p.state, p.group, p.down = ServerJoined, g, make(map[string]*stream)
 	others := g.members
 	g.add(p)
+	m.groups[g.desc.Name] = g // its last member may have been thrown out just now
 	m.empty = slices.DeleteFunc(m.empty, func(other *group) bool { return other == g })
 	fx.send(p, m.status(p, JoinedJoin))
 	for _, h := range g.remembered(m.now) {
 		fx.send(p, h)
 	}
-	arrival := userOf(p, UserAdd)
+	p.arrival = nil
+	arrival := p.introduction()
 	fx.send(p, arrival)
 	for _, other := range others {
-		fx.send(p, userOf(other, UserAdd))
+		fx.send(p, other.introduction())
 	}
 	for _, other := range others {
 		fx.send(other, arrival)
@@ -456,7 +463,11 @@ func (m *ServerMachine) enter(fx *ServerEffects, p *peer, g *group) {
 // record lets a recorder into its group.
 func (m *ServerMachine) record(fx *ServerEffects, p *peer) {
 	g, ok := m.groups[p.system]
-	if !ok || g.byID[p.client] != nil || p.client == "" {
+	switch {
+	case !ok || g.recorder != p: // the recording is over
+		m.drop(fx, p, transport.StatusNormal, "")
+		return
+	case g.byID[p.client] != nil || p.client == "":
 		m.drop(fx, p, transport.StatusInternalError, "")
 		return
 	}
@@ -486,9 +497,17 @@ func userOf(p *peer, kind UserKind) *User {
 	username := p.username
 	u := &User{Kind: kind, ID: p.client, Username: &username}
 	if kind != UserDelete {
-		u.Permissions, u.Data = slices.Clone(p.permissions), p.data
+		u.Permissions, u.Data = p.permissions, p.data
 	}
 	return u
+}
+
+// introduction returns what those who join are told about a member.
+func (p *peer) introduction() *User {
+	if p.arrival == nil {
+		p.arrival = userOf(p, UserAdd)
+	}
+	return p.arrival
 }
 
 // changed tells everybody of a group what has changed in it.
@@ -508,6 +527,9 @@ func (m *ServerMachine) leave(fx *ServerEffects, p *peer) {
 		m.endStream(fx, p.up[0], true)
 	}
 	g.remove(p)
+	for _, other := range g.members {
+		m.endDown(fx, other, p)
+	}
 	if m.peers[p.id] == p {
 		left := m.status(p, JoinedLeave)
 		left.Permissions, left.Data = nil, nil
@@ -521,6 +543,9 @@ func (m *ServerMachine) leave(fx *ServerEffects, p *peer) {
 	m.deserted(fx, g)
 	if !m.cfg.Media {
 		m.settle(fx, g)
+	}
+	if g.recording && len(g.others(nil)) == 0 {
+		m.endRecording(fx, g)
 	}
 	m.forget(g)
 }
@@ -574,7 +599,11 @@ func (m *ServerMachine) Update(now time.Time, desc *Group) ServerEffects {
 func (m *ServerMachine) Kick(now time.Time, id PeerID, text string) ServerEffects {
 	m.now = now
 	var fx ServerEffects
-	if p, ok := m.peers[id]; ok {
+	switch p, ok := m.peers[id]; {
+	case !ok:
+	case p.state == ServerHandshaking: // the first thing that it hears must be the handshake
+		m.drop(&fx, p, transport.StatusNormal, "")
+	default:
 		m.kick(&fx, p, "", nil, text)
 	}
 	return fx
@@ -710,6 +739,9 @@ func (m *ServerMachine) gone(fx *ServerEffects, p *peer) {
 	delete(m.peers, p.id)
 	m.clock.Clear(p.id)
 	m.leave(fx, p)
+	if g := m.groups[p.system]; g != nil && g.recorder == p {
+		g.recording, g.recorder = false, nil
+	}
 }
 
 // newID returns an id that nobody can guess, or in tests the next one.

@@ -1,6 +1,7 @@
 package galene
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -85,6 +86,14 @@ func (m *ServerMachine) media(fx *ServerEffects, p *peer, msg Message) {
 	}
 }
 
+// codecs returns what may be sent in the group of a connection.
+func (m *ServerMachine) codecs(id PeerID) []string {
+	if p := m.peers[id]; p != nil && p.group != nil {
+		return p.group.desc.Codecs
+	}
+	return nil
+}
+
 // stream returns the stream of an id that a member sends, or nil.
 func (p *peer) stream(id string) *stream {
 	for _, s := range p.up {
@@ -130,8 +139,23 @@ func (m *ServerMachine) offered(fx *ServerEffects, p *peer, msg *Offer) {
 	}
 	username := p.username
 	out := *msg
+	if other := p.group.streams[msg.Replace]; other != nil && (other == s || other.owner != p) {
+		out.Replace = ""
+	}
 	out.Kind, out.Label, out.Source, out.Username, out.Extra, out.Labels = "", s.label, p.client, &username, nil, nil
 	m.route(fx, p, &out)
+	if r := receiverOf(replaced); r != nil && replaced != s && r.down[replaced.id] == replaced { // and wants no other
+		delete(r.down, replaced.id)
+		fx.send(r, &Close{ID: replaced.id})
+	}
+}
+
+// receiverOf returns whom a stream was relayed to, or nil.
+func receiverOf(s *stream) *peer {
+	if s == nil {
+		return nil
+	}
+	return s.receiver
 }
 
 // endStream forgets a stream. With push those who receive it are told, and the media
@@ -150,6 +174,17 @@ func (m *ServerMachine) endStream(fx *ServerEffects, s *stream, push bool) {
 		if other.down[s.id] == s {
 			delete(other.down, s.id)
 			fx.send(other, &Close{ID: s.id})
+		}
+	}
+}
+
+// endDown takes from a member what it receives of another one that leaves: the streams
+// that were to be replaced and never were.
+func (m *ServerMachine) endDown(fx *ServerEffects, p, owner *peer) {
+	for _, id := range slices.Sorted(maps.Keys(p.down)) {
+		if p.down[id].owner == owner {
+			delete(p.down, id)
+			fx.send(p, &Close{ID: id})
 		}
 	}
 }
@@ -185,6 +220,9 @@ func (m *ServerMachine) Media(now time.Time, id PeerID, msg Message) (fx ServerE
 		s := p.group.streams[msg.ID]
 		if s == nil || s.owner == p {
 			return fx, false
+		}
+		if old := p.down[msg.Replace]; old != nil && old.owner != s.owner {
+			msg.Replace = "" // nobody replaces what somebody else sends
 		}
 		delete(p.down, msg.Replace)
 		p.down[s.id] = s
@@ -271,6 +309,9 @@ func (m *ServerMachine) relay(fx *ServerEffects, p *peer, msg Message) {
 // are of no use to another member: then the sender is asked for new ones.
 func (m *ServerMachine) settle(fx *ServerEffects, g *group) {
 	for _, p := range g.members {
+		if len(p.up) == 0 {
+			continue // most members, of whom there may be many
+		}
 		others := g.others(p)
 		for _, s := range p.up {
 			if s.receiver != nil && s.receiver.group != g {

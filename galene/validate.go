@@ -1,9 +1,12 @@
 package galene
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
@@ -53,8 +56,8 @@ func (r rule) pointer(field string, value *string) error {
 
 func textsOf[T ~string](r rule, field string, values []T) error {
 	for i, value := range values {
-		if err := r.text(fmt.Sprintf("%s[%d]", field, i), string(value)); err != nil {
-			return err
+		if !utf8.ValidString(string(value)) {
+			return invalid(string(r), field+"["+strconv.Itoa(i)+"]", jsonx.ErrUTF8.Error())
 		}
 	}
 	return nil
@@ -98,6 +101,9 @@ func (r rule) time(t Time) error {
 
 // extra checks the further members of a message.
 func extra(m Message, values Fields) error {
+	if len(values) == 0 {
+		return nil
+	}
 	var of any = m
 	if _, ok := m.(*Unknown); ok {
 		of = nil
@@ -106,30 +112,16 @@ func extra(m Message, values Fields) error {
 		return invalid(m.wireType(), err.Field, err.Err.Error())
 	}
 	// What stands there is read as the member that it is called.
-	for name, value := range values {
-		if c := classOf([]byte(name)); c != anything && !c.takes(value) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		value := bytes.TrimLeft(values[name], " \t\r\n")
+		if !classOf([]byte(name)).takes(value) {
 			return invalid(m.wireType(), name, jsonx.ErrType.Error())
+		}
+		if err := checkBelow([]byte(name), value); err != nil {
+			return invalid(m.wireType(), err.Field, err.Err.Error())
 		}
 	}
 	return nil
-}
-
-// takes reports whether a member of a class may have a value: whether servers would close
-// the connection for it.
-func (c class) takes(value json.RawMessage) bool {
-	switch value[0] {
-	case 'n':
-		return true
-	case '"':
-		return c == text || c == timestamp
-	case '{':
-		return c == object
-	case '[':
-		return c == texts || c == permissions
-	case 't', 'f':
-		return c == boolean
-	}
-	return false
 }
 
 // Validate demands texts that can be written.
@@ -175,18 +167,19 @@ func (m *Joined) Validate() error {
 	}
 	return first(r.present("kind", string(m.Kind)), r.text("error", string(m.Error)), r.pointer("username", m.Username),
 		textsOf(r, "permissions", m.Permissions), m.Status.validate(r), r.fields("data", m.Data), r.text("group", m.Group),
-		r.text("value", m.Value), extra(m, m.Extra))
+		r.text("value", m.Value), r.raw("rtcConfiguration", m.RTCConfiguration), extra(m, m.Extra))
 }
 
 func (s *Status) validate(r rule) error {
 	if s == nil {
 		return nil
 	}
-	for field, value := range map[string]string{
-		"name": s.Name, "redirect": s.Redirect, "location": s.Location, "endpoint": s.Endpoint, "displayName": s.DisplayName,
-		"description": s.Description, "authServer": s.AuthServer, "authPortal": s.AuthPortal,
+	for _, member := range [...]struct{ field, value string }{
+		{"status.name", s.Name}, {"status.redirect", s.Redirect}, {"status.location", s.Location},
+		{"status.endpoint", s.Endpoint}, {"status.displayName", s.DisplayName}, {"status.description", s.Description},
+		{"status.authServer", s.AuthServer}, {"status.authPortal", s.AuthPortal},
 	} {
-		if err := r.text("status."+field, value); err != nil {
+		if err := r.text(member.field, member.value); err != nil {
 			return err
 		}
 	}
@@ -312,6 +305,9 @@ func (m *ICE) Validate() error {
 	}
 	if _, err := m.Init(); err != nil {
 		return err
+	}
+	if err := checkBelow([]byte("candidate"), m.Candidate); err != nil {
+		return invalid("ice", err.Field, err.Err.Error())
 	}
 	return first(r.raw("candidate", m.Candidate), extra(m, m.Extra))
 }

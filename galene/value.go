@@ -1,6 +1,7 @@
 package galene
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"time"
@@ -125,8 +126,14 @@ func (t *TokenTime) UnmarshalJSON(b []byte) error {
 	*t = TokenTime{}
 	if text, ok := jsonx.Text(b); ok {
 		at, err := time.Parse(time.RFC3339, string(text))
+		if err == nil {
+			_, err = at.MarshalText() // some zones are read, but not written
+		}
+		if err != nil {
+			return errBadTime
+		}
 		t.At = at
-		return badTime(err)
+		return nil
 	}
 	if jsonx.IsNull(b) {
 		return nil
@@ -142,13 +149,6 @@ func (t *TokenTime) UnmarshalJSON(b []byte) error {
 	t.In = time.Duration(ms * float64(time.Millisecond))
 	if t.In == 0 {
 		t.In = -1 // as good as now, and not none
-	}
-	return nil
-}
-
-func badTime(err error) error {
-	if err != nil {
-		return errBadTime
 	}
 	return nil
 }
@@ -211,6 +211,11 @@ func (m *GroupAction) TokenRequest() (*TokenRequest, error) {
 			err = r.Expires.UnmarshalJSON(value)
 		case "not-before":
 			err = r.NotBefore.UnmarshalJSON(value)
+		default:
+			if r.Extra == nil {
+				r.Extra = make(Fields)
+			}
+			r.Extra[string(name)] = bytes.Clone(value)
 		}
 		if err != nil {
 			return bad(err.Error())
@@ -328,6 +333,8 @@ func (m *UserMessage) FileTransfer() (*FileTransfer, error) {
 		return nil, err
 	}
 	switch {
+	case f.Type == "":
+		return nil, invalid("usermessage", "value.type", errMissing.Error())
 	case f.ID == "":
 		return nil, invalid("usermessage", "value.id", errMissing.Error())
 	case f.Type == FileInvite && f.Size == nil:
@@ -345,7 +352,10 @@ func (f *FileTransfer) Init() (c ICECandidateInit, ok bool, err error) {
 		return c, false, nil
 	}
 	c, err = (&ICE{Candidate: f.Candidate}).Init()
-	return c, err == nil, err
+	if e, is := errors.AsType[*ValidationError](err); is {
+		return c, false, invalid("usermessage", "value."+e.Field, e.Reason)
+	}
+	return c, true, nil
 }
 
 // objectOf writes the value of a message that is an object.

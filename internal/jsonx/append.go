@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"unicode/utf8"
@@ -40,7 +39,7 @@ func CheckExtra(extra map[string]json.RawMessage, of any, discriminator string, 
 	if len(extra) == 0 {
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(extra)) {
+	for _, name := range sortedNames(extra) {
 		var err error
 		switch {
 		case name == discriminator && name != "" || Declares(of, name):
@@ -93,8 +92,7 @@ func appendStruct(dst []byte, discriminator, value string, source reflect.Value,
 		}
 	}
 	if p.extra >= 0 && source.Field(p.extra).Len() > 0 {
-		extra := source.Field(p.extra).Convert(extraType).Interface().(map[string]json.RawMessage)
-		if dst, err = appendExtra(dst, extra, p, discriminator, depth); err != nil {
+		if dst, err = appendExtra(dst, rawMap(source.Field(p.extra)), p, discriminator, depth); err != nil {
 			return dst[:start], err
 		}
 	}
@@ -120,11 +118,16 @@ func Declares(v any, name string) bool {
 
 var extraType = reflect.TypeFor[map[string]json.RawMessage]()
 
+// rawMap returns a map of raw values, whatever its type is called.
+func rawMap(v reflect.Value) map[string]json.RawMessage {
+	return v.Convert(extraType).Interface().(map[string]json.RawMessage)
+}
+
 func appendExtra(dst []byte, extra map[string]json.RawMessage, p *plan, discriminator string, depth int) ([]byte, error) {
 	if len(extra) == 0 {
 		return dst, nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(extra)) {
+	for _, name := range sortedNames(extra) {
 		if name == discriminator && name != "" || p.field([]byte(name)) != nil {
 			return dst, &Error{Field: name, Err: fmt.Errorf("%w: Extra holds a member of the message", ErrDuplicate)}
 		}
@@ -147,6 +150,16 @@ func appendExtra(dst []byte, extra map[string]json.RawMessage, p *plan, discrimi
 		dst = append(dst, raw...)
 	}
 	return dst, nil
+}
+
+// sortedNames returns the names of raw values in their order.
+func sortedNames(values map[string]json.RawMessage) []string {
+	names := make([]string, 0, len(values))
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // AppendString appends s as a JSON string, without escapes for HTML.

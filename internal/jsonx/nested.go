@@ -1,6 +1,8 @@
 package jsonx
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -51,9 +53,15 @@ func slice(t reflect.Type) (decoder, appender) {
 				v.SetZero()
 				return nil
 			}
-			v.Set(reflect.MakeSlice(t, 0, 0))
+			n := 0
+			if err := eachElement(value, func(int, []byte) error { n++; return nil }); err != nil {
+				return err
+			}
+			v.Set(reflect.MakeSlice(t, 0, min(n, linear))) // more when it is known to be what it should
 			return eachElement(value, func(i int, value []byte) error {
-				v.Grow(1)
+				if i == v.Cap() {
+					v.Grow(1)
+				}
 				v.SetLen(i + 1)
 				if err := decode(value, v.Index(i), share); err != nil {
 					return within(index(i), err)
@@ -79,6 +87,9 @@ func index(i int) string { return "[" + strconv.Itoa(i) + "]" }
 // object returns how a JSON object is read into a map and written, in the order of its
 // names. A null is read as nil, and nil is written as {}.
 func object(t reflect.Type) (decoder, appender) {
+	if t.ConvertibleTo(extraType) {
+		return rawObject(t)
+	}
 	decode, add := accessors(t.Elem())
 	return func(value []byte, v reflect.Value, share bool) error {
 			if IsNull(value) {
@@ -116,6 +127,42 @@ func object(t reflect.Type) (decoder, appender) {
 		}
 }
 
+// rawObject is [object] for a map of raw values, without a reflection of each.
+func rawObject(t reflect.Type) (decoder, appender) {
+	return func(value []byte, v reflect.Value, share bool) error {
+			if IsNull(value) {
+				v.SetZero()
+				return nil
+			}
+			values := make(map[string]json.RawMessage)
+			err := eachMember(value, func(name, value []byte) error {
+				if !share {
+					value = bytes.Clone(value)
+				}
+				values[string(name)] = slices.Clip(value)
+				return nil
+			})
+			v.Set(reflect.ValueOf(values).Convert(t))
+			return err
+		}, func(dst []byte, v reflect.Value, depth int) (_ []byte, err error) {
+			values := rawMap(v)
+			dst = append(dst, '{')
+			for i, name := range sortedNames(values) {
+				if i > 0 {
+					dst = append(dst, ',')
+				}
+				if dst, err = AppendString(dst, name); err != nil {
+					return dst, within("."+name, err)
+				}
+				dst = append(dst, ':')
+				if dst, err = appendRaw(dst, values[name], deeper(depth)); err != nil {
+					return dst, within("."+name, err)
+				}
+			}
+			return append(dst, '}'), nil
+		}
+}
+
 // eachMember calls f for every member of a checked JSON value, an object, until one
 // fails.
 func eachMember(object []byte, f func(name, value []byte) error) error {
@@ -143,6 +190,12 @@ func eachMember(object []byte, f func(name, value []byte) error) error {
 		i = s.space(s.space(end) + 1) // behind the comma
 	}
 	return nil
+}
+
+// Elements calls f for every element of a checked JSON value, which is an array, until f
+// fails. It returns what f does, or [ErrType] for a value that is none.
+func Elements(array json.RawMessage, f func(i int, element []byte) error) error {
+	return eachElement(array, f)
 }
 
 // eachElement calls f for every element of a checked JSON value, an array, until one

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -208,7 +209,7 @@ func (p *plan) store(target reflect.Value, name, value []byte, share bool) error
 	if !share {
 		value = bytes.Clone(value)
 	}
-	extra.SetMapIndex(reflect.ValueOf(string(name)), reflect.ValueOf(json.RawMessage(value)))
+	rawMap(extra)[string(name)] = slices.Clip(value)
 	return nil
 }
 

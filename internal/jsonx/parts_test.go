@@ -1,9 +1,11 @@
 package jsonx_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -30,6 +32,92 @@ func TestLenCountsTheMembersOfTheObjectAlone(t *testing.T) {
 	require.NoError(t, o.Scan([]byte(`{"a":1,"b":2}`)))
 	require.NoError(t, o.Scan([]byte(`{"c":1}`)))
 	require.Equal(t, 1, o.Len(), "a second Scan begins anew")
+}
+
+func TestMemberReturnsTheMembersInTheirOrder(t *testing.T) {
+	t.Parallel()
+	o, err := jsonx.Scan([]byte(` { "b" : [1, 2] , "\u0061" : "\u00e9" , "" : null } `))
+	require.NoError(t, err)
+	defer o.Free()
+	for i, want := range []struct{ name, value string }{{"b", `[1, 2]`}, {"a", `"\u00e9"`}, {"", `null`}} {
+		name, value := o.Member(i)
+		require.Equal(t, want.name, string(name))
+		require.Equal(t, want.value, string(value))
+		got, ok := o.Get(want.name)
+		require.True(t, ok)
+		require.Equal(t, value, got)
+	}
+	require.Panics(t, func() { o.Member(3) })
+}
+
+func TestElementsCallsForEachUntilOneFails(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{
+		`[]`: nil, ` [ ] `: nil, `[1]`: {"1"}, ` [ "a,]" , {"b":[2]} ,null,[[]] ] `: {`"a,]"`, `{"b":[2]}`, "null", "[[]]"},
+	} {
+		var got []string
+		require.NoError(t, jsonx.Elements(json.RawMessage(text), func(i int, element []byte) error {
+			require.Len(t, got, i)
+			got = append(got, string(element))
+			return nil
+		}), text)
+		require.Equal(t, want, got, text)
+	}
+	calls := 0
+	require.ErrorIs(t, jsonx.Elements(json.RawMessage(`[1,2,3]`), func(i int, _ []byte) error {
+		calls++
+		if i == 1 {
+			return jsonx.ErrRange
+		}
+		return nil
+	}), jsonx.ErrRange)
+	require.Equal(t, 2, calls)
+	for _, text := range []string{`null`, `{}`, `"a"`, `1`} {
+		require.ErrorIs(t, jsonx.Elements(json.RawMessage(text), nil), jsonx.ErrType, text)
+	}
+}
+
+// With share a string costs nothing, and costs what it must when it has escapes.
+func TestStringsThatShareTheTextAreThoseOfTheText(t *testing.T) {
+	t.Parallel()
+	type texts struct {
+		A string   `json:"a"`
+		B *string  `json:"b"`
+		C []string `json:"c"`
+		D string   `json:"d"`
+		E string   `json:"e"`
+	}
+	text := []byte(`{"a":"plain","b":"é","c":["x","","\ud800"],"d":"\u0061\n","e":""}`)
+	var copied, shared texts
+	for share, v := range map[bool]*texts{false: &copied, true: &shared} {
+		o, err := jsonx.Scan(text)
+		require.NoError(t, err)
+		require.NoError(t, o.Decode(v, "", share))
+		o.Free()
+	}
+	require.Equal(t, texts{A: "plain", B: new("é"), C: []string{"x", "", "\ufffd"}, D: "a\n"}, shared)
+	require.Equal(t, copied, shared)
+	begin := bytes.Index(text, []byte("plain"))
+	require.Same(t, &text[begin], unsafe.StringData(shared.A))
+	require.NotSame(t, &text[begin], unsafe.StringData(copied.A))
+}
+
+// Strings do not change: not even when something is appended to a raw member beside them.
+func TestRawMembersThatShareTheTextDoNotGrowIntoIt(t *testing.T) {
+	t.Parallel()
+	var v sample
+	text := []byte(`{"payload":{"a":1},"z":[1],"name":"old","id":1}`)
+	before := string(text)
+	o, err := jsonx.Scan(text)
+	require.NoError(t, err)
+	require.NoError(t, o.Decode(&v, "", true))
+	o.Free()
+	for _, raw := range []json.RawMessage{v.Payload, v.Extra["z"]} {
+		require.Equal(t, len(raw), cap(raw))
+		require.Len(t, append(raw, "overwritten"...), len(raw)+11)
+	}
+	require.Equal(t, before, string(text))
+	require.Equal(t, "old", v.Name)
 }
 
 func TestDecodeCheckedReadsAMemberAsUnmarshalReadsAText(t *testing.T) {

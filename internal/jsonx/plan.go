@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -111,7 +112,7 @@ var rawType = reflect.TypeFor[json.RawMessage]()
 func accessors(t reflect.Type) (decoder, appender) {
 	switch {
 	case t == rawType:
-		return decodeRaw, appendRaw
+		return decodeRaw, appendRawField
 	case t.Implements(reflect.TypeFor[json.Marshaler]()) || reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()):
 		return decodeOther, appendOther
 	}
@@ -170,12 +171,15 @@ func decodeRaw(value []byte, v reflect.Value, share bool) error {
 	if !share {
 		value = bytes.Clone(value)
 	}
-	v.SetBytes(value)
+	v.SetBytes(slices.Clip(value)) // what is appended to it must not run into the rest of the text
 	return nil
 }
 
-func appendRaw(dst []byte, v reflect.Value, depth int) ([]byte, error) {
-	raw := v.Bytes()
+func appendRawField(dst []byte, v reflect.Value, depth int) ([]byte, error) {
+	return appendRaw(dst, v.Bytes(), depth)
+}
+
+func appendRaw(dst, raw []byte, depth int) ([]byte, error) {
 	if len(raw) == 0 {
 		return append(dst, "null"...), nil
 	}

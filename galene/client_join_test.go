@@ -1,0 +1,240 @@
+package galene
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// joinRefusals are what servers say when a join fails, and what a caller compares that with.
+var joinRefusals = map[string]struct {
+	wire     string
+	want     *Error
+	username string
+}{
+	"not authorised": {`{"type":"joined","kind":"fail","group":"g","username":"","value":"not authorised"}`, ErrNotAuthorised, ""},
+	"need-username": {`{"type":"joined","kind":"fail","group":"g","username":"","error":"need-username","value":"username required"}`,
+		ErrNeedUsername, ""},
+	"duplicate-username": {`{"type":"joined","kind":"fail","group":"g","username":"u","error":"duplicate-username","value":"not authorised: this username is taken"}`,
+		ErrDuplicateUsername, "u"},
+	"no group":     {`{"type":"joined","kind":"fail","group":"g","value":"group does not exist"}`, ErrNoGroup, ""},
+	"illegal name": {`{"type":"joined","kind":"fail","group":"g","value":"illegal group name"}`, ErrIllegalGroupName, ""},
+	"locked":       {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"this group is locked"}`, ErrLocked, "u"},
+	"locked with a text": {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"come back at five"}`,
+		&Error{Text: "come back at five"}, "u"},
+	"not open yet": {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"this group is not open yet"}`, ErrNotOpenYet, "u"},
+	"closed":       {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"this group is closed"}`, ErrClosed, "u"},
+	"no operators": {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"there are no operators in this group"}`,
+		ErrNoOperators, "u"},
+	"too many users": {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"too many users"}`, ErrTooManyUsers, "u"},
+	"internal error": {`{"type":"joined","kind":"fail","group":"g","value":"internal server error"}`, ErrInternal, ""},
+	"elsewhere": {`{"type":"joined","kind":"redirect","group":"g","value":"https://example.org/group/g/"}`,
+		&Error{Text: "group is elsewhere", Redirect: "https://example.org/group/g/"}, ""},
+}
+
+func TestRefusedJoinIsAnErrorToCompare(t *testing.T) {
+	t.Parallel()
+	for name, tt := range joinRefusals {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, p := readyClient(t, ClientOptions{})
+				p.answer(clientJoin, tt.wire)
+				joined, err := c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
+				require.Nil(t, joined)
+				require.ErrorIs(t, err, tt.want)
+				refusal, ok := errors.AsType[*Error](err)
+				require.True(t, ok)
+				require.Equal(t, tt.want.ID, refusal.ID)
+				require.Equal(t, tt.want.Redirect, refusal.Redirect)
+				require.Equal(t, tt.username, refusal.Username)
+				for other, o := range joinRefusals {
+					require.Equal(t, other == name, errors.Is(err, o.want), other)
+				}
+				require.Equal(t, ClientReady, c.State())
+				require.Empty(t, c.Group())
+				require.Empty(t, c.Username())
+
+				p.answer(clientJoin, peerJoined)
+				_, err = c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
+				require.NoError(t, err)
+				clientHears(t, c, peerJoined) // and nothing of the refusal
+				require.NoError(t, c.Close())
+			})
+		})
+	}
+}
+
+func TestRefusalThatNobodyWaitsForComesWithNext(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"locked", "elsewhere"} {
+		synctest.Test(t, func(t *testing.T) {
+			c, p := readyClient(t, ClientOptions{})
+			require.NoError(t, c.Send(&Join{Kind: JoinJoin, Group: "g", Username: new("u")}))
+			p.hear(clientJoin).say(joinRefusals[name].wire)
+			clientHears(t, c, joinRefusals[name].wire)
+
+			ctx, cancel := context.WithCancel(t.Context())
+			given := make(chan error, 1)
+			go func() {
+				_, err := c.Join(ctx, &Join{Group: "g", Username: new("u")})
+				given <- err
+			}()
+			p.hear(clientJoin)
+			cancel()
+			require.Equal(t, context.Canceled, <-given)
+			p.say(joinRefusals[name].wire)
+			clientHears(t, c, joinRefusals[name].wire)
+
+			// What succeeds comes with Next in any case, once.
+			require.NoError(t, c.Send(&Join{Kind: JoinJoin, Group: "g", Username: new("u")}))
+			p.hear(clientJoin).say(peerJoined, peerChat)
+			clientHears(t, c, peerJoined, peerChat)
+			require.NoError(t, c.Close())
+		})
+	}
+}
+
+func TestJoinDoesNotChangeWhatItIsGiven(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, p := readyClient(t, ClientOptions{})
+		join := &Join{Group: "g", Username: new("u")}
+		p.answer(clientJoin, peerJoined)
+		_, err := c.Join(t.Context(), join)
+		require.NoError(t, err)
+		require.Equal(t, &Join{Group: "g", Username: new("u")}, join)
+		require.NoError(t, c.Close())
+	})
+}
+
+func TestJoinRefusesWhatTheServerWould(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := readyClient(t, ClientOptions{})
+		for name, join := range map[string]*Join{
+			"no group":         {Username: new("u")},
+			"an illegal group": {Group: "../g", Username: new("u")},
+			"nobody":           {Group: "g"},
+			"bad data":         {Group: "g", Username: new("u"), Data: Fields{"a": json.RawMessage(`{`)}},
+			"not UTF-8":        {Group: "g", Username: new("u"), Password: "\xff"},
+		} {
+			_, err := c.Join(t.Context(), join)
+			_, ok := errors.AsType[*ValidationError](err)
+			require.True(t, ok, "%s: %v", name, err)
+		}
+		require.Equal(t, ClientReady, c.State())
+		require.Zero(t, c.calls.Len())
+		require.NoError(t, c.Close())
+	})
+}
+
+func TestTokenIsProbedBeforeANameIsAskedFor(t *testing.T) {
+	t.Parallel()
+	probe := `{"type":"join","kind":"join","token":"T","group":"g"}`
+	named := `{"type":"join","kind":"join","username":"n","token":"T","group":"g"}`
+	noName := func(context.Context) (string, error) { panic("asks for a name that is not needed") }
+	synctest.Test(t, func(t *testing.T) {
+		c, p := readyClient(t, ClientOptions{})
+		p.answer(probe, joinRefusals["not authorised"].wire)
+		_, err := c.JoinWithToken(t.Context(), "g", "T", noName)
+		require.ErrorIs(t, err, ErrNotAuthorised)
+
+		away := errors.New("went away")
+		p.answer(probe, joinRefusals["need-username"].wire)
+		_, err = c.JoinWithToken(t.Context(), "g", "T", func(context.Context) (string, error) { return "", away })
+		require.Equal(t, away, err)
+
+		name := func(context.Context) (string, error) { return "n", nil }
+		p.answers(probe, joinRefusals["need-username"].wire, named, joinRefusals["duplicate-username"].wire)
+		_, err = c.JoinWithToken(t.Context(), "g", "T", name)
+		require.ErrorIs(t, err, ErrDuplicateUsername)
+
+		p.answers(probe, joinRefusals["need-username"].wire, named, peerJoined)
+		joined, err := c.JoinWithToken(t.Context(), "g", "T", name)
+		require.NoError(t, err)
+		require.Equal(t, "u", *joined.Username, "which the token may say, too")
+		require.NoError(t, c.Close())
+
+		c, p = readyClient(t, ClientOptions{})
+		p.answer(probe, peerJoined)
+		_, err = c.JoinWithToken(t.Context(), "g", "T", noName)
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+	})
+}
+
+func TestJoinWithoutAnAnswerEndsTheClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, p := readyClient(t, ClientOptions{})
+		begin := time.Now()
+		result := make(chan error, 1)
+		go func() {
+			_, err := c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
+			result <- err
+		}()
+		p.hear(clientJoin).closed(transport.StatusPolicyViolation)
+		require.Equal(t, ErrCallTimeout, <-result)
+		require.Equal(t, DefaultCallTimeout, time.Since(begin))
+		requireClientEnds(t, c, ErrCallTimeout)
+	})
+}
+
+func TestJoinEndsWithItsConnection(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(p *clientPeer){
+		"closed":  func(p *clientPeer) { _ = p.Close(1000, "") },
+		"cut":     func(p *clientPeer) { _ = p.Close(1006, "") },
+		"garbage": func(p *clientPeer) { p.say("garbage") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, p := readyClient(t, ClientOptions{})
+				result := make(chan error, 1)
+				go func() {
+					_, err := c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
+					result <- err
+				}()
+				p.hear(clientJoin)
+				end(p)
+				require.Equal(t, ErrConnectionLost, <-result)
+				<-c.Done()
+				require.Zero(t, c.calls.Len())
+			})
+		})
+	}
+}
+
+func TestClientThatHasLeftMayJoinAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, p := joinedClient(t, ClientOptions{})
+		leave, left := `{"type":"join","kind":"leave","group":"g"}`, `{"type":"joined","kind":"leave","group":"g","username":"u"}`
+		for range 2 {
+			p.answer(leave, left)
+			require.NoError(t, c.SendLeave(t.Context()))
+			clientHears(t, c, left)
+			require.Equal(t, ClientReady, c.State())
+			require.Empty(t, c.Group())
+			require.Empty(t, c.Users())
+			e, ok := errors.AsType[*StateError](c.SendLeave(t.Context()))
+			require.True(t, ok)
+			require.Equal(t, &StateError{State: ClientReady, Type: "join", Required: []string{"joined"}}, e)
+
+			p.answer(clientJoin, peerJoined)
+			_, err := c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
+			require.NoError(t, err)
+			clientHears(t, c, peerJoined)
+		}
+		require.NoError(t, c.Close())
+	})
+}

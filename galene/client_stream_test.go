@@ -1,0 +1,159 @@
+package galene
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// streamWays lead a stream called s to where it may stand, see clientAfter.
+var streamWays = map[string][]string{
+	"never heard of":     nil,
+	"sent":               {`< {"type":"offer","id":"s","sdp":"v=0"}`},
+	"sent and answered":  {`< {"type":"offer","id":"s","sdp":"v=0"}`, `> {"type":"answer","id":"s","sdp":"v=0"}`},
+	"sent and closed":    {`< {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"close","id":"s"}`},
+	"sent and aborted":   {`< {"type":"offer","id":"s","sdp":"v=0"}`, `> {"type":"abort","id":"s"}`},
+	"sent and replaced":  {`< {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"offer","id":"t","replace":"s","sdp":"v=0"}`},
+	"sent as another":    {`< {"type":"offer","id":"r","sdp":"v=0"}`, `< {"type":"offer","id":"s","replace":"r","sdp":"v=0"}`},
+	"sent as itself":     {`< {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"offer","id":"s","replace":"s","sdp":"v=0"}`},
+	"received":           {`> {"type":"offer","id":"s","sdp":"v=0"}`},
+	"received, answered": {`> {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"answer","id":"s","sdp":"v=0"}`},
+	"received again": {`> {"type":"offer","id":"s","sdp":"v=0"}`, `> {"type":"close","id":"s"}`,
+		`> {"type":"offer","id":"s","sdp":"v=0"}`},
+	"received, closed":  {`> {"type":"offer","id":"s","sdp":"v=0"}`, `> {"type":"close","id":"s"}`},
+	"received, aborted": {`> {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"abort","id":"s"}`},
+	"received, unwanted": {`> {"type":"offer","id":"s","sdp":"v=0"}`,
+		`< {"type":"requestStream","id":"s","request":[]}`},
+	"received, replaced":   {`> {"type":"offer","id":"s","sdp":"v=0"}`, `> {"type":"offer","id":"t","replace":"s","sdp":"v=0"}`},
+	"received as another":  {`> {"type":"offer","id":"r","sdp":"v=0"}`, `> {"type":"offer","id":"s","replace":"r","sdp":"v=0"}`},
+	"of a group long left": {`> {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"join","kind":"leave","group":"g"}`, `> {"type":"joined","kind":"leave","group":"g"}`, clientJoins, clientIsOp},
+	"of a connection lost": {`< {"type":"offer","id":"s","sdp":"v=0"}`, "lost", "start", clientShaken, clientIsOp},
+}
+
+// streamRules say in which of streamWays a message about s goes out, or is for the
+// application.
+var streamRules = []struct {
+	wire       string
+	sent, goes []string // groups of streamWays
+}{
+	// Who sends the media sends the offer, with an id that is nobody else's.
+	{`{"type":"offer","id":"s","sdp":"v=0"}`, []string{"none", "up"}, []string{"none", "down", "ending"}},
+	{`{"type":"answer","id":"s","sdp":"v=0"}`, []string{"down", "ending"}, []string{"up"}},
+	{`{"type":"ice","id":"s","candidate":{"candidate":"c"}}`, []string{"up", "down", "ending"}, []string{"up", "down", "ending"}},
+	// Who receives asks for a restart, for other tracks and for the end.
+	{`{"type":"renegotiate","id":"s"}`, []string{"down", "ending"}, []string{"up"}},
+	{`{"type":"requestStream","id":"s","request":["audio"]}`, []string{"down"}, nil},
+	{`{"type":"requestStream","id":"s"}`, []string{"down"}, nil},
+	{`{"type":"abort","id":"s"}`, []string{"down", "ending"}, []string{"up"}},
+	// Who sends ends.
+	{`{"type":"close","id":"s"}`, []string{"up"}, []string{"down", "ending"}},
+}
+
+var streamGroups = map[string][]string{
+	"none": {"never heard of", "sent and closed", "sent and aborted", "sent and replaced", "received, closed", "received, replaced",
+		"of a group long left", "of a connection lost"},
+	"up":     {"sent", "sent and answered", "sent as another", "sent as itself"},
+	"down":   {"received", "received, answered", "received again", "received as another"},
+	"ending": {"received, aborted", "received, unwanted"},
+}
+
+func TestStreamsHaveTheirDirection(t *testing.T) {
+	t.Parallel()
+	n := 0
+	for group, ways := range streamGroups {
+		for _, way := range ways {
+			n++
+			begin := func() *ClientMachine {
+				steps := append([]string{"start", clientShaken, clientJoins, clientIsOp}, streamWays[way]...)
+				m := clientAfter(t, ClientConfig{}, steps...)
+				require.Equal(t, ClientJoined, m.State(), way)
+				return m
+			}
+			for _, rule := range streamRules {
+				msg, err := Decode([]byte(rule.wire))
+				require.NoError(t, err)
+				m := begin()
+				fx, err := m.Send(clientEpoch, msg)
+				if slices.Contains(rule.sent, group) {
+					require.NoError(t, err, "%s: %s", way, rule.wire)
+					require.Len(t, fx.Send, 1)
+				} else {
+					_, invalid := errors.AsType[*ValidationError](err)
+					require.True(t, invalid || err == ErrUnknownStream, "%s: %s: %v", way, rule.wire, err)
+					require.Zero(t, fx)
+					require.Equal(t, withoutIDs(begin()), withoutIDs(m), "%s: %s: a refusal changes nothing", way, rule.wire)
+				}
+
+				m = begin()
+				fx = m.Receive(clientEpoch, msg)
+				require.Equal(t, slices.Contains(rule.goes, group), len(fx.Deliver) == 1, "%s: %s", way, rule.wire)
+				require.Nil(t, fx.Close)
+				_, isAbort := msg.(*Abort)
+				if isAbort && group == "up" {
+					require.Equal(t, []Message{&Close{ID: "s"}}, fx.Send)
+				} else {
+					require.Empty(t, fx.Send, "%s: %s: nothing is said about a stream by itself", way, rule.wire)
+				}
+			}
+		}
+	}
+	require.Equal(t, len(streamWays), n, "each way is in one group")
+}
+
+// withoutIDs makes machines comparable, whose functions are not.
+func withoutIDs(m *ClientMachine) *ClientMachine {
+	m.cfg.NewID = nil
+	return m
+}
+
+func TestStreamsEndBeforeTheirMemberGoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, p := joinedClient(t, ClientOptions{})
+		heard := []string{
+			`{"type":"user","kind":"add","id":"b","username":"bob"}`,
+			`{"type":"offer","id":"s","source":"b","username":"bob","label":"camera","sdp":"v=0"}`,
+			`{"type":"offer","id":"t","source":"b","username":"bob","label":"screenshare","sdp":"v=0"}`,
+			`{"type":"close","id":"s"}`,
+			`{"type":"close","id":"t"}`,
+			`{"type":"user","kind":"delete","id":"b","username":"bob"}`,
+		}
+		p.say(heard[:3]...).say(`{"type":"close","id":"never-offered"}`).say(heard[3:]...)
+		clientHears(t, c, heard...)
+		require.Nil(t, c.User("b"))
+		require.NoError(t, c.Close())
+	})
+}
+
+func TestAbortIsAnsweredWithAClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, p := joinedClient(t, ClientOptions{})
+		require.NoError(t, c.Send(&Offer{ID: "s", Label: "camera", SDP: "v=0"}))
+		p.hear(`{"type":"offer","id":"s","label":"camera","sdp":"v=0","source":"c1","username":"u"}`)
+		abort := `{"type":"abort","id":"s"}`
+		refusal := `{"type":"usermessage","kind":"error","dest":"c1","privileged":true,"value":"not authorised"}`
+		p.say(abort, refusal).hear(`{"type":"close","id":"s"}`)
+		clientHears(t, c, abort, refusal)
+		require.Equal(t, ErrUnknownStream, c.Send(&Close{ID: "s"}))
+		require.NoError(t, c.Close())
+	})
+}
+
+func TestNewIDIsNobodyElses(t *testing.T) {
+	t.Parallel()
+	seen := make(map[string]bool)
+	for range 1000 {
+		id := NewID()
+		require.GreaterOrEqual(t, len(id), 26, "128 bits in base 32")
+		require.False(t, seen[id])
+		seen[id] = true
+	}
+	near, p := readyClient(t, ClientOptions{NewID: func() string { return "c1" }})
+	require.Equal(t, "c1", near.ID())
+	require.NoError(t, near.Close())
+	p.closed(1000)
+}
