@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -424,6 +425,24 @@ func (c *Client) Users() (users []*User) {
 func (c *Client) User(id string) (u *User) {
 	c.end.Locked(func() { u = c.machine.Users()[id] })
 	return u
+}
+
+// AwaitUser waits until there is a member of the group that match takes, and returns it. It
+// is for those who look for somebody right after joining, when the members are still being
+// told of. match is called under the client's lock and must not call it. The end of the
+// client is io.EOF when it was orderly, its cause otherwise.
+func (c *Client) AwaitUser(ctx context.Context, match func(*User) bool) (found *User, err error) {
+	err = c.end.Await(ctx, func() bool {
+		users := c.machine.members()
+		if i := slices.IndexFunc(users, match); i >= 0 {
+			found = users[i]
+		}
+		return found != nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // RTCConfiguration returns the newest configuration for peer connections. It changes over

@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenehttp"
@@ -79,17 +80,17 @@ func send(ctx context.Context, client *galene.Client, peer *galenepion.Peer, to,
 	if err != nil {
 		return err
 	}
-	for _, u := range client.Users() {
-		if u.Username == nil || *u.Username != to || u.ID == client.ID() {
-			continue
-		}
-		fmt.Println("waiting for", to, "to accept", info.Name())
-		return peer.SendFile(ctx, u.ID, &galenepion.File{
-			Name: info.Name(), MimeType: mime.TypeByExtension(filepath.Ext(name)),
-			Size: uint64(info.Size()), Content: file,
-		})
+	soon, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	u, err := client.AwaitUser(soon, func(u *galene.User) bool { return u.Username != nil && *u.Username == to })
+	if err != nil {
+		return fmt.Errorf("nobody is called %q: %w", to, err)
 	}
-	return fmt.Errorf("nobody is called %q", to)
+	fmt.Println("waiting for", to, "to accept", info.Name())
+	return peer.SendFile(ctx, u.ID, &galenepion.File{
+		Name: info.Name(), MimeType: mime.TypeByExtension(filepath.Ext(name)),
+		Size: uint64(info.Size()), Content: file,
+	})
 }
 
 // take receives a file. One that exists is not overwritten.
