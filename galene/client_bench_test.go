@@ -15,9 +15,11 @@ import (
 var clientBenchTexts = []struct{ name, text string }{
 	{"chat", `{"type":"chat","id":"Zm9vYmFyYmF6","source":"b","username":"bob","time":"2000-01-01T00:00:00Z","value":"` +
 		strings.Repeat("what is said ", 10) + `"}`},
-	{"user", `{"type":"user","kind":"change","id":"b","username":"bob","permissions":["present","message"],"data":{"raisehand":true}}`},
-	{"ice", `{"type":"ice","id":"d","candidate":{"candidate":"candidate:2070692838 1 udp 2130706431 192.0.2.2 47786 typ host ufrag jZLdsuxOcoEnMncg",` +
-		`"sdpMid":"0","sdpMLineIndex":0,"usernameFragment":null}}`},
+	{"user",
+		`{"type":"user","kind":"change","id":"b","username":"bob","permissions":["present","message"],"data":{"raisehand":true}}`},
+	{"ice",
+		`{"type":"ice","id":"d","candidate":{"candidate":"candidate:2070692838 1 udp 2130706431 192.0.2.2 47786 typ host ufrag jZLdsuxOcoEnMncg",` +
+			`"sdpMid":"0","sdpMLineIndex":0,"usernameFragment":null}}`},
 	{"offer", `{"type":"offer","id":"d","label":"camera","source":"b","username":"bob","sdp":"` +
 		strings.Repeat(`a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 nack pli\r\n`, 110) + `"}`},
 }

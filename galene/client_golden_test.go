@@ -208,10 +208,12 @@ func clientAfter(t *testing.T, cfg ClientConfig, steps ...string) *ClientMachine
 
 // What most tests begin with.
 const (
-	clientShaken  = `> {"type":"handshake","version":["2"]}`
-	clientJoins   = `< {"type":"join","kind":"join","group":"g","username":"u"}`
-	clientIsOp    = `> {"type":"joined","kind":"join","group":"g","username":"u","permissions":["op","present","message","caption","token","record"],"status":{"name":"g","clientCount":1}}`
-	clientIsHere  = `> {"type":"user","kind":"add","id":"c1","username":"u","permissions":["op","present","message","caption","token","record"]}`
+	clientShaken = `> {"type":"handshake","version":["2"]}`
+	clientJoins  = `< {"type":"join","kind":"join","group":"g","username":"u"}`
+	clientIsOp   = `> {"type":"joined","kind":"join","group":"g","username":"u","permissions":` + clientOfOp +
+		`,"status":{"name":"g","clientCount":1}}`
+	clientIsHere  = `> {"type":"user","kind":"add","id":"c1","username":"u","permissions":` + clientOfOp + `}`
+	clientOfOp    = `["op","present","message","caption","token","record"]`
 	clientOffers  = `< {"type":"offer","id":"u","sdp":"v=0"}`
 	clientOffered = `> {"type":"offer","id":"d","source":"b","sdp":"v=0"}`
 )
@@ -248,8 +250,10 @@ func TestClientMachineInEveryState(t *testing.T) {
 		},
 		"client-versions": {
 			{"handshaking", ClientHandshaking, both, []string{"start"}},
-			{"joining a server of version 1", ClientJoining, both, []string{"start", `> {"type":"handshake","version":["1"]}`, clientJoins}},
-			{"joining a server without a version", ClientJoining, both, []string{"start", `> {"type":"handshake"}`, clientJoins}},
+			{"joining a server of version 1", ClientJoining, both,
+				[]string{"start", `> {"type":"handshake","version":["1"]}`, clientJoins}},
+			{"joining a server without a version", ClientJoining, both,
+				[]string{"start", `> {"type":"handshake"}`, clientJoins}},
 			{"joined to a server without a version", ClientJoined, both, []string{
 				"start", `> {"type":"handshake"}`, clientJoins,
 				`> {"type":"user","kind":"add","id":"c1","username":"u","permissions":{}}`,

@@ -14,29 +14,37 @@ import (
 )
 
 // joinRefusals are what servers say when a join fails, and what a caller compares that with.
-var joinRefusals = map[string]struct {
+var joinRefusals = map[string]joinRefusal{
+	"not authorised": {joinFailed(`"username":"","value":"not authorised"`), ErrNotAuthorised, ""},
+	"need-username": {joinFailed(`"username":"","error":"need-username","value":"username required"`),
+		ErrNeedUsername, ""},
+	"duplicate-username": {joinFailed(`"username":"u","error":"duplicate-username","value":"` + joinTaken + `"`),
+		ErrDuplicateUsername, "u"},
+	"no group":     {joinFailed(`"value":"group does not exist"`), ErrNoGroup, ""},
+	"illegal name": {joinFailed(`"value":"illegal group name"`), ErrIllegalGroupName, ""},
+	"locked":       {joinFailed(`"username":"u","value":"this group is locked"`), ErrLocked, "u"},
+	"locked with a text": {joinFailed(`"username":"u","value":"come back at five"`), &Error{Text: "come back at five"},
+		"u"},
+	"not open yet": {joinFailed(`"username":"u","value":"this group is not open yet"`), ErrNotOpenYet, "u"},
+	"closed":       {joinFailed(`"username":"u","value":"this group is closed"`), ErrClosed, "u"},
+	"no operators": {joinFailed(`"username":"u","value":"there are no operators in this group"`), ErrNoOperators,
+		"u"},
+	"too many users": {joinFailed(`"username":"u","value":"too many users"`), ErrTooManyUsers, "u"},
+	"internal error": {joinFailed(`"value":"internal server error"`), ErrInternal, ""},
+	"elsewhere": {`{"type":"joined","kind":"redirect","group":"g","value":"https://example.org/group/g/"}`,
+		&Error{Text: "group is elsewhere", Redirect: "https://example.org/group/g/"}, ""},
+}
+
+type joinRefusal struct {
 	wire     string
 	want     *Error
 	username string
-}{
-	"not authorised": {`{"type":"joined","kind":"fail","group":"g","username":"","value":"not authorised"}`, ErrNotAuthorised, ""},
-	"need-username": {`{"type":"joined","kind":"fail","group":"g","username":"","error":"need-username","value":"username required"}`,
-		ErrNeedUsername, ""},
-	"duplicate-username": {`{"type":"joined","kind":"fail","group":"g","username":"u","error":"duplicate-username","value":"not authorised: this username is taken"}`,
-		ErrDuplicateUsername, "u"},
-	"no group":     {`{"type":"joined","kind":"fail","group":"g","value":"group does not exist"}`, ErrNoGroup, ""},
-	"illegal name": {`{"type":"joined","kind":"fail","group":"g","value":"illegal group name"}`, ErrIllegalGroupName, ""},
-	"locked":       {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"this group is locked"}`, ErrLocked, "u"},
-	"locked with a text": {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"come back at five"}`,
-		&Error{Text: "come back at five"}, "u"},
-	"not open yet": {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"this group is not open yet"}`, ErrNotOpenYet, "u"},
-	"closed":       {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"this group is closed"}`, ErrClosed, "u"},
-	"no operators": {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"there are no operators in this group"}`,
-		ErrNoOperators, "u"},
-	"too many users": {`{"type":"joined","kind":"fail","group":"g","username":"u","value":"too many users"}`, ErrTooManyUsers, "u"},
-	"internal error": {`{"type":"joined","kind":"fail","group":"g","value":"internal server error"}`, ErrInternal, ""},
-	"elsewhere": {`{"type":"joined","kind":"redirect","group":"g","value":"https://example.org/group/g/"}`,
-		&Error{Text: "group is elsewhere", Redirect: "https://example.org/group/g/"}, ""},
+}
+
+const joinTaken = "not authorised: this username is taken"
+
+func joinFailed(members string) string {
+	return `{"type":"joined","kind":"fail","group":"g",` + members + `}`
 }
 
 func TestRefusedJoinIsAnErrorToCompare(t *testing.T) {
@@ -218,7 +226,8 @@ func TestClientThatHasLeftMayJoinAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, p := joinedClient(t, ClientOptions{})
-		leave, left := `{"type":"join","kind":"leave","group":"g"}`, `{"type":"joined","kind":"leave","group":"g","username":"u"}`
+		leave := `{"type":"join","kind":"leave","group":"g"}`
+		left := `{"type":"joined","kind":"leave","group":"g","username":"u"}`
 		for range 2 {
 			p.answer(leave, left)
 			require.NoError(t, c.SendLeave(t.Context()))

@@ -37,12 +37,13 @@ func TestServerThatSendsAwayIsNotCalledAgain(t *testing.T) {
 	kicked := `{"type":"usermessage","kind":"kicked","id":"b","username":"bob","privileged":true,"value":"enough"}`
 	fault := `{"type":"usermessage","kind":"error","dest":"c1","privileged":true,"value":"unknown user action"}`
 	for name, tt := range map[string]ending{
-		"kicked":                   {[]string{kicked}, 1000, "kicked out (enough) by bob", &KickedError{"b", "bob", "enough"}},
-		"kicked and cut":           {[]string{kicked}, 1006, "", &KickedError{"b", "bob", "enough"}},
-		"kicked and going away":    {[]string{kicked}, 1001, "", &KickedError{"b", "bob", "enough"}},
-		"kicked by an old server":  {nil, 1000, "kicked out(enough) by bob", &Error{Text: "kicked out(enough) by bob"}},
-		"a user's error":           {[]string{fault}, 1000, "unknown user action", &Error{Text: "unknown user action"}},
-		"a protocol error":         {nil, 1002, "spoofed client id", &transport.CloseError{Code: 1002, Reason: "spoofed client id"}},
+		"kicked":                  {[]string{kicked}, 1000, "kicked out (enough) by bob", &KickedError{"b", "bob", "enough"}},
+		"kicked and cut":          {[]string{kicked}, 1006, "", &KickedError{"b", "bob", "enough"}},
+		"kicked and going away":   {[]string{kicked}, 1001, "", &KickedError{"b", "bob", "enough"}},
+		"kicked by an old server": {nil, 1000, "kicked out(enough) by bob", &Error{Text: "kicked out(enough) by bob"}},
+		"a user's error":          {[]string{fault}, 1000, "unknown user action", &Error{Text: "unknown user action"}},
+		"a protocol error": {nil, 1002, "spoofed client id",
+			&transport.CloseError{Code: 1002, Reason: "spoofed client id"}},
 		"without a reason":         {nil, 1000, "", nil},
 		"1002 without a reason":    {nil, 1002, "", nil},
 		"going away":               {nil, 1001, "", nil},
@@ -61,7 +62,8 @@ func TestServerThatSendsAwayIsNotCalledAgain(t *testing.T) {
 				require.NoError(t, p.Close(tt.code, tt.reason))
 				clientHears(t, c, tt.before...)
 				if tt.want == nil {
-					(<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c2"}`).say(peerHandshake).hear(clientJoin).say(peerJoined)
+					p = (<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c2"}`).say(peerHandshake)
+					p.hear(clientJoin).say(peerJoined)
 					clientHears(t, c, `{"type":"reconnected"}`, peerJoined)
 					require.Equal(t, "c2", c.ID())
 					require.NoError(t, c.Close())
@@ -180,6 +182,8 @@ func TestClientGivesUpAfterItsAttempts(t *testing.T) {
 	t.Parallel()
 	down := errors.New("network is down")
 	noDial := func(context.Context) (transport.Conn, error) { panic("dials without a join") }
+	noJoin := func(context.Context, *Join) (*Join, error) { return nil, down }
+	badJoin := func(context.Context, *Join) (*Join, error) { return &Join{}, nil }
 	invalidJoin := new(ValidationError)
 	for name, tt := range map[string]struct {
 		opts ClientOptions
@@ -187,9 +191,9 @@ func TestClientGivesUpAfterItsAttempts(t *testing.T) {
 	}{
 		"to dial": {ClientOptions{Redial: func(context.Context) (transport.Conn, error) { return nil, down }},
 			func(err error) bool { return errors.Is(err, down) }},
-		"to get a join": {ClientOptions{Redial: noDial, Rejoin: func(context.Context, *Join) (*Join, error) { return nil, down }},
+		"to get a join": {ClientOptions{Redial: noDial, Rejoin: noJoin},
 			func(err error) bool { return errors.Is(err, down) }},
-		"to get a join that is one": {ClientOptions{Redial: noDial, Rejoin: func(context.Context, *Join) (*Join, error) { return &Join{}, nil }},
+		"to get a join that is one": {ClientOptions{Redial: noDial, Rejoin: badJoin},
 			func(err error) bool { return errors.As(err, &invalidJoin) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -230,7 +234,8 @@ func TestRefusedRejoinIsFinalIfItWillBeRefusedAgain(t *testing.T) {
 					require.Empty(t, d.ends)
 					return
 				}
-				p = (<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c3"}`).say(peerHandshake).hear(clientJoin).say(peerJoined)
+				p = (<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c3"}`).say(peerHandshake)
+				p.hear(clientJoin).say(peerJoined)
 				clientHears(t, c, `{"type":"reconnected"}`, peerJoined)
 				require.NoError(t, c.Close())
 				p.closed(transport.StatusNormal)
@@ -270,7 +275,9 @@ func TestCloseEndsAClientThatConnectsAgain(t *testing.T) {
 		require.Empty(t, d.ends)
 
 		stuck := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-		dialing, p := joinedClient(t, ClientOptions{Redial: func(ctx context.Context) (transport.Conn, error) { return nil, stuck(ctx) }})
+		dialing, p := joinedClient(t, ClientOptions{
+			Redial: func(ctx context.Context) (transport.Conn, error) { return nil, stuck(ctx) },
+		})
 		require.NoError(t, p.Close(1006, ""))
 		time.Sleep(time.Minute)
 		require.NoError(t, dialing.Close())

@@ -9,28 +9,36 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const (
+	streamSent     = `< {"type":"offer","id":"s","sdp":"v=0"}`
+	streamReceived = `> {"type":"offer","id":"s","sdp":"v=0"}`
+)
+
 // streamWays lead a stream called s to where it may stand, see clientAfter.
 var streamWays = map[string][]string{
-	"never heard of":     nil,
-	"sent":               {`< {"type":"offer","id":"s","sdp":"v=0"}`},
-	"sent and answered":  {`< {"type":"offer","id":"s","sdp":"v=0"}`, `> {"type":"answer","id":"s","sdp":"v=0"}`},
-	"sent and closed":    {`< {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"close","id":"s"}`},
-	"sent and aborted":   {`< {"type":"offer","id":"s","sdp":"v=0"}`, `> {"type":"abort","id":"s"}`},
-	"sent and replaced":  {`< {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"offer","id":"t","replace":"s","sdp":"v=0"}`},
-	"sent as another":    {`< {"type":"offer","id":"r","sdp":"v=0"}`, `< {"type":"offer","id":"s","replace":"r","sdp":"v=0"}`},
-	"sent as itself":     {`< {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"offer","id":"s","replace":"s","sdp":"v=0"}`},
-	"received":           {`> {"type":"offer","id":"s","sdp":"v=0"}`},
-	"received, answered": {`> {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"answer","id":"s","sdp":"v=0"}`},
-	"received again": {`> {"type":"offer","id":"s","sdp":"v=0"}`, `> {"type":"close","id":"s"}`,
-		`> {"type":"offer","id":"s","sdp":"v=0"}`},
-	"received, closed":  {`> {"type":"offer","id":"s","sdp":"v=0"}`, `> {"type":"close","id":"s"}`},
-	"received, aborted": {`> {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"abort","id":"s"}`},
-	"received, unwanted": {`> {"type":"offer","id":"s","sdp":"v=0"}`,
+	"never heard of":    nil,
+	"sent":              {streamSent},
+	"sent and answered": {streamSent, `> {"type":"answer","id":"s","sdp":"v=0"}`},
+	"sent and closed":   {streamSent, `< {"type":"close","id":"s"}`},
+	"sent and aborted":  {streamSent, `> {"type":"abort","id":"s"}`},
+	"sent and replaced": {streamSent, `< {"type":"offer","id":"t","replace":"s","sdp":"v=0"}`},
+	"sent as another": {`< {"type":"offer","id":"r","sdp":"v=0"}`,
+		`< {"type":"offer","id":"s","replace":"r","sdp":"v=0"}`},
+	"sent as itself":     {streamSent, `< {"type":"offer","id":"s","replace":"s","sdp":"v=0"}`},
+	"received":           {streamReceived},
+	"received, answered": {streamReceived, `< {"type":"answer","id":"s","sdp":"v=0"}`},
+	"received again": {streamReceived, `> {"type":"close","id":"s"}`,
+		streamReceived},
+	"received, closed":  {streamReceived, `> {"type":"close","id":"s"}`},
+	"received, aborted": {streamReceived, `< {"type":"abort","id":"s"}`},
+	"received, unwanted": {streamReceived,
 		`< {"type":"requestStream","id":"s","request":[]}`},
-	"received, replaced":   {`> {"type":"offer","id":"s","sdp":"v=0"}`, `> {"type":"offer","id":"t","replace":"s","sdp":"v=0"}`},
-	"received as another":  {`> {"type":"offer","id":"r","sdp":"v=0"}`, `> {"type":"offer","id":"s","replace":"r","sdp":"v=0"}`},
-	"of a group long left": {`> {"type":"offer","id":"s","sdp":"v=0"}`, `< {"type":"join","kind":"leave","group":"g"}`, `> {"type":"joined","kind":"leave","group":"g"}`, clientJoins, clientIsOp},
-	"of a connection lost": {`< {"type":"offer","id":"s","sdp":"v=0"}`, "lost", "start", clientShaken, clientIsOp},
+	"received, replaced": {streamReceived, `> {"type":"offer","id":"t","replace":"s","sdp":"v=0"}`},
+	"received as another": {`> {"type":"offer","id":"r","sdp":"v=0"}`,
+		`> {"type":"offer","id":"s","replace":"r","sdp":"v=0"}`},
+	"of a group long left": {streamReceived, `< {"type":"join","kind":"leave","group":"g"}`,
+		`> {"type":"joined","kind":"leave","group":"g"}`, clientJoins, clientIsOp},
+	"of a connection lost": {streamSent, "lost", "start", clientShaken, clientIsOp},
 }
 
 // streamRules say in which of streamWays a message about s goes out, or is for the
@@ -42,7 +50,8 @@ var streamRules = []struct {
 	// Who sends the media sends the offer, with an id that is nobody else's.
 	{`{"type":"offer","id":"s","sdp":"v=0"}`, []string{"none", "up"}, []string{"none", "down", "ending"}},
 	{`{"type":"answer","id":"s","sdp":"v=0"}`, []string{"down", "ending"}, []string{"up"}},
-	{`{"type":"ice","id":"s","candidate":{"candidate":"c"}}`, []string{"up", "down", "ending"}, []string{"up", "down", "ending"}},
+	{`{"type":"ice","id":"s","candidate":{"candidate":"c"}}`,
+		[]string{"up", "down", "ending"}, []string{"up", "down", "ending"}},
 	// Who receives asks for a restart, for other tracks and for the end.
 	{`{"type":"renegotiate","id":"s"}`, []string{"down", "ending"}, []string{"up"}},
 	{`{"type":"requestStream","id":"s","request":["audio"]}`, []string{"down"}, nil},
@@ -53,8 +62,8 @@ var streamRules = []struct {
 }
 
 var streamGroups = map[string][]string{
-	"none": {"never heard of", "sent and closed", "sent and aborted", "sent and replaced", "received, closed", "received, replaced",
-		"of a group long left", "of a connection lost"},
+	"none": {"never heard of", "sent and closed", "sent and aborted", "sent and replaced",
+		"received, closed", "received, replaced", "of a group long left", "of a connection lost"},
 	"up":     {"sent", "sent and answered", "sent as another", "sent as itself"},
 	"down":   {"received", "received, answered", "received again", "received as another"},
 	"ending": {"received, aborted", "received, unwanted"},

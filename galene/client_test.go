@@ -190,15 +190,18 @@ func TestClientUsesEveryVerb(t *testing.T) {
 			{func() error { return c.Caption("hi") }, `{"type":"chat","kind":"caption","value":"hi"}`},
 			{func() error { return c.UserMessage("mine", "b", json.RawMessage(`{"a":1}`)) },
 				`{"type":"usermessage","kind":"mine","dest":"b","value":{"a":1}}`},
-			{func() error { return c.UserMessage(UserMessageMute, "", nil) }, `{"type":"usermessage","kind":"mute","noecho":true}`},
+			{func() error { return c.UserMessage(UserMessageMute, "", nil) },
+				`{"type":"usermessage","kind":"mute","noecho":true}`},
 			{func() error { return c.UserAction(UserUnpresent, "b") }, `{"type":"useraction","kind":"unpresent","dest":"b"}`},
 			{func() error { return c.Kick("b", "") }, `{"type":"useraction","kind":"kick","dest":"b"}`},
 			{func() error { return c.Kick("b", "bye") }, `{"type":"useraction","kind":"kick","dest":"b","value":"bye"}`},
 			{func() error { return c.SetData(Fields{"a": json.RawMessage("null")}) },
 				`{"type":"useraction","kind":"setdata","dest":"c1","value":{"a":null}}`},
 			{func() error { return c.SetData(nil) }, `{"type":"useraction","kind":"setdata","dest":"c1","value":{}}`},
-			{func() error { return c.RaiseHand(true) }, `{"type":"useraction","kind":"setdata","dest":"c1","value":{"raisehand":true}}`},
-			{func() error { return c.RaiseHand(false) }, `{"type":"useraction","kind":"setdata","dest":"c1","value":{"raisehand":null}}`},
+			{func() error { return c.RaiseHand(true) },
+				`{"type":"useraction","kind":"setdata","dest":"c1","value":{"raisehand":true}}`},
+			{func() error { return c.RaiseHand(false) },
+				`{"type":"useraction","kind":"setdata","dest":"c1","value":{"raisehand":null}}`},
 			{func() error { return c.GroupAction(GroupSubgroups) }, `{"type":"groupaction","kind":"subgroups"}`},
 			{func() error { return c.Lock("") }, `{"type":"groupaction","kind":"lock"}`},
 			{func() error { return c.Lock("later") }, `{"type":"groupaction","kind":"lock","value":"later"}`},
@@ -260,7 +263,8 @@ func TestClientSaysWhatItKnows(t *testing.T) {
 
 		p.answer(clientJoin, `{"type":"joined","kind":"join","group":"g","username":"given","permissions":["message"],`+
 			`"status":{"name":"g","clientCount":2,"locked":true},"data":{"a":1},"rtcConfiguration":{"iceServers":[{"urls":["stun:192.0.2.1"]}]}}`,
-			`{"type":"user","kind":"add","id":"c1","username":"given"}`, `{"type":"user","kind":"add","id":"b","username":"bob"}`)
+			`{"type":"user","kind":"add","id":"c1","username":"given"}`,
+				`{"type":"user","kind":"add","id":"b","username":"bob"}`)
 		_, err = c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
 		require.NoError(t, err)
 		synctest.Wait()
@@ -304,7 +308,8 @@ func TestClientGetsItsTokens(t *testing.T) {
 		sign := `,"source":"c1","username":"u","value":`
 		token := `{"type":"usermessage","kind":"token","privileged":true,"value":{"token":"T","group":"g","permissions":null,"expires":"2000-01-01T01:00:00Z"}}`
 		p.answer(`{"type":"groupaction","kind":"maketoken"`+sign+`{"group":"g","permissions":["message"],"expires":3600000}}`, token)
-		made, err := c.MakeToken(t.Context(), &TokenRequest{Permissions: Permissions{PermissionMessage}, Expires: TokenTime{In: time.Hour}})
+		made, err := c.MakeToken(t.Context(), &TokenRequest{Permissions: Permissions{PermissionMessage},
+			Expires: TokenTime{In: time.Hour}})
 		require.NoError(t, err)
 		require.Equal(t, "T", made.Token)
 
@@ -401,8 +406,10 @@ func TestConnectSaysWhyItFailed(t *testing.T) {
 		"garbage":               {frame(transport.Text, `garbage`), decode, 1007},
 		"garbage, binary":       {frame(transport.Binary, "\x00\x01"), decode, 1007},
 		"not UTF-8":             {frame(transport.Text, "{\"type\":\"\xff\"}"), decode, 1007},
-		"too big":               {frame(transport.Text, `{"type":"x","x":"`+strings.Repeat("x", DefaultMessageBytes)+`"}`), decode, 1009},
-		"a close":               {func(p *clientPeer, _ func()) { _ = p.Close(1002, "you must handshake first") }, closedWith(1002), 0},
+		"too big":               {frame(transport.Text, `{"type":"x","x":"`+strings.Repeat("x", DefaultMessageBytes)+`"}`),
+			decode, 1009},
+		"a close":               {func(p *clientPeer, _ func()) { _ = p.Close(1002, "you must handshake first") },
+			closedWith(1002), 0},
 		"a close with a reason": {func(p *clientPeer, _ func()) { _ = p.Close(1000, "no") }, is(&Error{Text: "no"}), 0},
 		"an orderly close":      {func(p *clientPeer, _ func()) { _ = p.Close(1000, "") }, closedWith(1000), 0},
 		"a cut":                 {func(p *clientPeer, _ func()) { _ = p.Close(1006, "") }, closedWith(1006), 0},

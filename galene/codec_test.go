@@ -361,8 +361,7 @@ func TestEncodingNeverWritesNullForAnArrayOrAnObject(t *testing.T) {
 		} {
 			m := construct()
 			value := reflect.ValueOf(m).Elem()
-			for i := range value.NumField() {
-				f := value.Field(i)
+			for _, f := range value.Fields() {
 				if f.Kind() == reflect.Map || f.Kind() == reflect.Slice && f.Type() != reflect.TypeFor[json.RawMessage]() {
 					fill(f)
 				}
@@ -378,7 +377,8 @@ func TestEncodingNeverWritesNullForAnArrayOrAnObject(t *testing.T) {
 		}
 	}
 	for _, v := range []json.RawMessage{
-		value(&Token{}), value(&TokenRequest{}), value(&ClearChat{}), value(&UserInfo{}), value(&FileTransfer{}), value(&RTCConfiguration{}), value(&ICEServer{}),
+		value(&Token{}), value(&TokenRequest{}), value(&ClearChat{}), value(&UserInfo{}), value(&FileTransfer{}),
+		value(&RTCConfiguration{}), value(&ICEServer{}),
 	} {
 		require.NotContains(t, string(v), "null")
 	}
@@ -415,8 +415,9 @@ func TestSizeCoversTheLargeMembers(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("a", 10_000)
 	for _, m := range []Message{
-		&Offer{SDP: large}, &Answer{SDP: large}, &Chat{Value: NewText(large)}, &ChatHistory{Value: NewText(large)}, &UserMessage{Value: NewText(large)},
-		&UserAction{Value: NewText(large)}, &GroupAction{Value: NewText(large)}, NewICE("a", ICECandidateInit{Candidate: large}),
+		&Offer{SDP: large}, &Answer{SDP: large}, &Chat{Value: NewText(large)}, &ChatHistory{Value: NewText(large)},
+		&UserMessage{Value: NewText(large)}, &UserAction{Value: NewText(large)}, &GroupAction{Value: NewText(large)},
+		NewICE("a", ICECandidateInit{Candidate: large}),
 		&Joined{RTCConfiguration: NewText(large)}, share(&Offer{SDP: large}),
 	} {
 		require.GreaterOrEqual(t, size(m), len(large), "%T", m)

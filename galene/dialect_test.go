@@ -72,6 +72,9 @@ func TestDialectEncodesAsItsTimeDid(t *testing.T) {
 			DialectV2:       `{"type":"offer","id":"a","sdp":"v=0","label":"camera","labels":{"0":"audio"}}`,
 			DialectDocument: `{"type":"offer","id":"a","sdp":"v=0","label":"camera","labels":{"0":"audio"}}`,
 		}},
+		{&Ping{Extra: Fields{"time": json.RawMessage(`"soon"`), "permissions": json.RawMessage(`["b","a"]`), "username": json.RawMessage(`""`)}}, map[Dialect]string{
+			DialectDocument: `{"type":"ping","permissions":["b","a"],"time":"soon","username":""}`, // which are not its members
+		}},
 		{&Unknown{Type: "acme", Extra: Fields{"a\n": json.RawMessage(` [1]`)}}, map[Dialect]string{
 			DialectV2:       `{"type":"acme","a\n": [1]}`,
 			DialectDocument: `{"type":"acme","a\n":[1]}`,
@@ -83,6 +86,9 @@ func TestDialectEncodesAsItsTimeDid(t *testing.T) {
 			require.Equal(t, want, string(b), dialect)
 			_, err = Decode(b)
 			require.NoError(t, err, dialect)
+			b, err = dialect.Encode(share(tt.message))
+			require.NoError(t, err, dialect)
+			require.Equal(t, want, string(b), dialect)
 		}
 	}
 }

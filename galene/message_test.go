@@ -173,8 +173,9 @@ func TestErrorsSayWhatGaleneSays(t *testing.T) {
 	require.EqualError(t, ErrNotAuthorised, "galene: not authorised")
 	require.EqualError(t, ErrNeedUsername, "galene: username required (need-username)")
 	require.EqualError(t, &Error{ID: ErrorOther, Text: "error"}, "galene: error")
-	require.EqualError(t, &Error{Redirect: "https://example.org/group/a/"}, "galene: the group is at https://example.org/group/a/")
-	require.EqualError(t, &ValidationError{Type: "ice", Field: "candidate", Reason: "missing"}, "galene: invalid ice: candidate: missing")
+	require.EqualError(t, &Error{Redirect: "https://example.org/a/"}, "galene: the group is at https://example.org/a/")
+	invalid := &ValidationError{Type: "ice", Field: "candidate", Reason: "missing"}
+	require.EqualError(t, invalid, "galene: invalid ice: candidate: missing")
 	require.EqualError(t, &KickedError{ByName: "alice", Message: "bye"}, "galene: kicked out by alice: bye")
 	require.EqualError(t, &KickedError{Message: "bye"}, "galene: kicked out: bye")
 }

@@ -141,6 +141,7 @@ type serverWire struct {
 	peers  map[string]*wirePeer
 	byID   map[PeerID]*wirePeer
 	late   []lateDecision
+	routed []MediaEvent // of a machine with media
 }
 
 type wirePeer struct {
@@ -262,6 +263,7 @@ func (w *serverWire) apply(fx ServerEffects) {
 			p.events = append(p.events, heard(data))
 		}
 	}
+	w.routed = append(w.routed, fx.Media...)
 	for _, group := range fx.Record {
 		if p := w.peers[recorder]; p != nil {
 			w.connect(p, Connection{System: group})
@@ -504,7 +506,7 @@ func (p *serverPipes) end(t *testing.T) {
 	require.Empty(t, slices.Collect(p.server.Sessions()))
 }
 
-// wireText is a message as it is written.
+// wireTextOf returns a message as it is written.
 func wireTextOf(m Message) string {
 	data, err := Encode(m)
 	if err != nil {

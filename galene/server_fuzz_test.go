@@ -249,7 +249,10 @@ func (c *serverChaos) receive(id PeerID) {
 			&Abort{ID: stream}, &Renegotiate{ID: stream}, &Offer{ID: stream, SDP: "v=0 again"},
 		}[c.next(6)])
 	case 4:
-		c.say(id, &Chat{ID: []string{"", "x"}[c.next(2)], Dest: []string{"", other.ID}[c.next(2)], Value: json.RawMessage(`"hello hello hello"`)})
+		c.say(id, &Chat{
+			ID: []string{"", "x"}[c.next(2)], Dest: []string{"", other.ID}[c.next(2)],
+			Value: json.RawMessage(`"hello hello hello"`),
+		})
 	case 5:
 		c.say(id, &GroupAction{Kind: []GroupActionKind{GroupRecord, GroupUnrecord, GroupListTokens}[c.next(3)]})
 	default:

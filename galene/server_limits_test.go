@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -325,4 +327,61 @@ func TestASilentClientIsPingedAndThenGivenUp(t *testing.T) {
 		require.Equal(t, DefaultHandshakeTimeout, time.Since(begin))
 		closeServer(t, s)
 	})
+}
+
+func TestAServerSurvivesWhateverComes(t *testing.T) {
+	t.Parallel()
+	const frames = 20_000
+	s := NewServer(&ServerOptions{
+		Groups: traceGroups(), Router: newSwitchboard(), RefusalDelay: -1,
+		Record: func(_ context.Context, _ string, conn transport.Conn) error {
+			_ = conn.Write(transport.Text, []byte(`{"type":"handshake","version":["2"],"id":"rec"}`))
+			_ = conn.Write(transport.Text, []byte(`{"type":"join","kind":"join","group":"x"}`))
+			for {
+				if _, _, err := conn.Read(nil); err != nil {
+					return nil
+				}
+			}
+		},
+		Limits: Limits{Messages: -1, Bytes: -1}, Inbox: -1, QueueMessages: -1, QueueBytes: -1,
+	})
+	var group sync.WaitGroup
+	for worker := range 4 {
+		group.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(worker), 1))
+			var p *serverPeer
+			for n := range frames / 4 {
+				if p == nil {
+					p = serve(t, s)
+					p.drain()
+					id := fmt.Sprint("c", worker, "-", n)
+					_ = p.Write(transport.Text, fmt.Appendf(nil, `{"type":"handshake","version":["2"],"id":%q}`, id))
+					_ = p.Write(transport.Text, []byte(joinOf("test", "alice", "apw")))
+				}
+				in := harmless[r.IntN(len(harmless))]
+				if r.IntN(50) == 0 {
+					in = serverStimuli[r.IntN(len(serverStimuli))]
+				}
+				text := strings.NewReplacer("SELF", "c0-0", "OTHER", "c1-0", "UP", "s1", "DOWN", "s2").Replace(in.wire)
+				if r.IntN(100) == 0 && len(text) > 0 {
+					text = text[:r.IntN(len(text))]
+				}
+				typ := []transport.MessageType{transport.Text, transport.Binary}[r.IntN(2)]
+				if p.Write(typ, []byte(text)) != nil { // refused: the next one comes
+					<-p.served
+					p = nil
+				} else if r.IntN(500) == 0 {
+					_ = p.Close(transport.StatusNormal, "")
+					<-p.served
+					p = nil
+				}
+			}
+			if p != nil {
+				_ = p.Close(transport.StatusNormal, "")
+				<-p.served
+			}
+		})
+	}
+	group.Wait()
+	closeServer(t, s)
 }

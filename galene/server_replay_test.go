@@ -199,8 +199,15 @@ func (r *replay) act(l traceLine) {
 		_ = r.into.Close(l.Client, l.Close.Code)
 	case strings.HasPrefix(l.Event, "ws-"): // which are none of the protocol's business
 	case l.Msg != nil:
+		before := 0
+		if r.wire != nil {
+			before = len(r.wire.routed)
+		}
 		r.send(l.Client, script.Message{Data: l.Msg})
 		r.record(l.Msg)
+		if r.media && r.wire != nil {
+			r.routes(l, r.wire.routed[before:])
+		}
 	case l.Raw != nil:
 		data := []byte(*l.Raw)
 		if rest, ok := bytes.CutPrefix(data, []byte("<")); ok {
@@ -213,6 +220,30 @@ func (r *replay) act(l traceLine) {
 	default:
 		r.send(l.Client, script.Message{})
 	}
+}
+
+// routes demands that a message about a stream has been handed to the media router.
+func (r *replay) routes(l traceLine, routed []MediaEvent) {
+	msg, err := Decode(l.Msg)
+	require.NoError(r.t, err)
+	switch msg.(type) {
+	case *Request, *RequestStream, *Offer, *Answer, *ICE, *Renegotiate, *Close, *Abort:
+	default:
+		return
+	}
+	for _, e := range routed {
+		if e.Peer == r.wire.peers[l.Client].id && name(e.Message) == name(msg) && streamOf(e.Message) == streamOf(msg) {
+			return
+		}
+	}
+	require.Contains(r.t, unrouted[r.file], name(msg)+" "+streamOf(msg), "not handed to the router")
+}
+
+// unrouted are the messages about streams that are none of the media router's business.
+var unrouted = map[string][]string{
+	"38-unpresent": { // all of who has lost the permission
+		"close stream-1", "offer stream-2", "ice stream-2", "close stream-2",
+	},
 }
 
 func (r *replay) send(client string, m script.Message) {
@@ -479,7 +510,9 @@ var replayOrder = map[string]func(lines []traceLine) []traceLine{
 
 // moved moves a message of a client to where the first line is that to says.
 func moved(lines []traceLine, part string, to func(i int) bool) []traceLine {
-	from := slices.IndexFunc(lines, func(l traceLine) bool { return l.Dir == "c2s" && strings.Contains(string(l.Msg), part) })
+	from := slices.IndexFunc(lines, func(l traceLine) bool {
+		return l.Dir == "c2s" && strings.Contains(string(l.Msg), part)
+	})
 	for i := range lines {
 		if to(i) {
 			line := lines[from]
@@ -493,7 +526,7 @@ func moved(lines []traceLine, part string, to func(i int) bool) []traceLine {
 // unreplayable are the traces that a server without media and HTTP cannot be compared with.
 var unreplayable = map[string]string{
 	"17-server-shutdown":                    "our server says that it goes, with 1001",
-	"18-timeouts":                           "whether a tick at 20 s finds more than 20 s of silence was left to the real server's scheduler",
+	"18-timeouts":                           atTwenty,
 	"42-whip":                               "the streams of WHIP come over HTTP",
 	"50-browser-and-bot":                    "the other half of the session is in 52, with a clock of its own",
 	"51-file-transfer":                      "the other half of the session is in 53, with a clock of its own",

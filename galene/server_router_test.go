@@ -277,9 +277,13 @@ func TestTheMediaMayEndBeforeTheMember(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{
-			Groups: traceGroups(), Router: routerFunc(func(context.Context, *MediaMember) error { return nil }),
+			Groups: traceGroups(), Router: routerFunc(func(context.Context, *MediaMember) error { return nil }), Inbox: 3,
 		})
 		p := serve(t, s).enter("a", "open", "a", "", 0)
+		synctest.Wait()
+		for range 10 {
+			p.say(`{"type":"request","request":{}}`)
+		}
 		p.say(`{"type":"offer","id":"s","sdp":"v=0"}`, `{"type":"request","request":{}}`, wirePing).hear(wirePong)
 		closeServer(t, s)
 	})
@@ -416,8 +420,59 @@ func TestRecordingsAreMadeByAHook(t *testing.T) {
 		r.end <- nil
 		require.NoError(t, <-closed)
 		closeServer(t, s)
-		require.Equal(t, 1, bytes.Count(log.Bytes(), []byte("disk full")))
+		require.Equal(t, 1, bytes.Count(log.Bytes(), []byte("level=ERROR")), log.String())
+		require.Contains(t, log.String(), "disk full")
 	})
+}
+
+func TestAPanicOfARecorderEndsItsRecordingAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := NewServer(&ServerOptions{
+			Groups: traceGroups(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Record: func(context.Context, string, transport.Conn) error { panic("a bug of the recorder") },
+		})
+		p := serve(t, s).enter("a", "test", "alice", "apw", 0)
+		for range 2 {
+			p.say(`{"type":"groupaction","kind":"record"}`, wirePing).hear(wirePong)
+			synctest.Wait()
+		}
+		closeServer(t, s)
+		require.Equal(t, 2, bytes.Count(log.Bytes(), []byte("a bug of the recorder")))
+	})
+}
+
+func TestTheContextOfARecordingEndsWithIt(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(s *Server, p *serverPeer){
+		"by an operator":      func(_ *Server, p *serverPeer) { p.say(`{"type":"groupaction","kind":"unrecord"}`) },
+		"when nobody is left": func(_ *Server, p *serverPeer) { _ = p.Close(transport.StatusNormal, "") },
+		"with the server":     func(s *Server, _ *serverPeer) { go s.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan struct{})
+				var log bytes.Buffer
+				s := NewServer(&ServerOptions{
+					Groups: traceGroups(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
+					Record: func(ctx context.Context, _ string, _ transport.Conn) error { // which it does not even read
+						<-ctx.Done()
+						close(ended)
+						return ctx.Err()
+					},
+				})
+				p := serve(t, s).enter("a", "test", "alice", "apw", 0).say(`{"type":"groupaction","kind":"record"}`)
+				synctest.Wait()
+				end(s, p)
+				<-ended
+				p.drain()
+				closeServer(t, s)
+				require.Empty(t, log.String())
+			})
+		})
+	}
 }
 
 func TestARecorderThatFindsNoRoomMayBeCalledAgain(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,9 +49,15 @@ var dialectOfFolder = map[string]Dialect{
 	"v1-document": DialectDocument, // of the very commit whose document it is
 }
 
-// readWire returns the lines of all traces of a folder.
+// readOnce holds the lines of the folders that have been read.
+var readOnce sync.Map
+
+// readWire returns the lines of all traces of a folder, which must not be changed.
 func readWire(tb testing.TB, folder string) []wireLine {
 	tb.Helper()
+	if lines, ok := readOnce.Load(folder); ok {
+		return lines.([]wireLine)
+	}
 	files, err := filepath.Glob(filepath.Join("testdata", "traces", folder, "*.jsonl"))
 	require.NoError(tb, err)
 	require.NotEmpty(tb, files, folder)
@@ -67,6 +74,7 @@ func readWire(tb testing.TB, folder string) []wireLine {
 		}
 		require.NoError(tb, scanner.Err(), file)
 	}
+	readOnce.Store(folder, lines)
 	return lines
 }
 

@@ -265,7 +265,8 @@ func TestClearChatSaysWhatIsDeleted(t *testing.T) {
 	} {
 		_, err := (&UserMessage{Kind: UserMessageClearChat, Value: json.RawMessage(text)}).ClearChat()
 		require.EqualError(t, err, "galene: invalid usermessage: "+want, text)
-		require.EqualError(t, (&GroupAction{Kind: GroupClearChat, Value: json.RawMessage(text)}).Validate(), "galene: invalid groupaction: "+want)
+		action := &GroupAction{Kind: GroupClearChat, Value: json.RawMessage(text)}
+		require.EqualError(t, action.Validate(), "galene: invalid groupaction: "+want)
 	}
 	_, err := (&UserMessage{Kind: UserMessageInfo}).ClearChat()
 	require.EqualError(t, err, "galene: invalid usermessage: kind: is not clearchat")
@@ -290,7 +291,8 @@ func TestFileTransferIsReadAsItIsWritten(t *testing.T) {
 	t.Parallel()
 	for want, f := range map[string]*FileTransfer{
 		`{"type":"invite","version":["1"],"id":"f1","name":"a.txt","size":0,"mimetype":"text/plain"}`: {
-			Type: FileInvite, Version: []string{FileTransferVersion}, ID: "f1", Name: "a.txt", Size: new(uint64(0)), MimeType: "text/plain",
+			Type: FileInvite, Version: []string{FileTransferVersion}, ID: "f1",
+			Name: "a.txt", Size: new(uint64(0)), MimeType: "text/plain",
 		},
 		`{"type":"offer","version":["1"],"id":"f1","sdp":"v=0\r\n"}`: {Type: FileOffer, Version: []string{"1"}, ID: "f1", SDP: "v=0\r\n"},
 		`{"type":"answer","id":"f1","sdp":"v=0\r\n"}`:                {Type: FileAnswer, ID: "f1", SDP: "v=0\r\n"},
@@ -373,7 +375,8 @@ func TestCandidatesFindTheirFragmentInside(t *testing.T) {
 		m := &ICE{ID: "s1", Candidate: json.RawMessage(`{"candidate":"` + tt.line + `","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":` + tt.own + `}`)}
 		c, err := m.Init()
 		require.NoError(t, err)
-		require.Equal(t, ICECandidateInit{Candidate: tt.line, SDPMid: new("0"), SDPMLineIndex: new(uint16(0)), UsernameFragment: tt.want}, c, tt.line)
+		want := ICECandidateInit{Candidate: tt.line, SDPMid: new("0"), SDPMLineIndex: new(uint16(0)), UsernameFragment: tt.want}
+		require.Equal(t, want, c, tt.line)
 	}
 }
 
@@ -390,7 +393,8 @@ func TestNewICEWritesWhatInitReads(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c, got)
 	}
-	require.EqualError(t, NewICE("s1", ICECandidateInit{SDPMid: new("\xff")}).Validate(), "galene: invalid ice: candidate: "+jsonx.ErrUTF8.Error())
+	bad := NewICE("s1", ICECandidateInit{SDPMid: new("\xff")})
+	require.EqualError(t, bad.Validate(), "galene: invalid ice: candidate: "+jsonx.ErrUTF8.Error())
 }
 
 func TestConfigurationIsThatOfTheTraces(t *testing.T) {

@@ -372,21 +372,21 @@ func TestEveryDeclaredMemberHasItsClass(t *testing.T) {
 	free := map[string]bool{"value": true, "request": true, "labels": true}
 	for typ, construct := range registry {
 		m := reflect.TypeOf(construct()).Elem()
-		for i := range m.NumField() {
-			name, _, _ := strings.Cut(m.Field(i).Tag.Get("json"), ",")
+		for field := range m.Fields() {
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if name == "-" {
 				continue
 			}
 			require.Equal(t, free[name], classOf([]byte(name)) == anything, "%s.%s", typ, name)
 		}
 	}
-	for i := range reflect.TypeFor[Status]().NumField() {
-		if name, _, _ := strings.Cut(reflect.TypeFor[Status]().Field(i).Tag.Get("json"), ","); name != "-" {
+	for field := range reflect.TypeFor[Status]().Fields() {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" {
 			require.NotEqual(t, anything, classInStatus([]byte(name)), name)
 		}
 	}
-	for i := range reflect.TypeFor[ICECandidateInit]().NumField() {
-		name, _, _ := strings.Cut(reflect.TypeFor[ICECandidateInit]().Field(i).Tag.Get("json"), ",")
+	for field := range reflect.TypeFor[ICECandidateInit]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		require.NotEqual(t, anything, classInCandidate([]byte(name)), name)
 	}
 }

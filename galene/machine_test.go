@@ -203,8 +203,10 @@ const (
 var peerNames = map[PeerID]string{subject: "it", companion: "the other"}
 
 var (
-	asOperator = Permissions{PermissionOp, PermissionPresent, PermissionMessage, PermissionCaption, PermissionToken, PermissionRecord}
-	asSpeaker  = Permissions{PermissionPresent, PermissionMessage}
+	asOperator = Permissions{
+		PermissionOp, PermissionPresent, PermissionMessage, PermissionCaption, PermissionToken, PermissionRecord,
+	}
+	asSpeaker = Permissions{PermissionPresent, PermissionMessage}
 )
 
 func shakeHands(m *ServerMachine, id PeerID, client string) {
