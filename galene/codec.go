@@ -19,9 +19,11 @@ import (
 // type that is not known becomes an [*Unknown]; members that are not known are kept.
 func Decode(data []byte) (Message, error) { return decode(data, false) }
 
-// Check reports whether Galène's present server takes data for a message: what it returns
-// an error for would end the connection, before anybody looks at what the message says.
-// The shapes of version 1 of the protocol are among that. The error is a [*DecodeError].
+// Check reports whether Galène's present server takes data for a message. What it returns
+// an error for would end the connection there, before anybody looks at what the message
+// says, and the shapes of version 1 of the protocol are among that; besides, it refuses
+// whatever Decode does. It does not look at what stands below rtcConfiguration, which no
+// client sends. The error is a [*DecodeError].
 func Check(data []byte) error {
 	_, err := decode(data, true)
 	return err

@@ -65,11 +65,16 @@ func (d Dialect) rewrite(dst, b []byte, m Message, tracks Fields) ([]byte, error
 	defer o.Free()
 	_, isUser := m.(*User)
 	_, isJoined := m.(*Joined)
+	_, isAction := m.(*UserAction)
 	w := objectWriter{dst: append(dst, '{')}
 	objects := d >= Dialect04
 	for i := range o.Len() {
 		name, value := o.Member(i)
 		switch declared := jsonx.Declares(m, string(name)); string(name) {
+		case "kind":
+			if objects && isAction && string(value) == `"setdata"` {
+				value = json.RawMessage(`"setstatus"`)
+			}
 		case "time":
 			if declared {
 				value, err = millis(value)

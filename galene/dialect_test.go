@@ -64,6 +64,12 @@ func TestDialectEncodesAsItsTimeDid(t *testing.T) {
 			Dialect04:       `{"type":"chat","value":"x","time":1619612745123}`,
 			DialectDocument: `{"type":"chat","value":"x","time":1619612745123}`,
 		}},
+		{&UserAction{Kind: UserSetData, Dest: "a", Value: json.RawMessage(`{"b":1}`)}, map[Dialect]string{
+			DialectV2:       `{"type":"useraction","kind":"setdata","dest":"a","value":{"b":1}}`,
+			DialectV1:       `{"type":"useraction","kind":"setdata","dest":"a","value":{"b":1}}`,
+			Dialect04:       `{"type":"useraction","kind":"setstatus","dest":"a","value":{"b":1}}`,
+			DialectDocument: `{"type":"useraction","kind":"setstatus","dest":"a","value":{"b":1}}`,
+		}},
 		{&Request{Tracks: Fields{"video": json.RawMessage("500000"), "audio": json.RawMessage("true")}, Extra: Fields{"z": json.RawMessage("1")}}, map[Dialect]string{
 			DialectDocument: `{"type":"request","z":1,"request":{"audio":true,"video":500000}}`,
 		}},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
@@ -27,7 +28,7 @@ type Token struct {
 // Valid returns nil if the token leads into the group at that time, and otherwise why it
 // does not.
 func (t *Token) Valid(group string, now time.Time) error {
-	below := t.IncludeSubgroups && len(group) > len(t.Group) && group[:len(t.Group)] == t.Group && group[len(t.Group)] == '/'
+	below := t.IncludeSubgroups && (t.Group == "" || strings.HasPrefix(group, t.Group+"/")) // "" is above all
 	if group != t.Group && !below {
 		return errTokenGroup
 	}
@@ -203,7 +204,7 @@ func (m *GroupAction) TokenRequest() (*TokenRequest, error) {
 			var p struct {
 				Permissions Permissions `json:"permissions"`
 			}
-			if jsonx.Unmarshal(append(append([]byte(`{"permissions":`), value...), '}'), &p) != nil || p.Permissions == nil {
+			if jsonx.Unmarshal(append(append([]byte(`{"permissions":`), value...), '}'), &p) != nil {
 				return bad("bad string list")
 			}
 			r.Permissions = p.Permissions

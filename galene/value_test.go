@@ -242,6 +242,11 @@ func TestTokenIsValidInItsGroupAndTime(t *testing.T) {
 	for _, group := range []string{"a", "a/bc", "", "x/a/b"} {
 		require.ErrorIs(t, below.Valid(group, inside), errTokenGroup, group)
 	}
+	everywhere := *below
+	everywhere.Group = ""
+	require.NoError(t, everywhere.Valid("a/b", inside))
+	everywhere.IncludeSubgroups = false
+	require.ErrorIs(t, everywhere.Valid("a/b", inside), errTokenGroup)
 	for _, wrong := range []Token{{Group: "a"}, {Group: "a", Expires: "never"}} {
 		require.ErrorIs(t, wrong.Valid("a", inside), errTokenExpired)
 	}

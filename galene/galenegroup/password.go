@@ -57,6 +57,10 @@ const sha256Name = "sha-256"
 // NewPassword returns what a file keeps of a password: itself with [PasswordPlain], or a
 // hash with a salt of its own. bcrypt takes up to 72 bytes.
 func NewPassword(typ PasswordType, password string) (Password, error) {
+	return newPassword(typ, password, DefaultIterations, DefaultCost)
+}
+
+func newPassword(typ PasswordType, password string, iterations, cost int) (Password, error) {
 	p := Password{Type: typ}
 	switch typ {
 	case PasswordPlain:
@@ -65,14 +69,14 @@ func NewPassword(typ PasswordType, password string) (Password, error) {
 	case PasswordPBKDF2:
 		salt := make([]byte, 16)
 		rand.Read(salt)
-		key, err := pbkdf2.Key(sha256.New, password, salt, DefaultIterations, sha256.Size)
+		key, err := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
 		if err != nil {
 			return Password{}, fmt.Errorf("galenegroup: password: %w", err)
 		}
-		p.Hash, p.Iterations = sha256Name, DefaultIterations
+		p.Hash, p.Iterations = sha256Name, iterations
 		p.Key, p.Salt = hex.EncodeToString(key), hex.EncodeToString(salt)
 	case PasswordBcrypt:
-		key, err := bcrypt.GenerateFromPassword([]byte(password), DefaultCost)
+		key, err := bcrypt.GenerateFromPassword([]byte(password), cost)
 		if err != nil {
 			return Password{}, fmt.Errorf("galenegroup: password: %w", err)
 		}

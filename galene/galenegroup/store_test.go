@@ -325,13 +325,13 @@ func TestEveryAttemptHashesOnceForEachKindOfPassword(t *testing.T) {
 		return match(p, given)
 	}
 	want := map[string][]scheme{
-		"lab":    {{PasswordPBKDF2, 4096, 1}, {PasswordBcrypt, 5, 0}},
+		"lab":    {{PasswordPBKDF2, 1000, 1}, {PasswordBcrypt, 5, 0}},
 		"open":   nil,
 		"shared": {{PasswordPBKDF2, 1000, 1}},
 	}
 	for group, want := range want {
 		for _, username := range []string{"ada", "bob", "cy", "dan", "eve", "guest", "nobody", ""} {
-			for _, password := range []string{"apw", "bpw", "U*U", "spw", "wrong"} {
+			for _, password := range []string{"bpw", "wrong"} {
 				hashed = nil
 				_, _ = join(t, s, group, username, password)
 				require.ElementsMatch(t, want, hashed, "%s: %s", group, username)

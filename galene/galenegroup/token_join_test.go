@@ -30,6 +30,7 @@ func TestATokenThatAKeyOfTheGroupSignedLeadsIn(t *testing.T) {
 	t.Parallel()
 	text := func(s string) *string { return &s }
 	present := galene.Permissions{"present"}
+	presenter := func(username string) *galene.Grant { return &galene.Grant{Username: username, Permissions: present} }
 	tests := []struct {
 		name     string
 		claims   galenejwt.Claims
@@ -37,10 +38,10 @@ func TestATokenThatAKeyOfTheGroupSignedLeadsIn(t *testing.T) {
 		want     *galene.Grant
 		err      error
 	}{
-		{"names a user", galenejwt.Claims{Subject: "zoe", Permissions: present}, nil, &galene.Grant{Username: "zoe", Permissions: present}, nil},
+		{"names a user", galenejwt.Claims{Subject: "zoe", Permissions: present}, nil, presenter("zoe"), nil},
 		{"overrides the client", galenejwt.Claims{Subject: "zoe"}, text("yan"), &galene.Grant{Username: "zoe"}, nil},
 		{"may name a listed user", galenejwt.Claims{Subject: "ada"}, text("ada"), &galene.Grant{Username: "ada"}, nil},
-		{"names nobody", galenejwt.Claims{Permissions: present}, text("yan"), &galene.Grant{Username: "yan", Permissions: present}, nil},
+		{"names nobody", galenejwt.Claims{Permissions: present}, text("yan"), presenter("yan"), nil},
 		{"names nobody, nor does the client", galenejwt.Claims{}, nil, &galene.Grant{}, nil},
 		{"anonymous", galenejwt.Claims{}, text(""), &galene.Grant{}, nil},
 		{"names nobody, but the client a listed user", galenejwt.Claims{}, text("ada"), nil, galene.ErrDuplicateUsername},

@@ -33,6 +33,7 @@ const tokenMemory = 7 * 24 * time.Hour
 // may write it at the same time. What a crash has left of a last line is not a token.
 type Tokens struct {
 	name string
+	most int
 
 	mu      sync.Mutex
 	modTime time.Time
@@ -47,7 +48,7 @@ var ErrTooManyTokens = &galene.Error{ID: galene.ErrorOther, Text: "too many toke
 // OpenTokens returns the tokens of a file. It fails for one that cannot be read; one that
 // does not exist is made with its folder when a token is put into it.
 func OpenTokens(name string) (*Tokens, error) {
-	s := &Tokens{name: name}
+	s := &Tokens{name: name, most: DefaultTokens}
 	if err := s.load(); err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func (s *Tokens) Put(_ context.Context, t *galene.Token) error {
 		expires, err := time.Parse(time.RFC3339, other.Expires)
 		return other.Token != t.Token && (err != nil || now.Sub(expires) <= tokenMemory)
 	})
-	if len(kept) >= DefaultTokens {
+	if len(kept) >= s.most {
 		return ErrTooManyTokens
 	}
 	before := s.size

@@ -80,9 +80,10 @@ func TestTheFileIsThatOfGalene(t *testing.T) {
 	require.NoError(t, openTokens(t, name).Put(t.Context(), token))
 	require.Equal(t, []string{`{"token":"one","group":"lab","permissions":[],"expires":"2099-01-01T00:00:00Z"}`}, lines(t, name))
 
-	theirs := `{"token":"eKZn1JWdITQ","group":"apigroup","permissions":["present"],"expires":"2099-01-01T00:00:00Z"}
-{"token":"two","group":"lab","includeSubgroups":true,"username":"","permissions":null,"expires":"2098-01-01T01:00:00+01:00","not-before":"2024-01-01T00:00:00.123456789Z","issuedAt":"2024-01-01T00:00:00Z","issuedBy":"ada"}{"token":"new","group":"lab","permissions":[],"later":1}
-`
+	theirs := `{"token":"eKZn1JWdITQ","group":"apigroup","permissions":["present"],"expires":"2099-01-01T00:00:00Z"}` +
+		"\n" + `{"token":"two","group":"lab","includeSubgroups":true,"username":"","permissions":null,` +
+		`"expires":"2098-01-01T01:00:00+01:00","not-before":"2024-01-01T00:00:00.123456789Z",` +
+		`"issuedAt":"2024-01-01T00:00:00Z","issuedBy":"ada"}{"token":"new","group":"lab","permissions":[],"later":1}` + "\n"
 	require.NoError(t, os.WriteFile(name, []byte(theirs), 0o600))
 	s := openTokens(t, name)
 	two, err := s.Token(t.Context(), "two")
@@ -203,8 +204,23 @@ func TestATokenThatCannotBeWrittenIsNotStored(t *testing.T) {
 	require.Error(t, s.Put(t.Context(), invitation("\xff", "lab", time.Hour)))
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	blocked := &Tokens{name: filepath.Join(file, "tokens.jsonl")}
+	blocked := &Tokens{name: filepath.Join(file, "tokens.jsonl"), most: 1}
 	require.Error(t, blocked.Put(t.Context(), invitation("one", "lab", time.Hour)))
+}
+
+func TestAFileOfTokensDoesNotGrowWithoutEnd(t *testing.T) {
+	t.Parallel()
+	s := openTokens(t, tokenFile(t))
+	require.Equal(t, DefaultTokens, s.most)
+	s.most = 2
+	require.NoError(t, s.Put(t.Context(), invitation("one", "lab", time.Hour)))
+	require.NoError(t, s.Put(t.Context(), invitation("two", "lab", time.Hour)))
+	require.Equal(t, ErrTooManyTokens, s.Put(t.Context(), invitation("three", "lab", time.Hour)))
+	require.NoError(t, s.Put(t.Context(), invitation("two", "lab", -8*24*time.Hour)), "one that is there")
+	require.NoError(t, s.Put(t.Context(), invitation("three", "lab", time.Hour)), "in place of the one that ended")
+	list, err := s.List(t.Context(), "lab")
+	require.NoError(t, err)
+	require.Equal(t, []string{"one", "three"}, names(list))
 }
 
 func TestWhatIsStoredDoesNotChangeWithTheCallers(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ const (
 
 // DialOptions say how a server is reached. Nil and zero fields mean the defaults.
 type DialOptions struct {
-	Header     http.Header  // of every request to the server, not of those to an authorisation server
+	Header     http.Header  // of every request to the host of the address that is given, and to no other
 	HTTPClient *http.Client // default: http.DefaultClient; WebSocket handshakes make one of their own
 	// WebSocket holds the limits and time-outs of WebSocket connections; its Header and
 	// HTTPClient are taken from the fields above when these are set.
@@ -151,6 +152,27 @@ func (o *DialOptions) get(ctx context.Context, address string) (*answer, error) 
 	return o.do(r, answerLimit, false)
 }
 
+// at returns the options for a request to address, if those are for base: another host does
+// not get the header.
+func (o *DialOptions) at(base, address string) *DialOptions {
+	if o == nil {
+		return o
+	}
+	a, err := url.Parse(base)
+	b, err1 := url.Parse(address)
+	if err == nil && err1 == nil && a.Host == b.Host {
+		return o
+	}
+	other := *o
+	other.Header = nil
+	if o.WebSocket != nil {
+		ws := *o.WebSocket
+		ws.Header = nil
+		other.WebSocket = &ws
+	}
+	return &other
+}
+
 // Discover asks a server about a group, of which it takes the address. If the group is
 // elsewhere, that server is asked. Where the answer lacks a location or an endpoint, they
 // are filled in. The error wraps [galene.ErrNoGroup] if there is no such group.
@@ -162,7 +184,7 @@ func Discover(ctx context.Context, groupURL string, opts *DialOptions) (*galene.
 		return nil, err
 	}
 	for range maxRedirects {
-		status, err := opts.status(ctx, g)
+		status, err := opts.at(groupURL, g.Base).status(ctx, g)
 		if err != nil {
 			return nil, fmt.Errorf("galenehttp: discover %s: %w", g, err)
 		}
@@ -267,7 +289,8 @@ func (o *DialOptions) publicGroups(ctx context.Context, base string) ([]*galene.
 	return list.Groups, nil
 }
 
-// Dial opens a connection to the server of a group, whose status is from [Discover].
+// Dial opens a connection to the server of a group, whose status is from [Discover]. The
+// header of opts goes there, whatever host that is.
 func Dial(ctx context.Context, status *galene.Status, opts *DialOptions) (transport.Conn, error) {
 	if status.Redirect != "" {
 		return nil, fmt.Errorf("galenehttp: dial: %w", &galene.Error{Redirect: status.Redirect})
@@ -294,6 +317,7 @@ func Connect(ctx context.Context, groupURL string, opts *DialOptions) (*galene.C
 	if err != nil {
 		return nil, nil, err
 	}
+	opts = opts.at(groupURL, status.Endpoint)
 	conn, err := Dial(ctx, status, opts)
 	if err != nil {
 		return nil, nil, err
@@ -316,6 +340,8 @@ func Connect(ctx context.Context, groupURL string, opts *DialOptions) (*galene.C
 // address; else the one that the group's authorisation server gives for the user name and
 // the password; else these themselves. It fits the Rejoin of [galene.ClientOptions], too,
 // because the tokens of an authorisation server soon end.
+//
+// If the group is elsewhere, what is returned goes to that server: see Location of status.
 func JoinRequest(
 	ctx context.Context, groupURL string, status *galene.Status, username, password string, opts *DialOptions,
 ) (*galene.Join, error) {

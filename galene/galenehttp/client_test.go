@@ -12,6 +12,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenehttp"
 	"github.com/rtcsignal/rtcsignal/transport"
+	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
 
 func TestTheAddressOfAGroupIsRead(t *testing.T) {
@@ -35,8 +36,9 @@ func TestTheAddressOfAGroupIsRead(t *testing.T) {
 		require.True(t, strings.HasSuffix(g.String(), "/"))
 	}
 	for _, text := range []string{
-		"", "lab", "/group/lab/", "ftp://h/group/lab/", "ws://h/group/lab/", "https:///group/lab/", "https://h/", "https://h/group/",
-		"https://h/group//", "https://h/group/../x/", "https://h/group/a//b/", "https://h/group/a%5Cb/", "https://u:p@h/group/lab/",
+		"", "lab", "/group/lab/", "ftp://h/group/lab/", "ws://h/group/lab/", "https:///group/lab/", "https://h/",
+		"https://h/group/", "https://h/group//", "https://h/group/../x/", "https://h/group/a//b/",
+		"https://h/group/a%5Cb/", "https://u:p@h/group/lab/",
 		"https://h/lab/", "https://h/group/%zz/?token=s3cret", "https://[/group/lab/?token=s3cret",
 	} {
 		_, err := galenehttp.ParseGroupURL(text)
@@ -152,7 +154,9 @@ func TestAnswersThatAreNoneAreRefused(t *testing.T) {
 		require.Error(t, err, "%.50s", text)
 		require.Nil(t, status)
 	}
-	broken := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "out of order", 503) }))
+	broken := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "out of order", http.StatusServiceUnavailable)
+	}))
 	_, err := galenehttp.Discover(t.Context(), broken+"/group/lab/", nil)
 	require.ErrorContains(t, err, "503 Service Unavailable: out of order")
 	require.NotErrorIs(t, err, galene.ErrNoGroup)
@@ -176,7 +180,9 @@ func TestPublicGroupsAreListed(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, list)
 
-	old := serve(t, &fake{answers: map[string]string{"/x/public-groups.json": `[{"name":"a"},{"name":"b","redirect":"/group/c/"}]`}})
+	old := serve(t, &fake{answers: map[string]string{
+		"/x/public-groups.json": `[{"name":"a"},{"name":"b","redirect":"/group/c/"}]`,
+	}})
 	list, err = galenehttp.PublicGroups(t.Context(), old+"/x", nil)
 	require.NoError(t, err)
 	require.Equal(t, old+"/x/group/a/", list[0].Location)
@@ -216,6 +222,36 @@ func TestWhatAServerIsAskedCarriesTheHeaders(t *testing.T) {
 	require.Equal(t, map[string]string{"/group/test/.status": "yes", "/ws": "yes", "/public-groups.json": "yes"}, seen)
 }
 
+func TestTheHeadersGoToNoOtherHost(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var leaked []string
+	f := newFixture(t, nil, nil)
+	there := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		leaked = append(leaked, r.Header.Get("X-Test"))
+		mu.Unlock()
+		f.handler.ServeHTTP(w, r)
+	}))
+	here := serve(t, &fake{answers: map[string]string{
+		"/group/a/.status": `{"name":"a","redirect":"` + there + `/group/open/"}`,
+		"/group/b/.status": `{"name":"b","endpoint":"ws` + strings.TrimPrefix(there, "http") + `/ws"}`,
+	}})
+	secret := http.Header{"X-Test": {"s3cret"}}
+	for _, opts := range []*galenehttp.DialOptions{
+		{Header: secret}, {WebSocket: &wsconn.Options{Header: secret}},
+	} {
+		for _, group := range []string{"a", "b"} {
+			c, _, err := galenehttp.Connect(t.Context(), here+"/group/"+group+"/", opts)
+			require.NoError(t, err)
+			require.NoError(t, c.Close())
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	require.Equal(t, make([]string, 6), leaked)
+}
+
 func TestAClientConnectsAgain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil, nil)
@@ -252,20 +288,21 @@ func TestACredentialIsChosenForAJoin(t *testing.T) {
 		name, url          string
 		status             *galene.Status
 		username, password string
-		want               *galene.Join
+		want               galene.Join // of the group
 	}{
-		{"password", "", lab, "ada", "right", &galene.Join{Kind: "join", Group: "lab", Username: text("ada"), Password: "right"}},
-		{"anonymous", "", lab, "", "", &galene.Join{Kind: "join", Group: "lab", Username: text("")}},
-		{"user name in the address", "?username=bob", lab, "", "pw", &galene.Join{Kind: "join", Group: "lab", Username: text("bob"), Password: "pw"}},
-		{"token in the address", "?token=t", &withServer, "", "", &galene.Join{Kind: "join", Group: "lab", Token: "t"}},
-		{"token and a name", "?token=t&username=bob", lab, "ada", "", &galene.Join{Kind: "join", Group: "lab", Token: "t", Username: text("ada")}},
-		{"token of the server", "", &withServer, "ada", "right", &galene.Join{Kind: "join", Group: "lab", Token: "token.of.ada", Username: text("ada")}},
-		{"unknown to the server", "", &withServer, "local", "lpw", &galene.Join{Kind: "join", Group: "lab", Username: text("local"), Password: "lpw"}},
+		{"password", "", lab, "ada", "right", galene.Join{Username: text("ada"), Password: "right"}},
+		{"anonymous", "", lab, "", "", galene.Join{Username: text("")}},
+		{"user name in the address", "?username=bob", lab, "", "pw", galene.Join{Username: text("bob"), Password: "pw"}},
+		{"token in the address", "?token=t", &withServer, "", "", galene.Join{Token: "t"}},
+		{"token and a name", "?token=t&username=bob", lab, "ada", "", galene.Join{Token: "t", Username: text("ada")}},
+		{"token of the server", "", &withServer, "ada", "right", galene.Join{Token: "token.of.ada", Username: text("ada")}},
+		{"unknown to the server", "", &withServer, "local", "lpw", galene.Join{Username: text("local"), Password: "lpw"}},
 	}
 	for _, tt := range tests {
 		join, err := galenehttp.JoinRequest(t.Context(), lab.Location+tt.url, tt.status, tt.username, tt.password, nil)
 		require.NoError(t, err, tt.name)
-		require.Equal(t, tt.want, join, tt.name)
+		tt.want.Kind, tt.want.Group = galene.JoinJoin, "lab"
+		require.Equal(t, &tt.want, join, tt.name)
 	}
 	_, err := galenehttp.JoinRequest(t.Context(), lab.Location, &withServer, "ada", "wrong", nil)
 	require.ErrorIs(t, err, galene.ErrNotAuthorised)

@@ -3,19 +3,19 @@
 //
 // # Client
 //
-//	client, status, err := galenehttp.Connect(ctx, "https://galene.example.org/group/lab/", nil)
-//	...
-//	join, err := galenehttp.JoinRequest(ctx, groupURL, status, "ada", "sesame", nil)
-//	...
-//	joined, err := client.Join(ctx, join)
+//	client, joined, err := galenehttp.Join(ctx, "https://galene.example.org/group/lab/", "ada", "sesame", nil)
 //
-// [Discover] asks for the status of a group, follows it to another server and knows where
-// old servers have it; [Dial] opens the connection, [Connect] does both. [JoinRequest] asks
-// the authorisation server of a group, if it has one. [Publish] sends a stream without a
-// client, over WHIP.
+// [Join] does this in steps that are there for themselves: [Discover] asks for the status of
+// a group, follows it to another server and knows where old servers have it; [Dial] opens
+// the connection, [Connect] does both and shakes hands; [JoinRequest] asks
+// the authorisation server of a group, if it has one, see [AuthServer]. A user without
+// credentials is sent to the AuthPortal of the status, which sends him back to the address
+// of the group with a token, see [GroupURL.Link].
 //
-// Tokens and passwords are in no error and in no text, and are sent to nobody but the server
-// that they are for: what carries one follows no redirection.
+// [Publish] sends a stream without a client, over WHIP.
+//
+// Tokens and passwords are in no error and in no text. A request that carries one follows no
+// redirection, and [DialOptions.Header] goes to no other host.
 //
 // # Server
 //

@@ -155,9 +155,11 @@ func (h *Handler) group(w http.ResponseWriter, r *http.Request) {
 	dir, kind, rest := splitPath(r.URL.Path)
 	name := groupName(dir)
 	switch {
-	case kind == ".whip" && h.opts.WHIP && galene.ValidName(name):
+	case !galene.ValidName(name):
+		h.notFound(w, r)
+	case kind == ".whip" && h.opts.WHIP:
 		h.whip(w, r, name, rest)
-	case name == "" || rest != "":
+	case rest != "":
 		h.notFound(w, r)
 	case !allowed(w, r):
 	case kind == ".status":

@@ -228,7 +228,8 @@ func iceLinks(servers []galene.ICEServer) []string {
 				link += fmt.Sprintf(`; username="%s"; credential="%s"; credential-type="%s"`, quoter.Replace(server.Username),
 					quoter.Replace(server.Credential), quoter.Replace(cmp.Or(server.CredentialType, "password")))
 			}
-			if !strings.ContainsAny(target, "<> \"") && !strings.ContainsFunc(link, func(r rune) bool { return r < ' ' || r == 0x7F }) {
+			control := func(r rune) bool { return r < ' ' || r == 0x7F }
+			if !strings.ContainsAny(target, "<> \"") && !strings.ContainsFunc(link, control) {
 				links = append(links, link)
 			}
 		}

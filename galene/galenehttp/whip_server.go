@@ -142,7 +142,8 @@ func (h *Handler) whipPost(w http.ResponseWriter, r *http.Request, group string)
 		return
 	}
 	s := &whipSession{
-		id: rand.Text(), group: group, token: bearer(r), stream: galene.NewID(), events: make(chan galene.Message, maxCandidates),
+		id: rand.Text(), group: group, token: bearer(r), stream: galene.NewID(),
+		events: make(chan galene.Message, maxCandidates),
 	}
 	answer, err := h.open(r, s, offer)
 	if err != nil {
