@@ -242,7 +242,7 @@ func TestTokenIsValidInItsGroupAndTime(t *testing.T) {
 	for _, group := range []string{"a", "a/bc", "", "x/a/b"} {
 		require.ErrorIs(t, below.Valid(group, inside), errTokenGroup, group)
 	}
-	everywhere := *below
+	everywhere := below
 	everywhere.Group = ""
 	require.NoError(t, everywhere.Valid("a/b", inside))
 	everywhere.IncludeSubgroups = false
