@@ -64,14 +64,17 @@ type ClientMachine struct {
 	ended       map[string]bool // those of down that the client has asked to end
 	request     *Request        // the last one
 
-	join     *Join   // what to join again with
-	joining  Message // as it was given to Send; nil when it is the machine's own
-	again    bool    // the join is a repetition after a loss
-	modern   bool    // somebody has a permission of 0.9, so the server knows them
-	ready    bool    // there has been a handshake
-	kicked   *KickedError
-	pending  []pendingCall
-	received time.Time // when something came last
+	join    *Join   // what to join again with
+	joining Message // as it was given to Send; nil when it is the machine's own
+	again   bool    // the join is a repetition after a loss
+	modern  bool    // somebody has a permission of 0.9, so the server knows them
+	ready   bool    // there has been a handshake
+	kicked  *KickedError
+	// restarting says that the server throws everybody out because it is going to stop: the
+	// next one may be there soon.
+	restarting bool
+	pending    []pendingCall
+	received   time.Time // when something came last
 
 	// Deadlines: of the handshake, the join, the request, the next ping.
 	handshake, answer, repeat, beat time.Time
@@ -148,7 +151,7 @@ func (m *ClientMachine) SetJoin(join *Join) {
 func (m *ClientMachine) Start(now time.Time) Effects {
 	var fx Effects
 	m.end(&fx, ClientHandshaking)
-	m.kicked = nil
+	m.kicked, m.restarting = nil, false
 	m.received = now
 	if m.cfg.HandshakeTimeout > 0 {
 		m.handshake = now.Add(m.cfg.HandshakeTimeout)
@@ -240,93 +243,14 @@ func (m *ClientMachine) learn(p Permissions) {
 
 // fits refuses what is larger than servers take. Only what is long is measured.
 func fits(msg Message) error {
-	const escapes = 6 // what one byte of a text becomes at most, and a little for the names
-	if lengthOf(msg) < DefaultMessageBytes/(escapes+2) {
+	const escapes = 6 // what one byte of a text becomes at most
+	if size(msg) < DefaultMessageBytes/escapes {
 		return nil
 	}
 	if b, err := Encode(msg); err == nil && len(b) > DefaultMessageBytes {
 		return invalid(msg.wireType(), "length", errTooBig.Error())
 	}
 	return nil
-}
-
-// lengthOf returns how long the texts of a message are that a client may send.
-func lengthOf(msg Message) (n int) {
-	texts := func(values ...string) {
-		for _, v := range values {
-			n += len(v)
-		}
-	}
-	fields := func(f Fields) {
-		for name, value := range f {
-			n += len(name) + len(value)
-		}
-	}
-	switch msg := msg.(type) {
-	case *Ping:
-		fields(msg.Extra)
-	case *Pong:
-		fields(msg.Extra)
-	case *Join:
-		texts(msg.Group, msg.Password, msg.Token)
-		if msg.Username != nil {
-			texts(*msg.Username)
-		}
-		fields(msg.Data)
-		fields(msg.Extra)
-	case *Chat:
-		texts(string(msg.Kind), msg.ID, msg.Dest, string(msg.Value))
-		fields(msg.Extra)
-	case *UserMessage:
-		texts(string(msg.Kind), string(msg.Error), msg.ID, msg.Dest, string(msg.Value))
-		fields(msg.Extra)
-	case *UserAction:
-		texts(msg.Dest, string(msg.Value))
-		fields(msg.Extra)
-	case *GroupAction:
-		texts(string(msg.Value))
-		fields(msg.Extra)
-	case *Request:
-		for label, kinds := range msg.Request {
-			texts(label)
-			for _, k := range kinds {
-				texts(string(k))
-			}
-		}
-		fields(msg.Tracks)
-		fields(msg.Extra)
-	case *RequestStream:
-		texts(msg.ID)
-		for _, k := range msg.Request {
-			texts(string(k))
-		}
-		fields(msg.Extra)
-	case *Offer:
-		texts(msg.Kind, msg.ID, msg.Replace, msg.SDP, msg.Label)
-		for mid, label := range msg.Labels {
-			texts(mid, label)
-		}
-		fields(msg.Extra)
-	case *Answer:
-		texts(msg.ID, msg.SDP)
-		fields(msg.Extra)
-	case *ICE:
-		texts(msg.ID, string(msg.Candidate))
-		fields(msg.Extra)
-	case *Renegotiate:
-		texts(msg.ID)
-		fields(msg.Extra)
-	case *Close:
-		texts(msg.ID)
-		fields(msg.Extra)
-	case *Abort:
-		texts(msg.ID)
-		fields(msg.Extra)
-	case *Unknown:
-		texts(msg.Type)
-		fields(msg.Extra)
-	}
-	return n
 }
 
 // sendRequest takes a request that is about to be sent.
@@ -721,6 +645,9 @@ func (m *ClientMachine) user(fx *Effects, msg *User) {
 	fx.Deliver = append(fx.Deliver, msg)
 }
 
+// shuttingDown is what Galène says before it stops.
+const shuttingDown = "server is shutting down"
+
 // restore takes a change of the client's own user. One in which nothing has changed follows
 // the change of permissions that the client had already; the data of the group was left out
 // then as well.
@@ -741,6 +668,7 @@ func (m *ClientMachine) userMessage(fx *Effects, msg *UserMessage) {
 	if ofServer && msg.Kind == UserMessageKicked {
 		text, _ := Text(msg.Value)
 		m.kicked = &KickedError{By: msg.ID, Message: text}
+		m.restarting = msg.ID == "" && text == shuttingDown
 		if msg.Username != nil {
 			m.kicked.ByName = *msg.Username
 		}
@@ -947,11 +875,11 @@ func (m *ClientMachine) Expire(now time.Time) Effects {
 
 // Lost tells the machine that its connection has ended. [ClientMachine.Start] may follow;
 // then the application gets a [*Reconnected] once its group has been joined again. A client
-// that was thrown out stays out.
+// that was thrown out stays out, unless everybody was because the server stops.
 func (m *ClientMachine) Lost(time.Time) Effects {
 	var fx Effects
 	if m.kicked != nil {
-		m.close(&fx, transport.StatusNormal, "", m.kicked, true)
+		m.close(&fx, transport.StatusNormal, "", m.kicked, !m.restarting)
 		return fx
 	}
 	m.end(&fx, ClientIdle)
@@ -968,9 +896,6 @@ func (m *ClientMachine) end(fx *Effects, state ClientState) {
 		if p.request != nil {
 			fx.Done = append(fx.Done, Reply{Request: p.request, Err: ErrConnectionLost})
 		}
-	}
-	if m.state == ClientLeaving {
-		m.join = nil
 	}
 	m.joining, m.pending, m.again, m.modern = nil, nil, false, false
 	m.clear()

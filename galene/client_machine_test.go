@@ -406,6 +406,18 @@ func TestSetJoinIsForThoseWhoHaveJoined(t *testing.T) {
 	require.False(t, m.Ready(), "the group is part of it")
 }
 
+func TestPermissionToChatIsLearntOnEachConnection(t *testing.T) {
+	t.Parallel()
+	presenter := `> {"type":"joined","kind":"join","group":"g","username":"u","permissions":["present"]}`
+	m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, presenter,
+		`> {"type":"user","kind":"add","id":"b","username":"bob","permissions":["message"]}`)
+	_, err := m.Send(clientEpoch, &Chat{Value: NewText("x")})
+	require.Equal(t, &PermissionError{Type: "chat", Required: PermissionMessage}, err)
+	m = clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp, "lost", "start", clientShaken, presenter)
+	_, err = m.Send(clientEpoch, &Chat{Value: NewText("x")})
+	require.NoError(t, err, "the server may be another one, before 0.9")
+}
+
 func TestKickCountsForItsConnection(t *testing.T) {
 	t.Parallel()
 	m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp,

@@ -35,6 +35,7 @@ func TestServerThatSendsAwayIsNotCalledAgain(t *testing.T) {
 		want   error // nil: the client connects again
 	}
 	kicked := `{"type":"usermessage","kind":"kicked","id":"b","username":"bob","privileged":true,"value":"enough"}`
+	stopping := `{"type":"usermessage","kind":"kicked","dest":"c1","privileged":true,"value":"server is shutting down"}`
 	fault := `{"type":"usermessage","kind":"error","dest":"c1","privileged":true,"value":"unknown user action"}`
 	for name, tt := range map[string]ending{
 		"kicked":                  {[]string{kicked}, 1000, "kicked out (enough) by bob", &KickedError{"b", "bob", "enough"}},
@@ -49,6 +50,7 @@ func TestServerThatSendsAwayIsNotCalledAgain(t *testing.T) {
 		"going away":               {nil, 1001, "", nil},
 		"going away with a reason": {nil, 1001, "server is shutting down", nil},
 		"cut":                      {nil, 1006, "", nil},
+		"the server stops":         {[]string{stopping}, 1000, "kicked out (server is shutting down)", nil},
 		"idle or a fault":          {nil, 1011, "", nil},
 		"too big":                  {nil, 1009, "", nil},
 		"too slow":                 {nil, 1013, "too slow", nil},

@@ -264,7 +264,7 @@ func TestClientSaysWhatItKnows(t *testing.T) {
 		p.answer(clientJoin, `{"type":"joined","kind":"join","group":"g","username":"given","permissions":["message"],`+
 			`"status":{"name":"g","clientCount":2,"locked":true},"data":{"a":1},"rtcConfiguration":{"iceServers":[{"urls":["stun:192.0.2.1"]}]}}`,
 			`{"type":"user","kind":"add","id":"c1","username":"given"}`,
-				`{"type":"user","kind":"add","id":"b","username":"bob"}`)
+			`{"type":"user","kind":"add","id":"b","username":"bob"}`)
 		_, err = c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
 		require.NoError(t, err)
 		synctest.Wait()
@@ -398,17 +398,17 @@ func TestConnectSaysWhyItFailed(t *testing.T) {
 		want func(err error) bool
 		code transport.StatusCode // that the server gets; 0 when it closed
 	}{
-		"silence":               {func(*clientPeer, func()) {}, is(ErrHandshakeTimeout), 1008},
-		"another message":       {frame(transport.Text, peerPing), is(ErrVersion), 1002},
-		"another version":       {frame(transport.Text, `{"type":"handshake","version":["99"]}`), is(ErrVersion), 1002},
-		"an older version":      {frame(transport.Text, `{"type":"handshake","version":["1"]}`), is(ErrVersion), 1002},
-		"no version":            {frame(transport.Text, `{"type":"handshake"}`), is(ErrVersion), 1002},
-		"garbage":               {frame(transport.Text, `garbage`), decode, 1007},
-		"garbage, binary":       {frame(transport.Binary, "\x00\x01"), decode, 1007},
-		"not UTF-8":             {frame(transport.Text, "{\"type\":\"\xff\"}"), decode, 1007},
-		"too big":               {frame(transport.Text, `{"type":"x","x":"`+strings.Repeat("x", DefaultMessageBytes)+`"}`),
+		"silence":          {func(*clientPeer, func()) {}, is(ErrHandshakeTimeout), 1008},
+		"another message":  {frame(transport.Text, peerPing), is(ErrVersion), 1002},
+		"another version":  {frame(transport.Text, `{"type":"handshake","version":["99"]}`), is(ErrVersion), 1002},
+		"an older version": {frame(transport.Text, `{"type":"handshake","version":["1"]}`), is(ErrVersion), 1002},
+		"no version":       {frame(transport.Text, `{"type":"handshake"}`), is(ErrVersion), 1002},
+		"garbage":          {frame(transport.Text, `garbage`), decode, 1007},
+		"garbage, binary":  {frame(transport.Binary, "\x00\x01"), decode, 1007},
+		"not UTF-8":        {frame(transport.Text, "{\"type\":\"\xff\"}"), decode, 1007},
+		"too big": {frame(transport.Text, `{"type":"x","x":"`+strings.Repeat("x", DefaultMessageBytes)+`"}`),
 			decode, 1009},
-		"a close":               {func(p *clientPeer, _ func()) { _ = p.Close(1002, "you must handshake first") },
+		"a close": {func(p *clientPeer, _ func()) { _ = p.Close(1002, "you must handshake first") },
 			closedWith(1002), 0},
 		"a close with a reason": {func(p *clientPeer, _ func()) { _ = p.Close(1000, "no") }, is(&Error{Text: "no"}), 0},
 		"an orderly close":      {func(p *clientPeer, _ func()) { _ = p.Close(1000, "") }, closedWith(1000), 0},

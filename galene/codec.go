@@ -131,34 +131,90 @@ func name(m Message) string {
 	return m.wireType()
 }
 
-// size estimates the encoded length of a message in bytes.
+// size estimates the encoded length of a message in bytes: what its texts have, and
+// something for the names of the members and all that is short.
 func size(m Message) int {
-	const small, ids = 64, 160 // ids: with the names and ids of users
+	const names = 160
 	switch m := m.(type) {
-	case *Joined:
-		return 512 + len(m.RTCConfiguration)
-	case *User:
-		return ids
-	case *Chat:
-		return ids + len(m.Value)
-	case *ChatHistory:
-		return ids + len(m.Value)
-	case *UserMessage:
-		return ids + len(m.Value)
-	case *UserAction:
-		return ids + len(m.Value)
-	case *GroupAction:
-		return ids + len(m.Value)
-	case *Offer:
-		return ids + len(m.SDP) + len(m.SDP)/16 // its line ends are escaped
-	case *Answer:
-		return small + len(m.SDP) + len(m.SDP)/16
-	case *ICE:
-		return small + len(m.Candidate)
 	case *shared:
 		return m.size
+	case *Handshake:
+		return names + len(m.ID) + sizeOf(m.Extra)
+	case *Ping:
+		return names + sizeOf(m.Extra)
+	case *Pong:
+		return names + sizeOf(m.Extra)
+	case *Join:
+		return names + len(m.Group) + len(m.Password) + len(m.Token) + sizeOf(m.Data) + sizeOf(m.Extra) + sizeOfPointer(m.Username)
+	case *Joined:
+		return 3*names + len(m.Value) + len(m.RTCConfiguration) + sizeOf(m.Data) + sizeOf(m.Extra)
+	case *User:
+		return names + sizeOf(m.Data) + sizeOf(m.Extra)
+	case *Chat:
+		return names + len(m.Kind) + len(m.ID) + len(m.Source) + len(m.Dest) + len(m.Value) +
+			sizeOf(m.Extra) + sizeOfPointer(m.Username)
+	case *ChatHistory:
+		return names + len(m.Kind) + len(m.ID) + len(m.Source) + len(m.Value) +
+			sizeOf(m.Extra) + sizeOfPointer(m.Username)
+	case *UserMessage:
+		return names + len(m.Kind) + len(m.ID) + len(m.Source) + len(m.Dest) + len(m.Value) +
+			sizeOf(m.Extra) + sizeOfPointer(m.Username)
+	case *UserAction:
+		return names + len(m.Dest) + len(m.Value) + sizeOf(m.Extra)
+	case *GroupAction:
+		return names + len(m.Value) + sizeOf(m.Extra)
+	case *Request:
+		n := names + sizeOf(m.Tracks) + sizeOf(m.Extra)
+		for label, kinds := range m.Request {
+			n += len(label) + sizeOfTexts(kinds)
+		}
+		return n
+	case *RequestStream:
+		return names + len(m.ID) + sizeOfTexts(m.Request) + sizeOf(m.Extra)
+	case *Offer:
+		n := names + len(m.Kind) + len(m.ID) + len(m.Replace) + len(m.Label) + sizeOfSDP(m.SDP) + sizeOf(m.Extra)
+		for mid, label := range m.Labels {
+			n += len(mid) + len(label)
+		}
+		return n
+	case *Answer:
+		return names + len(m.ID) + sizeOfSDP(m.SDP) + sizeOf(m.Extra)
+	case *ICE:
+		return names + len(m.ID) + len(m.Candidate) + sizeOf(m.Extra)
+	case *Renegotiate:
+		return names + len(m.ID) + sizeOf(m.Extra)
+	case *Close:
+		return names + len(m.ID) + sizeOf(m.Extra)
+	case *Abort:
+		return names + len(m.ID) + sizeOf(m.Extra)
+	case *Unknown:
+		return names + len(m.Type) + sizeOf(m.Extra)
 	}
-	return small
+	return names
+}
+
+func sizeOfPointer(text *string) int {
+	if text == nil {
+		return 0
+	}
+	return len(*text)
+}
+
+func sizeOfTexts[T ~string](texts []T) (n int) {
+	for _, text := range texts {
+		n += len(text)
+	}
+	return n
+}
+
+func sizeOfSDP(sdp string) int { return len(sdp) + len(sdp)/16 } // its line ends are escaped
+
+// sizeOf returns the length of members of any JSON.
+func sizeOf(values Fields) (n int) {
+	for name, value := range values {
+		n += len(name) + len(value)
+	}
+	return n
 }
 
 // decoder reads messages of at most limit bytes. Galène takes binary messages for text.

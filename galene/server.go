@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"log/slog"
 	"net"
@@ -40,7 +39,8 @@ type ServerOptions struct {
 	Router MediaRouter
 	// Record records a group, in a goroutine of its own, from a record action to
 	// unrecord or until nobody is left: over conn it speaks with the server as a client
-	// that may join the group, under any name, without credentials. Nil does not record.
+	// that may join the group, under any name, without credentials. ctx ends with conn. Nil
+	// does not record.
 	Record func(ctx context.Context, group string, conn transport.Conn) error
 	// Address says where a client is, from the context of [Server.Serve]: operators may
 	// ask for it. Nil does not tell.
@@ -63,7 +63,8 @@ type MediaRouter interface {
 	// Serve is the media of one member, from its joining a group to its leaving, in a
 	// goroutine of its own: it reads offers, answers, candidates and requests with Next
 	// or Messages, and sends. ctx ends when the member leaves, and Next returns io.EOF.
-	// An error closes the connection with 1011. A stream that ended otherwise than by its
+	// An error closes the connection with 1011; after nil the member goes on without media.
+	// A stream that ended otherwise than by its
 	// member comes as a [*Close], too; those who receive it have been told already.
 	Serve(ctx context.Context, m *MediaMember) error
 }
@@ -247,7 +248,7 @@ func (s *Server) route(e MediaEvent) {
 		m.end()
 		return
 	}
-	if !m.inbox.Put(e.Message) {
+	if !m.served.Load() && !m.inbox.Put(e.Message) {
 		s.log.Warn("galene: the media router is too slow for a member", "peer", e.Peer)
 		s.hub.End(uint64(e.Peer), transport.StatusInternalError, "")
 	}
@@ -264,6 +265,7 @@ func (s *Server) serveMedia(sess *ServerSession) *MediaMember {
 	m.cancel = cancel
 	sess.work.Go(func() {
 		defer cancel()
+		defer m.served.Store(true)
 		defer func() {
 			if p := recover(); p != nil {
 				sess.mu.Lock()
@@ -283,16 +285,23 @@ func (s *Server) serveMedia(sess *ServerSession) *MediaMember {
 // record connects a recorder to a group. Called under the hub's lock.
 func (s *Server) record(group string) {
 	ours, theirs := transport.Pipe()
-	ctx := context.Background()
+	ctx, cancel := context.WithCancel(context.Background())
 	s.work.Go(func() {
-		err := s.serve(ctx, ours, Connection{System: group})
+		defer cancel()
+		err := s.serve(context.Background(), ours, Connection{System: group})
 		if errors.Is(err, ErrTooManyConnections) || errors.Is(err, ErrServerClosed) {
 			s.hub.Locked(func() { s.machine.unrecorded(group) })
 		}
 	})
 	s.work.Go(func() {
 		defer theirs.Close(transport.StatusNormal, "")
-		if err := s.opts.Record(ctx, group, theirs); err != nil {
+		defer func() { // nobody has called Serve, who could recover it
+			if p := recover(); p != nil {
+				s.log.Error("galene: a recording panicked", "group", group, "panic", p, "stack", string(debug.Stack()))
+			}
+		}()
+		err := s.opts.Record(ctx, group, theirs)
+		if err != nil && !link.Orderly(err) && !errors.Is(err, context.Canceled) {
 			s.log.Error("galene: a recording failed", "group", group, "error", err)
 		}
 	})
@@ -532,7 +541,8 @@ type MediaMember struct {
 	server *Server
 	inbox  *link.Inbox[Message]
 	cancel context.CancelFunc
-	ended  atomic.Bool
+	ended  atomic.Bool // the member has left
+	served atomic.Bool // the router has done with it: what comes is of no interest
 }
 
 // Next returns the next message of the member: an [*Offer] with who sends it, an
@@ -541,22 +551,15 @@ type MediaMember struct {
 // member has left it returns io.EOF. The end of ctx does not hurt the member.
 func (m *MediaMember) Next(ctx context.Context) (Message, error) {
 	msg, err := m.inbox.Next(ctx)
-	if err != nil && m.ended.Load() {
-		err = io.EOF // although that of Serve's ctx was found first
+	if err != nil && m.ended.Load() { // the end of Serve's ctx was found first; nothing waits any more
+		return m.inbox.Next(context.Background())
 	}
 	return msg, err
 }
 
 // Messages returns what Next returns, one by one, until the member leaves.
 func (m *MediaMember) Messages(ctx context.Context) iter.Seq2[Message, error] {
-	return func(yield func(Message, error) bool) {
-		for {
-			msg, err := m.Next(ctx)
-			if err == io.EOF || !yield(msg, err) || err != nil {
-				return
-			}
-		}
-	}
+	return link.Each(ctx, m.Next)
 }
 
 // Send queues a message for the member and never blocks: an [*Offer] of another member's

@@ -1,6 +1,7 @@
 package galene
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -56,7 +57,7 @@ func (g *group) refusal(p *peer, grant Grant, now time.Time) *Error {
 	switch op := grant.Permissions.Has(PermissionOp); {
 	case d.Redirect != "":
 		return &Error{Text: "group is elsewhere", Redirect: d.Redirect}
-	case grant.Username != "" && !ValidName(grant.Username):
+	case len(grant.Username) > nameBytes, grant.Username != "" && !ValidName(grant.Username):
 		return ErrNotAuthorised
 	case op:
 	case g.locked != nil:
@@ -70,10 +71,19 @@ func (g *group) refusal(p *peer, grant Grant, now time.Time) *Error {
 	case d.MaxClients > 0 && len(g.members) >= d.MaxClients:
 		return ErrTooManyUsers
 	}
-	if p.client == "" || g.byID[p.client] != nil {
+	if !g.admits(p.client) {
 		return ErrInternal
 	}
 	return nil
+}
+
+// nameBytes is the length of the longest name of a group or a user, and of the longest id of
+// a client: they go with every word that a member says to all the others.
+const nameBytes = 1 << 10
+
+// admits reports whether a client may have an id in the group.
+func (g *group) admits(client string) bool {
+	return client != "" && len(client) <= nameBytes && g.byID[client] == nil
 }
 
 func (g *group) add(p *peer) {
@@ -116,15 +126,18 @@ func (g *group) age() time.Duration { return cmp.Or(g.desc.HistoryAge, DefaultHi
 
 // remember adds a chat message to the history.
 func (m *ServerMachine) remember(g *group, h *ChatHistory) {
-	g.history, g.times, g.bytes = append(g.history, h), append(g.times, m.now), g.bytes+len(h.Value)
+	g.history, g.times, g.bytes = append(g.history, h), append(g.times, m.now), g.bytes+h.bytes()
 	drop := 0
 	for drop < len(g.history) && (m.cfg.HistoryMessages >= 0 && len(g.history)-drop > m.cfg.HistoryMessages ||
 		m.cfg.HistoryBytes >= 0 && g.bytes > m.cfg.HistoryBytes) {
-		g.bytes -= len(g.history[drop].Value)
+		g.bytes -= g.history[drop].bytes()
 		drop++
 	}
 	g.keep(func(i int) bool { return i >= drop })
 }
+
+// bytes returns how much of a history a message is.
+func (m *ChatHistory) bytes() int { return len(m.Kind) + len(m.ID) + len(m.Value) }
 
 // remembered returns the history without what is too old.
 func (g *group) remembered(now time.Time) []*ChatHistory {
@@ -137,7 +150,7 @@ func (g *group) keep(keep func(i int) bool) {
 	history, times, bytes := g.history[:0], g.times[:0], 0
 	for i, h := range g.history {
 		if keep(i) {
-			history, times, bytes = append(history, h), append(times, g.times[i]), bytes+len(h.Value)
+			history, times, bytes = append(history, h), append(times, g.times[i]), bytes+h.bytes()
 		}
 	}
 	clear(g.history[len(history):])
@@ -168,7 +181,10 @@ func (m *ServerMachine) chat(fx *ServerEffects, p *peer, msg *Chat) {
 		Privileged: p.permissions.Has(PermissionOp), Value: present(msg.Value), NoEcho: msg.NoEcho, Time: NewTime(m.now),
 	}
 	if public {
-		m.remember(g, &ChatHistory{Kind: out.Kind, ID: id, Source: p.client, Username: &username, Value: out.Value, Time: out.Time})
+		m.remember(g, &ChatHistory{
+			Kind: ChatKind(strings.Clone(string(out.Kind))), ID: strings.Clone(id), Source: p.client, Username: &username,
+			Value: bytes.Clone(out.Value), Time: out.Time,
+		})
 	}
 	m.forward(fx, p, out, out.Dest, out.NoEcho)
 }
@@ -256,7 +272,8 @@ func (m *ServerMachine) userAction(fx *ServerEffects, p *peer, msg *UserAction) 
 			if target.system == "" {
 				m.tell(fx, target, UserMessageWarning, "Your IP address has been communicated to user "+p.username+".")
 			}
-			m.answer(fx, p, UserMessageUserInfo, value(&UserInfo{ID: target.client, Username: target.username, Address: target.address}))
+			info := &UserInfo{ID: target.client, Username: target.username, Address: target.address}
+			m.answer(fx, p, UserMessageUserInfo, value(info))
 		}
 	case UserSetData:
 		if msg.Dest != p.client {
@@ -340,12 +357,16 @@ func (m *ServerMachine) merged(fx *ServerEffects, p *peer, data Fields, value js
 	return merged, true
 }
 
-func sizeOf(data Fields) int {
-	n := 0
-	for name, v := range data {
-		n += len(name) + len(v)
+// clone returns data that does not hold the message that it came with.
+func (f Fields) clone() Fields {
+	if f == nil {
+		return nil
 	}
-	return n
+	c := make(Fields, len(f))
+	for name, v := range f {
+		c[strings.Clone(name)] = bytes.Clone(v)
+	}
+	return c
 }
 
 func (m *ServerMachine) groupAction(fx *ServerEffects, p *peer, msg *GroupAction) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/internal/alarm"
@@ -147,7 +148,7 @@ type peer struct {
 	arrival     *User       // its introduction; nil when something has changed since
 	up          []*stream
 	down        map[string]*stream
-	request     *Request
+	request     map[string]bool // by label: whether any track of it is wanted; "" is for the others
 }
 
 // NewServerMachine returns a machine without connections.
@@ -248,7 +249,7 @@ func (m *ServerMachine) shake(fx *ServerEffects, p *peer, msg Message) {
 		m.drop(fx, p, transport.StatusProtocolError, "you must handshake first")
 		return
 	}
-	p.state, p.client, p.received = ServerReady, h.ID, m.now
+	p.state, p.client, p.received = ServerReady, strings.Clone(h.ID), m.now
 	m.tick(p)
 	fx.send(p, &Handshake{Version: []string{Version}})
 	if !slices.Contains(h.Version, Version) {
@@ -384,12 +385,14 @@ func (m *ServerMachine) join(fx *ServerEffects, p *peer, msg *Join) {
 		m.fatal(fx, p, transport.StatusProtocolError, "cannot join multiple groups")
 	case p.system != "":
 		m.record(fx, p)
-	case !ValidName(msg.Group):
+	case !ValidName(msg.Group) || len(msg.Group) > nameBytes:
 		m.refuse(fx, p, msg, ErrIllegalGroupName)
 	case m.cfg.DataBytes > 0 && sizeOf(msg.Data) > m.cfg.DataBytes:
 		m.refuse(fx, p, msg, &Error{Text: "user data too big"})
 	default:
-		m.ask(fx, p, Question{Message: msg})
+		join := *msg
+		join.Group = strings.Clone(msg.Group) // which outlives the rest, as the name of a group
+		m.ask(fx, p, Question{Message: &join})
 	}
 }
 
@@ -419,7 +422,8 @@ func (m *ServerMachine) admit(fx *ServerEffects, p *peer, msg *Join, d Decision)
 		m.forget(g)
 		return
 	}
-	p.username, p.permissions, p.data = d.Grant.Username, slices.Clone(d.Grant.Permissions), msg.Data
+	p.username, p.data = strings.Clone(d.Grant.Username), msg.Data.clone()
+	p.permissions = slices.Clone(d.Grant.Permissions)
 	m.enter(fx, p, g)
 }
 
@@ -467,7 +471,7 @@ func (m *ServerMachine) record(fx *ServerEffects, p *peer) {
 	case !ok || g.recorder != p: // the recording is over
 		m.drop(fx, p, transport.StatusNormal, "")
 		return
-	case g.byID[p.client] != nil || p.client == "":
+	case !g.admits(p.client):
 		m.drop(fx, p, transport.StatusInternalError, "")
 		return
 	}

@@ -1,8 +1,10 @@
 package galene
 
 import (
+	"bytes"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
@@ -25,8 +27,12 @@ type stream struct {
 	asked      bool   // for that offer
 }
 
-// relayCandidates is how many candidates of a stream wait for its receiver.
-const relayCandidates = 64
+// relayCandidates is how many candidates of a stream wait for its receiver,
+// relayCandidateBytes the length of the longest of them.
+const (
+	relayCandidates     = 64
+	relayCandidateBytes = 2 << 10
+)
 
 // media takes a message about a stream. The checks come in the order of Galène.
 func (m *ServerMachine) media(fx *ServerEffects, p *peer, msg Message) {
@@ -37,7 +43,7 @@ func (m *ServerMachine) media(fx *ServerEffects, p *peer, msg Message) {
 			m.drop(fx, p, transport.StatusInternalError, "")
 			return
 		}
-		p.request = msg
+		p.request = msg.wishes()
 		m.route(fx, p, msg)
 		return
 	case *RequestStream:
@@ -129,7 +135,7 @@ func (m *ServerMachine) offered(fx *ServerEffects, p *peer, msg *Offer) {
 		m.failStream(fx, p, msg.ID, "this server relays streams between two users only")
 		return
 	default:
-		s = &stream{id: msg.ID, label: msg.Label, owner: p}
+		s = &stream{id: strings.Clone(msg.ID), label: strings.Clone(msg.Label), owner: p}
 		p.up = append(p.up, s)
 		p.group.streams[s.id] = s
 	}
@@ -269,7 +275,10 @@ func (m *ServerMachine) relay(fx *ServerEffects, p *peer, msg Message) {
 	up, down := p.stream(id), p.down[id]
 	switch msg := msg.(type) {
 	case *Offer:
-		up.offer, up.candidates = msg, nil
+		up.candidates = nil
+		up.offer = new(Offer)
+		*up.offer = *msg
+		up.offer.ID, up.offer.SDP, up.offer.Replace = up.id, strings.Clone(msg.SDP), strings.Clone(msg.Replace)
 		if up.asked {
 			up.asked, up.used = false, false
 		}
@@ -284,8 +293,8 @@ func (m *ServerMachine) relay(fx *ServerEffects, p *peer, msg Message) {
 			fx.send(down.owner, msg)
 		case up.receiver != nil:
 			fx.send(up.receiver, msg)
-		case len(up.candidates) < relayCandidates:
-			up.candidates = append(up.candidates, msg)
+		case len(up.candidates) < relayCandidates && len(msg.Candidate) <= relayCandidateBytes:
+			up.candidates = append(up.candidates, &ICE{ID: up.id, Candidate: bytes.Clone(msg.Candidate)})
 		}
 	case *Answer:
 		fx.send(down.owner, msg)
@@ -344,14 +353,19 @@ func (m *ServerMachine) settle(fx *ServerEffects, g *group) {
 	}
 }
 
+// wishes returns by label whether any track is requested.
+func (m *Request) wishes() map[string]bool {
+	wishes := make(map[string]bool, len(m.Request))
+	for label, kinds := range m.Request {
+		wishes[label] = len(kinds) > 0
+	}
+	return wishes
+}
+
 // wants reports whether a member has asked for the streams of a label.
 func (p *peer) wants(label string) bool {
-	if p.request == nil {
-		return false
+	if wanted, ok := p.request[label]; ok {
+		return wanted
 	}
-	kinds, ok := p.request.Request[label]
-	if !ok {
-		kinds = p.request.Request[""]
-	}
-	return len(kinds) > 0
+	return p.request[""]
 }

@@ -48,7 +48,9 @@ func (b *switchboard) Serve(ctx context.Context, m *MediaMember) error {
 		b.mu.Lock()
 		if err != nil {
 			b.ended[m.ID] = errors.Join(err, ctx.Err())
-			delete(b.members, m.ID)
+			if b.members[m.ID] == m { // it may have come again meanwhile
+				delete(b.members, m.ID)
+			}
 			b.mu.Unlock()
 			return nil
 		}

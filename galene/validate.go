@@ -251,7 +251,7 @@ func (m *GroupAction) Validate() error {
 		}
 	case GroupMakeToken, GroupEditToken:
 		if _, err := m.TokenRequest(); err != nil {
-			return invalid("groupaction", "value", err.Error())
+			return invalid("groupaction", "value", err.(*Error).Text)
 		}
 	default:
 		return invalid("groupaction", "kind", "unknown")
