@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -137,9 +138,7 @@ func (o *DialOptions) request(ctx context.Context, method, address string, body 
 		return nil, err
 	}
 	if o != nil {
-		for name, values := range o.Header {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, o.Header)
 	}
 	return r, nil
 }

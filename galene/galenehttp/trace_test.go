@@ -111,16 +111,17 @@ func (r *traced) read(t *testing.T, answer string) {
 }
 
 func (r *traced) String() string {
-	name := r.method + " " + strings.TrimPrefix(r.url, traceHost)
+	var name strings.Builder
+	name.WriteString(r.method + " " + strings.TrimPrefix(r.url, traceHost))
 	for i := 0; i < len(r.header); i += 2 {
 		switch r.header[i] {
 		case "Content-Type":
-			name += " " + r.header[i+1]
+			name.WriteString(" " + r.header[i+1])
 		case "Origin":
-			name += " from " + r.header[i+1]
+			name.WriteString(" from " + r.header[i+1])
 		}
 	}
-	return name
+	return name.String()
 }
 
 func TestHandlerAnswersTracesAsGalene(t *testing.T) {
