@@ -62,6 +62,8 @@ type ClientMachine struct {
 	deleted     Fields          // data that may not have been deleted after all, see joined and user
 	up, down    map[string]bool // streams by id
 	ended       map[string]bool // those of down that the client has asked to end
+	aborted     map[string]bool // those that were of up: what the application still says about them is too late
+	early       []*ICE          // of streams that are not known yet
 	request     *Request        // the last one
 
 	join    *Join   // what to join again with
@@ -284,6 +286,9 @@ func (m *ClientMachine) sendJoin(now time.Time, msg Message, join *Join) error {
 func (m *ClientMachine) sendStream(msg Message) error {
 	switch msg := msg.(type) {
 	case *Offer:
+		if m.aborted[msg.ID] {
+			return ErrUnknownStream
+		}
 		if m.down[msg.ID] {
 			return invalid("offer", "id", "is that of a received stream")
 		}
@@ -602,6 +607,7 @@ func (m *ClientMachine) clear() {
 	m.username, m.permissions, m.status, m.data, m.deleted = "", nil, nil, nil, nil
 	m.users = make(map[string]*User)
 	m.up, m.down, m.ended = make(map[string]bool), make(map[string]bool), make(map[string]bool)
+	m.aborted, m.early = make(map[string]bool), nil
 	m.initial = 0
 }
 
@@ -763,20 +769,47 @@ func (m *ClientMachine) stream(fx *Effects, msg Message) {
 	case *Answer, *Renegotiate:
 		known = m.up[id]
 	case *ICE:
-		known = m.up[id] || m.down[id]
+		if known = m.up[id] || m.down[id]; !known && len(m.early) < maxEarly {
+			m.early = append(m.early, msg)
+		}
 	case *Close:
 		known = m.down[id]
 		delete(m.down, id)
 		delete(m.ended, id)
+		m.takeEarly(id)
 	case *Abort:
 		if known = m.up[id]; known {
 			delete(m.up, id)
+			if len(m.aborted) >= maxAborted {
+				clear(m.aborted)
+			}
+			m.aborted[id] = true
 			fx.Send = append(fx.Send, &Close{ID: id})
 		}
 	}
-	if known {
-		fx.Deliver = append(fx.Deliver, msg)
+	if !known {
+		return
 	}
+	fx.Deliver = append(fx.Deliver, msg)
+	if _, ok := msg.(*Offer); ok {
+		fx.Deliver = append(fx.Deliver, m.takeEarly(id)...)
+	}
+}
+
+// maxEarly is how many candidates wait for the offer that they belong to: Galène may write
+// them first. maxAborted is how many aborted streams are remembered.
+const maxEarly, maxAborted = 64, 256
+
+// takeEarly returns the candidates of a stream that came before its offer, and forgets
+// them.
+func (m *ClientMachine) takeEarly(id string) (early []Message) {
+	m.early = slices.DeleteFunc(m.early, func(c *ICE) bool {
+		if c.ID == id {
+			early = append(early, c)
+		}
+		return c.ID == id
+	})
+	return early
 }
 
 // Malformed takes what could not be decoded, which ends the connection.

@@ -48,7 +48,7 @@ var streamRules = []struct {
 	sent, goes []string // groups of streamWays
 }{
 	// Who sends the media sends the offer, with an id that is nobody else's.
-	{`{"type":"offer","id":"s","sdp":"v=0"}`, []string{"none", "up"}, []string{"none", "down", "ending"}},
+	{`{"type":"offer","id":"s","sdp":"v=0"}`, []string{"none", "up"}, []string{"none", "aborted", "down", "ending"}},
 	{`{"type":"answer","id":"s","sdp":"v=0"}`, []string{"down", "ending"}, []string{"up"}},
 	{`{"type":"ice","id":"s","candidate":{"candidate":"c"}}`,
 		[]string{"up", "down", "ending"}, []string{"up", "down", "ending"}},
@@ -62,11 +62,12 @@ var streamRules = []struct {
 }
 
 var streamGroups = map[string][]string{
-	"none": {"never heard of", "sent and closed", "sent and aborted", "sent and replaced",
+	"none": {"never heard of", "sent and closed", "sent and replaced",
 		"received, closed", "received, replaced", "of a group long left", "of a connection lost"},
-	"up":     {"sent", "sent and answered", "sent as another", "sent as itself"},
-	"down":   {"received", "received, answered", "received again", "received as another"},
-	"ending": {"received, aborted", "received, unwanted"},
+	"aborted": {"sent and aborted"},
+	"up":      {"sent", "sent and answered", "sent as another", "sent as itself"},
+	"down":    {"received", "received, answered", "received again", "received as another"},
+	"ending":  {"received, aborted", "received, unwanted"},
 }
 
 func TestStreamsHaveTheirDirection(t *testing.T) {
@@ -165,4 +166,41 @@ func TestNewIDIsNobodyElses(t *testing.T) {
 	require.Equal(t, "c1", near.ID())
 	require.NoError(t, near.Close())
 	p.closed(1000)
+}
+
+func TestCandidatesBeforeTheirOfferComeAfterIt(t *testing.T) {
+	t.Parallel()
+	m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp)
+	ice := func(id, candidate string) *ICE { return NewICE(id, ICECandidateInit{Candidate: candidate}) }
+	for range 2 * maxEarly { // some of them of streams that never come
+		require.Empty(t, m.Receive(clientEpoch, ice("never", "c")).Deliver)
+	}
+	require.Len(t, m.early, maxEarly)
+	require.Empty(t, m.Receive(clientEpoch, &Close{ID: "never"}).Deliver)
+	require.Empty(t, m.early)
+
+	require.Empty(t, m.Receive(clientEpoch, ice("s", "1")).Deliver)
+	require.Empty(t, m.Receive(clientEpoch, ice("t", "2")).Deliver)
+	require.Empty(t, m.Receive(clientEpoch, ice("s", "3")).Deliver)
+	offer := &Offer{ID: "s", SDP: "v=0"}
+	require.Equal(t, []Message{offer, ice("s", "1"), ice("s", "3")}, m.Receive(clientEpoch, offer).Deliver)
+	require.Equal(t, []*ICE{ice("t", "2")}, m.early)
+	require.Equal(t, []Message{offer}, m.Receive(clientEpoch, offer).Deliver)
+}
+
+func TestAStreamThatWasAbortedIsNotOfferedAgain(t *testing.T) {
+	t.Parallel()
+	m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp,
+		streamSent, `> {"type":"abort","id":"s"}`)
+	_, err := m.Send(clientEpoch, &Offer{ID: "s", SDP: "v=0"}) // a restart that crossed the abort
+	require.ErrorIs(t, err, ErrUnknownStream)
+	_, err = m.Send(clientEpoch, &Offer{ID: "s2", SDP: "v=0", Replace: "s"})
+	require.NoError(t, err)
+	for range 3 * maxAborted {
+		id := NewID()
+		_, err := m.Send(clientEpoch, &Offer{ID: id, SDP: "v=0"})
+		require.NoError(t, err)
+		m.Receive(clientEpoch, &Abort{ID: id})
+		require.LessOrEqual(t, len(m.aborted), maxAborted)
+	}
 }

@@ -150,9 +150,12 @@ func (t *transfer) write(f *File) error {
 		t.peer.mu.Lock()
 		t.sent = sent
 		t.peer.mu.Unlock()
-		// An empty file is an empty message, without which browsers wait for ever. What
-		// fails here is a channel that is closing.
-		_ = ch.Send(chunk)
+		// An empty file is an empty message, without which browsers wait for ever.
+		if ch.Send(chunk) != nil { // the channel is closing
+			t.step(fileEvent{fileHungUp, errHungUp})
+			<-t.over
+			return nil
+		}
 		if f.Progress != nil {
 			f.Progress(sent)
 		}

@@ -31,7 +31,9 @@ func (m *member) send(ctx context.Context, dest *member, f *galenepion.File) <-c
 }
 
 func fileOf(b []byte) *galenepion.File {
-	return &galenepion.File{Name: "a.bin", MimeType: "application/x-test", Size: uint64(len(b)), Content: bytes.NewReader(b)}
+	return &galenepion.File{
+		Name: "a.bin", MimeType: "application/x-test", Size: uint64(len(b)), Content: bytes.NewReader(b),
+	}
 }
 
 func TestFilesGoBothWaysAtOnce(t *testing.T) {
@@ -278,6 +280,7 @@ func TestTransferEndsWithTheOtherUser(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, galene.ServerOptions{})
 		a, b := w.join(plan{name: "a", redial: true}), w.join(plan{name: "b"})
+		a.meet(b)
 		result := a.send(t.Context(), b, fileOf([]byte("hello")))
 		next(t, "file", b.files)
 		a.cut()
@@ -299,6 +302,8 @@ func TestTransfersWithOneUserAreBounded(t *testing.T) {
 	w := newWorld(t, galene.ServerOptions{})
 	a := w.join(plan{name: "a", opts: galenepion.Options{MaxFiles: 2}})
 	b := w.join(plan{name: "b"})
+	a.meet(b)
+	b.meet(a)
 	first, second := a.send(t.Context(), b, fileOf(nil)), a.send(t.Context(), b, fileOf(nil))
 	one, two := next(t, "file", b.files), next(t, "file", b.files)
 	require.ErrorIs(t, a.SendFile(t.Context(), b.client.ID(), fileOf(nil)), galenepion.ErrTooManyFiles)
@@ -370,7 +375,9 @@ func TestWhatIsNoFileTransferIsCancelled(t *testing.T) {
 		a, b := newPair(t)
 		result := a.send(t.Context(), b, fileOf(nil))
 		in := next(t, "file", b.files)
-		require.NoError(t, b.client.Send(galene.NewFileTransfer(a.client.ID(), &galene.FileTransfer{Type: "upice", ID: in.ID})))
+		require.NoError(t, b.client.Send(galene.NewFileTransfer(a.client.ID(), &galene.FileTransfer{
+			Type: "upice", ID: in.ID,
+		})))
 		require.ErrorContains(t, <-result, "obsolete")
 		<-in.Done()
 	})

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -25,6 +26,9 @@ const (
 	// forwardQueue is how many packets wait for one receiver of a stream. What exceeds it
 	// is lost, as on a network that is too slow.
 	forwardQueue = 256
+	// forwardStartBitrate is what a receiver of video can take before it has said anything,
+	// and forwardLeastBitrate what is supposed to get through always, in bit/s.
+	forwardStartBitrate, forwardLeastBitrate = 1_000_000, 100_000
 	// forwardLimitAge is how long what a receiver says about its network is believed.
 	forwardLimitAge = 5 * time.Second
 )
@@ -141,16 +145,20 @@ func (l *forwardLayer) write(p *rtp.Packet) {
 	}
 }
 
-// limit returns the bit rate that the slowest follower can take; ok is false when none has
-// said anything.
-func (l *forwardLayer) limit(now time.Time) (bits uint64, ok bool) {
-	bits = math.MaxUint64
-	for _, f := range l.all() {
+// limits returns the bit rates that the slowest and the fastest follower can take, in
+// bit/s. Without followers both are 0.
+func (l *forwardLayer) limits(now time.Time) (slowest, fastest uint64) {
+	for i, f := range l.all() {
+		bits := f.lossless.Load()
 		if heard := f.limit.Load(); heard != nil && now.Sub(heard.at) < forwardLimitAge {
-			bits, ok = min(bits, heard.bits), true
+			bits = min(bits, heard.bits)
 		}
+		if i == 0 {
+			slowest = bits
+		}
+		slowest, fastest = min(slowest, bits), max(fastest, bits)
 	}
-	return bits, ok
+	return slowest, fastest
 }
 
 // A forwardPacket is what is left of a packet: other members know neither its extensions,
@@ -180,8 +188,10 @@ type forwardLimit struct {
 type forward struct {
 	*webrtc.TrackLocalStaticRTP
 
-	queue chan<- forwardOut
-	limit atomic.Pointer[forwardLimit]
+	queue    chan<- forwardOut
+	ssrc     atomic.Uint32
+	limit    atomic.Pointer[forwardLimit] // that the receiver has told; nil when it has told none
+	lossless atomic.Uint64                // the bit rate at which little is lost, as far as is known
 
 	mu      sync.Mutex
 	stopped bool
@@ -206,19 +216,56 @@ func newForward(codec webrtc.RTPCodecCapability, id, stream string, queue chan<-
 	if err != nil {
 		return nil, err
 	}
-	return &forward{TrackLocalStaticRTP: track, queue: queue}, nil
+	f := &forward{TrackLocalStaticRTP: track, queue: queue}
+	f.lossless.Store(forwardStartBitrate)
+	return f, nil
 }
 
 // Bind is called by Pion when the receiver can be reached.
 func (f *forward) Bind(ctx webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
 	codec, err := f.TrackLocalStaticRTP.Bind(ctx)
 	if err == nil {
+		f.ssrc.Store(uint32(ctx.SSRC()))
 		f.mu.Lock()
 		f.bound, f.needs = time.Now(), true
 		f.mu.Unlock()
 		f.keyFrame()
 	}
 	return codec, err
+}
+
+// feedback takes note of what the receiver says about its network. One goroutine at a time
+// may call it.
+func (f *forward) feedback(packets []rtcp.Packet) {
+	for _, p := range packets {
+		switch p := p.(type) {
+		case *rtcp.ReceiverEstimatedMaximumBitrate:
+			if p.Bitrate > 0 {
+				f.limit.Store(&forwardLimit{uint64(p.Bitrate), time.Now()})
+			}
+		case *rtcp.ReceiverReport:
+			f.lost(p.Reports)
+		case *rtcp.SenderReport: // of one who sends, too
+			f.lost(p.Reports)
+		}
+	}
+}
+
+// lost moves the bit rate by what is lost, as senders do that know nothing else.
+func (f *forward) lost(reports []rtcp.ReceptionReport) {
+	for _, r := range reports {
+		if r.SSRC != f.ssrc.Load() {
+			continue
+		}
+		bits, loss := f.lossless.Load(), uint64(r.FractionLost) // of 256
+		switch {
+		case loss < 5: // 2 %
+			bits += bits / 20
+		case loss > 26: // 10 %
+			bits -= bits * loss / 512
+		}
+		f.lossless.Store(min(max(bits, forwardLeastBitrate), math.MaxInt32))
+	}
 }
 
 // keyFrame asks for a key frame of what the receiver gets.

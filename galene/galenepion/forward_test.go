@@ -1,11 +1,13 @@
 package galenepion
 
 import (
+	"math"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
@@ -263,36 +265,70 @@ func FuzzKeyFrame(f *testing.F) {
 	})
 }
 
-func TestLimitIsThatOfTheSlowestReceiverWhileItIsFresh(t *testing.T) {
+func TestLimitsAreThoseOfReceiversWhileTheyAreFresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := forwardNewLayer()
-		_, ok := l.limit(time.Now())
-		require.False(t, ok)
+		limits := func() [2]uint64 {
+			slowest, fastest := l.limits(time.Now())
+			return [2]uint64{slowest, fastest}
+		}
+		require.Equal(t, [2]uint64{}, limits(), "nobody")
 		slow, _ := forwardTo(t, l, 1)
 		fast, _ := forwardTo(t, l, 1)
-		_, ok = l.limit(time.Now())
-		require.False(t, ok)
+		require.Equal(t, [2]uint64{forwardStartBitrate, forwardStartBitrate}, limits())
 		slow.limit.Store(&forwardLimit{100, time.Now()})
+		require.Equal(t, [2]uint64{100, forwardStartBitrate}, limits())
 		time.Sleep(time.Second)
 		fast.limit.Store(&forwardLimit{1000, time.Now()})
-		bits, ok := l.limit(time.Now())
-		require.True(t, ok)
-		require.EqualValues(t, 100, bits)
+		require.Equal(t, [2]uint64{100, 1000}, limits())
 		time.Sleep(forwardLimitAge - time.Second)
-		bits, _ = l.limit(time.Now())
-		require.EqualValues(t, 1000, bits)
+		require.Equal(t, [2]uint64{1000, forwardStartBitrate}, limits(), "what is too old is not believed")
 		l.end()
 	})
+}
+
+func TestBitRateOfAReceiverFollowsWhatIsLost(t *testing.T) {
+	t.Parallel()
+	l, _ := forwardNewLayer()
+	f, _ := forwardTo(t, l, 1)
+	f.ssrc.Store(7)
+	reports := func(lost uint8) []rtcp.ReceptionReport {
+		return []rtcp.ReceptionReport{{SSRC: 8, FractionLost: 255}, {SSRC: 7, FractionLost: lost}}
+	}
+	after := func(lost uint8) uint64 {
+		f.feedback([]rtcp.Packet{&rtcp.ReceiverReport{Reports: reports(lost)}})
+		return f.lossless.Load()
+	}
+	require.EqualValues(t, 1_050_000, after(0))
+	require.EqualValues(t, 1_102_500, after(4))
+	require.EqualValues(t, 1_102_500, after(5))
+	require.EqualValues(t, 1_102_500, after(26))
+	require.EqualValues(t, 826_875, after(128))
+	f.feedback([]rtcp.Packet{&rtcp.SenderReport{Reports: reports(128)}, &rtcp.PictureLossIndication{MediaSSRC: 7}})
+	require.EqualValues(t, 620_157, f.lossless.Load())
+	for range 100 {
+		after(255)
+	}
+	require.EqualValues(t, forwardLeastBitrate, f.lossless.Load())
+	for range 1000 {
+		after(0)
+	}
+	require.EqualValues(t, math.MaxInt32, f.lossless.Load())
+	require.Nil(t, f.limit.Load())
+	f.feedback([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: 5e5}, &rtcp.ReceiverEstimatedMaximumBitrate{}})
+	require.EqualValues(t, 500_000, f.limit.Load().bits)
 }
 
 func TestEncodingsOfASimulcastAreReadFromTheOffer(t *testing.T) {
 	t.Parallel()
 	offer := func(media string) webrtc.SessionDescription {
-		return webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n" + media}
+		const head = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
+		return webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: head + media}
 	}
-	sections, err := routerSections(offer("m=audio 9 RTP/AVP 0\r\na=mid:a\r\na=sendonly\r\n" +
-		"m=video 9 RTP/AVP 0\r\na=mid:v\r\na=rid:l send\r\na=rid:h send pt=96\r\na=rid:x recv\r\na=simulcast:recv x send h,y;~l\r\n" +
+	sections, err := routerParse(offer("m=audio 9 RTP/AVP 0\r\na=mid:a\r\na=sendonly\r\n" +
+		"m=video 9 RTP/AVP 0\r\na=mid:v\r\na=rid:l send\r\na=rid:h send pt=96\r\na=rid:x recv\r\n" +
+		"a=simulcast:recv x send h,y;~l\r\n" +
 		"m=video 9 RTP/AVP 0\r\na=mid:w\r\na=sendrecv\r\na=rid:1 send\r\na=rid:0 send\r\n" +
 		"m=video 9 RTP/AVP 0\r\na=mid:r\r\na=recvonly\r\n" +
 		"m=video 9 RTP/AVP 0\r\na=inactive\r\n" +
@@ -303,11 +339,33 @@ func TestEncodingsOfASimulcastAreReadFromTheOffer(t *testing.T) {
 		{mid: "a", sends: true}, {mid: "v", sends: true, rids: []string{"h", "y", "l"}},
 		{mid: "w", sends: true, rids: []string{"1", "0"}}, {mid: "r"}, {}, {mid: "z"}, {mid: "d"},
 	}, sections)
-	_, err = routerSections(offer("nonsense"))
+	_, err = routerParse(offer("nonsense"))
 	require.Error(t, err)
 	for value, want := range map[string][]string{
 		"send 1": {"1"}, "send": nil, "": nil, "recv 1;2": nil, "send 1;2 recv 3": {"1", "2"}, "send ;": nil,
 	} {
 		require.Equal(t, want, routerSimulcast(value), value)
+	}
+}
+
+func BenchmarkPacketToAHundredReceivers(b *testing.B) {
+	l := &forwardLayer{codec: forwardVP8, ask: func() {}}
+	var queues []chan forwardOut
+	for range 100 {
+		queue := make(chan forwardOut, 1)
+		f, err := newForward(forwardVP8, "video", "stream", queue)
+		require.NoError(b, err)
+		f.bound = time.Now()
+		f.aim(l, forwardLive)
+		queues = append(queues, queue)
+	}
+	p := &rtp.Packet{Payload: make([]byte, 1200)}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.SequenceNumber++
+		l.write(p)
+		for _, queue := range queues {
+			<-queue
+		}
 	}
 }

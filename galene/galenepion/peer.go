@@ -122,6 +122,9 @@ func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
 	for m, err := range p.client.Messages(ctx) {
 		if err != nil {
+			if ctx.Err() == nil {
+				p.shut(err)
+			}
 			return fmt.Errorf("galenepion: %w", err)
 		}
 		handled, err := p.Handle(m)
@@ -132,6 +135,7 @@ func (p *Peer) Run(ctx context.Context) error {
 			p.opts.OnMessage(m)
 		}
 	}
+	p.shut(ErrDisconnected)
 	return nil
 }
 
@@ -314,8 +318,8 @@ func (p *Peer) send(m galene.Message) {
 	}
 }
 
-// start starts a session that the peer waits for, unless it is closed. Called with the lock
-// held.
+// start starts a session that the peer waits for. Called with the lock held, while the peer
+// is not closed.
 func (p *Peer) start(s *pionpeer.Session) {
 	p.work.Go(func() { <-s.Done() })
 	s.Start()

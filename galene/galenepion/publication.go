@@ -31,8 +31,9 @@ type PublishOptions struct {
 
 	// OnKeyFrame hears that somebody needs a key frame of a track.
 	OnKeyFrame func(webrtc.TrackLocal)
-	// OnState hears of the states of the peer connection, one after the other. After a
-	// Closed it may begin anew, see Once.
+	// OnState hears of the states of the present peer connection, one after the other.
+	// After Closed, which a peer connection that has been replaced does not tell, there may
+	// be another one, see Once.
 	OnState func(webrtc.PeerConnectionState)
 }
 
@@ -65,10 +66,11 @@ type upStream struct {
 }
 
 // Publish offers tracks as one stream, at most one of sound and one of picture, and waits
-// until the server has accepted or refused them. Tracks with the same ID, stream ID and kind but
-// different RIDs are encodings of one track, the best one first. A refusal is a
-// [*galene.Error], a [*galene.PermissionError] or [ErrCodec]. The end of ctx withdraws the
-// offer.
+// until the server has accepted or refused them. A refusal is a [*galene.Error], a
+// [*galene.PermissionError] or [ErrCodec]. The end of ctx withdraws the offer.
+//
+// Tracks of the same ID, stream ID and kind but different RIDs are encodings of one track,
+// the best one first. Their packets need not say which one they are of.
 //
 // A server that relays streams between two users accepts nothing before the second one is
 // there and wants the stream.
@@ -112,7 +114,7 @@ func (pub *Publication) begin() error {
 	if id == "" {
 		id = galene.NewID()
 	}
-	err := pub.offer(id, replace)
+	err := pub.offer(nil, id, replace)
 	if err != nil {
 		pub.end(err, false)
 		if replace != "" {
@@ -134,8 +136,9 @@ func (pub *Publication) retire() (id string) {
 	return id
 }
 
-// offer begins a peer connection in place of the present one.
-func (pub *Publication) offer(id, replace string) error {
+// offer begins a peer connection in place of the old one, unless that is not the present one
+// any more.
+func (pub *Publication) offer(old *upStream, id, replace string) error {
 	p := pub.peer
 	u := &upStream{publication: pub, id: id, replace: replace}
 	var err error
@@ -146,7 +149,7 @@ func (pub *Publication) offer(id, replace string) error {
 		SendCandidate:   func(c webrtc.ICECandidateInit) error { return p.sendCandidate(u.id, c) },
 		OnKeyFrame:      pub.opts.OnKeyFrame,
 		OnFailed:        func() bool { u.session.Restart(); return true },
-		OnState:         pub.opts.OnState,
+		OnState:         u.changed,
 		OnEnd:           u.ended,
 	})
 	if err != nil {
@@ -165,12 +168,11 @@ func (pub *Publication) offer(id, replace string) error {
 	case p.up[id] != nil || p.down[id] != nil:
 		err = ErrDuplicateID
 	}
-	if err != nil {
+	if err != nil || pub.stream != old {
 		p.mu.Unlock()
 		u.session.Discard()
 		return err
 	}
-	old := pub.stream
 	pub.stream, p.up[id] = u, u
 	if old != nil {
 		delete(p.up, old.id)
@@ -195,14 +197,16 @@ func (pub *Publication) addTracks(s *pionpeer.Session) (readers []func(), err er
 			}
 			continue
 		}
-		t, err := s.PeerConnection().AddTransceiverFromTrack(encodings[0], webrtc.RTPTransceiverInit{
+		var t *webrtc.RTPTransceiver
+		mid := func() string { return t.Mid() }
+		t, err := s.PeerConnection().AddTransceiverFromTrack(&encoding{encodings[0], mid}, webrtc.RTPTransceiverInit{
 			Direction: webrtc.RTPTransceiverDirectionSendonly,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("add track %s: %w", encodings[0].ID(), err)
 		}
 		for _, track := range encodings[1:] {
-			if err := t.Sender().AddEncoding(track); err != nil {
+			if err := t.Sender().AddEncoding(&encoding{track, mid}); err != nil {
 				return nil, fmt.Errorf("add encoding %s of track %s: %w", track.RID(), track.ID(), err)
 			}
 		}
@@ -211,24 +215,6 @@ func (pub *Publication) addTracks(s *pionpeer.Session) (readers []func(), err er
 		}
 	}
 	return readers, nil
-}
-
-// encodingsOf groups the encodings of a track.
-func encodingsOf(tracks []webrtc.TrackLocal) (groups [][]webrtc.TrackLocal) {
-	same := func(a, b webrtc.TrackLocal) bool {
-		return a.RID() != "" && b.RID() != "" && a.ID() == b.ID() && a.StreamID() == b.StreamID() && a.Kind() == b.Kind()
-	}
-next:
-	for _, t := range tracks {
-		for i, g := range groups {
-			if same(g[0], t) {
-				groups[i] = append(g, t)
-				continue next
-			}
-		}
-		groups = append(groups, []webrtc.TrackLocal{t})
-	}
-	return groups
 }
 
 // readFeedback reads the RTCP packets about an encoding until its sender stops.
@@ -263,6 +249,18 @@ func (u *upStream) sendDescription(d webrtc.SessionDescription) error {
 	})
 }
 
+// changed tells the application of a state, unless another peer connection has taken the
+// place of this one.
+func (u *upStream) changed(state webrtc.PeerConnectionState) {
+	pub := u.publication
+	pub.peer.mu.Lock()
+	present := pub.stream == u || pub.stream == nil
+	pub.peer.mu.Unlock()
+	if present && pub.opts.OnState != nil {
+		pub.opts.OnState(state)
+	}
+}
+
 // ended hears that the peer connection ends.
 func (u *upStream) ended(cause error) {
 	pub := u.publication
@@ -274,7 +272,7 @@ func (u *upStream) ended(cause error) {
 		again := u.asked && pub.stream == u && !pub.over
 		p.mu.Unlock()
 		if again {
-			pub.again(u.id)
+			pub.again(u)
 		}
 		return
 	}
@@ -320,13 +318,17 @@ func (p *Peer) resume() {
 	}
 	p.mu.Unlock()
 	for _, pub := range waiting {
-		pub.again("")
+		pub.again(nil)
 	}
 }
 
-// again publishes under a new id.
-func (pub *Publication) again(replace string) {
-	if err := pub.offer(galene.NewID(), replace); err != nil {
+// again publishes under a new id, in place of the old stream if there is one.
+func (pub *Publication) again(old *upStream) {
+	replace := ""
+	if old != nil {
+		replace = old.id
+	}
+	if err := pub.offer(old, galene.NewID(), replace); err != nil {
 		pub.end(err, true)
 	}
 }
@@ -348,7 +350,7 @@ func (p *Peer) answered(m *galene.Answer) error {
 	switch {
 	case other || dead:
 		// Somebody else has answered, to whom the peer connection is of no use.
-		pub.again(m.ID)
+		pub.again(u)
 		return nil
 	case rejectsAll(m.SDP):
 		pub.end(ErrCodec, true)
@@ -387,7 +389,7 @@ func (p *Peer) renegotiate(id string) {
 	switch {
 	case u == nil:
 	case dead:
-		u.publication.again(id)
+		u.publication.again(u)
 	default:
 		u.session.Restart()
 	}

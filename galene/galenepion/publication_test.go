@@ -362,7 +362,8 @@ func answerer(t *testing.T, change func(answer string) string) router {
 				return err
 			}
 			defer pc.GracefulClose()
-			if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer.SDP}); err != nil {
+			err = pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer.SDP})
+			if err != nil {
 				return err
 			}
 			answer, err := pc.CreateAnswer(nil)

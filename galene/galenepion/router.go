@@ -51,8 +51,8 @@ type RouterOptions struct {
 //
 // It has a peer connection for each stream that a member sends, and one for each stream
 // and member who gets it. It answers lost packets from its own memory, asks for key frames
-// at most twice a second, and tells a sender the bit rate of the slowest receiver of its
-// best encoding. A receiver that takes nothing loses packets; nobody waits for it.
+// at most twice a second, and tells a sender the bit rate that its receivers can take. A
+// receiver that takes nothing loses packets; nobody waits for it.
 type Router struct {
 	opts RouterOptions
 	log  *slog.Logger
@@ -191,21 +191,34 @@ type routerView struct {
 	up           *routerUp
 	ready        bool
 	audio, video []*forwardLayer // of the track that is forwarded, the best encoding first
+	live         []*forwardLayer // all that arrive
 }
 
 // view returns the streams that a member can get, in the order of their beginning.
 func (r *Router) view(m *routerMember) []routerView {
+	views := r.unordered(m)
+	slices.SortFunc(views, func(a, b routerView) int { return a.up.begun.Compare(b.up.begun) })
+	return views
+}
+
+func (r *Router) unordered(m *routerMember) []routerView {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	views := make([]routerView, 0, len(m.group.streams))
 	for _, u := range m.group.streams {
-		if u.owner != m {
-			views = append(views, routerView{
-				up: u, ready: u.ready,
-				audio: u.layers(webrtc.RTPCodecTypeAudio), video: u.layers(webrtc.RTPCodecTypeVideo),
-			})
+		if u.owner == m {
+			continue
 		}
+		v := routerView{
+			up: u, ready: u.ready,
+			audio: u.layers(webrtc.RTPCodecTypeAudio), video: u.layers(webrtc.RTPCodecTypeVideo),
+		}
+		for _, t := range u.tracks {
+			if !t.dead && u.sends(t) {
+				v.live = append(v.live, &t.forwardLayer)
+			}
+		}
+		views = append(views, v)
 	}
-	slices.SortFunc(views, func(a, b routerView) int { return a.up.begun.Compare(b.up.begun) })
 	return views
 }

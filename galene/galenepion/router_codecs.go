@@ -44,7 +44,9 @@ func routerVideoCodec(mime, fmtp string, payload webrtc.PayloadType) webrtc.RTPC
 	}
 }
 
-func routerAudioCodec(mime string, clock uint32, channels uint16, fmtp string, payload webrtc.PayloadType) webrtc.RTPCodecParameters {
+func routerAudioCodec(
+	mime string, clock uint32, channels uint16, fmtp string, payload webrtc.PayloadType,
+) webrtc.RTPCodecParameters {
 	return webrtc.RTPCodecParameters{
 		RTPCodecCapability: webrtc.RTPCodecCapability{
 			MimeType: mime, ClockRate: clock, Channels: channels, SDPFmtpLine: fmtp,

@@ -3,7 +3,6 @@ package galenepion
 import (
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/webrtc/v4"
@@ -17,35 +16,28 @@ type routerDown struct {
 	member  *routerMember
 	up      *routerUp
 	session *pionpeer.Session
+	line    *routerLine
 	queue   chan forwardOut
 	done    chan struct{} // closed when the queue is not read any more
-
-	replaces string // of the first offer; belongs to the session
 
 	// The rest belongs to the goroutine of the member.
 	override     []galene.TrackKind // what it wants of this stream; nil: as of others
 	audio, video *forward           // nil: it does not get that
 }
 
-// beginDown makes the peer connection for a stream. old is what comes to an end with it,
-// or nil. The session has not been started.
-func (m *routerMember) beginDown(u *routerUp, c routerChoice, old *routerDown) (*routerDown, error) {
+// beginDown makes the peer connection for a stream. replaces is what its offer takes the
+// place of, or "". The session has not been started.
+func (m *routerMember) beginDown(u *routerUp, c routerChoice, replaces string) (*routerDown, error) {
 	d := &routerDown{member: m, up: u, queue: make(chan forwardOut, forwardQueue), done: make(chan struct{})}
-	if old != nil {
-		d.replaces = old.up.id
-	}
+	d.line = &routerLine{media: m.media, id: u.id, replaces: replaces}
 	session, err := pionpeer.NewSession(pionpeer.SessionConfig{
-		Name:           "galenepion",
-		API:            func() (*webrtc.API, error) { return u.owner.api, nil }, // it knows the codecs
-		Configuration:  m.router.opts.Configuration,
-		ConnectTimeout: m.router.opts.ConnectTimeout,
-		SendOnly:       true,
-		SendDescription: func(desc webrtc.SessionDescription) error {
-			offer := &galene.Offer{ID: u.id, SDP: desc.SDP, Replace: d.replaces}
-			d.replaces = ""
-			return m.media.Send(offer)
-		},
-		SendCandidate: func(c webrtc.ICECandidateInit) error { return routerSend(m.media, u.id, c) },
+		Name:            "galenepion",
+		API:             func() (*webrtc.API, error) { return u.owner.api, nil }, // it knows the codecs
+		Configuration:   m.router.opts.Configuration,
+		ConnectTimeout:  m.router.opts.ConnectTimeout,
+		SendOnly:        true,
+		SendDescription: func(desc webrtc.SessionDescription) error { return d.line.offer(desc.SDP) },
+		SendCandidate:   d.line.candidate,
 		OnFailed: func() bool {
 			d.session.Restart()
 			return true
@@ -87,9 +79,13 @@ func (m *routerMember) downEnded(d *routerDown, cause error) {
 		return
 	}
 	m.router.log.Info("galenepion: a stream ends for a member", "peer", m.media.Peer, "stream", d.up.id, "error", cause)
+	if errors.Is(cause, ErrFailed) { // perhaps another path is found
+		m.closeDown(d)
+		return // it is offered again
+	}
 	m.drop(d)
 	switch {
-	case cause == nil, errors.Is(cause, ErrFailed), errors.Is(cause, ErrConnectTimeout), errors.Is(cause, ErrSignaling):
+	case cause == nil, errors.Is(cause, ErrConnectTimeout), errors.Is(cause, ErrSignaling):
 		return
 	}
 	_ = m.media.Send(&galene.UserMessage{Kind: galene.UserMessageError, Value: galene.NewText(routerText(cause))})
@@ -105,6 +101,7 @@ func (m *routerMember) endDown(d *routerDown) {
 			f.stop()
 		}
 	}
+	d.line.close()
 	close(d.done)
 	m.work.Go(d.session.Discard)
 }
@@ -145,13 +142,4 @@ func (d *routerDown) set(slot **forward, l *forwardLayer, live func(*forwardLaye
 	}
 	f.aim(l, live)
 	return nil
-}
-
-// feedback takes note of the bit rate that a receiver can take.
-func (f *forward) feedback(packets []rtcp.Packet) {
-	for _, p := range packets {
-		if remb, ok := p.(*rtcp.ReceiverEstimatedMaximumBitrate); ok && remb.Bitrate > 0 {
-			f.limit.Store(&forwardLimit{uint64(remb.Bitrate), time.Now()})
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package galenepion_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -63,6 +64,29 @@ func TestSimulcastIsForwardedInItsFirstOrItsLastEncoding(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, changes, 6)
 	require.Zero(t, missing)
+}
+
+func TestEncodingThatTheSenderHoldsBackIsReplacedByOneThatFlows(t *testing.T) {
+	t.Parallel()
+	h := newRouterHall(t, galenepion.RouterOptions{})
+	high, middle, low := routerEncodings(t)
+	h.join("sender", nil).publishSimulcast("s", high, middle, low)
+	best, small := h.join("best", routerAll), h.join("small", routerWants(galene.TrackVideoLow))
+	best.awaitLayer("s", 1)
+	small.awaitLayer("s", 3)
+	high.pause(true)
+	best.awaitLayer("s", 2)
+	low.pause(true)
+	small.awaitLayer("s", 2)
+	middle.pause(true)
+	low.pause(false)
+	best.awaitLayer("s", 3)
+	small.awaitLayer("s", 3)
+	high.pause(false)
+	best.awaitLayer("s", 1)
+	small.awaitMedia("s/video")
+	require.Equal(t, 1, best.offered("s"))
+	require.Equal(t, 1, small.offered("s"))
 }
 
 func TestVideoInOneEncodingIsWhatThoseGetWhoWantASmallOne(t *testing.T) {
@@ -177,40 +201,37 @@ func TestSenderIsAskedForAKeyFrameTwiceASecondAtMost(t *testing.T) {
 	require.Greater(t, time.Since(begin), 1400*time.Millisecond)
 }
 
-func TestSenderIsToldTheBitRateOfTheSlowestReceiver(t *testing.T) {
+func TestSenderIsToldTheBitRateThatItsReceiversCanTake(t *testing.T) {
 	t.Parallel()
 	h := newRouterHall(t, galenepion.RouterOptions{Bitrate: 1_000_000})
 	sender := h.join("sender", nil)
 	high, middle, low := routerEncodings(t)
-	sender.publishSimulcast("s", high, middle, low)
+	sender.publishSimulcast("many", high, middle, low)
 	sender.publish("one", "camera", "", routerVideo(t))
 	rate := func(stream string, bits float32) {
 		t.Helper()
-		sender.await("bit rate", func() bool { return sender.rembs[stream] == bits })
+		sender.await(fmt.Sprint("bit rate ", bits, " of ", stream), func() bool { return sender.rembs[stream] == bits })
 	}
-	rate("one", 1_000_000)
-	viewers := map[string]*routerGuest{"a": h.join("a", routerAll), "b": h.join("b", routerAll)}
-	say := func(name string, bits float32) {
-		t.Helper()
-		v := viewers[name]
-		v.awaitMedia("one/video")
-		v.mu.Lock()
-		f := v.flow("one", "video")
-		v.mu.Unlock()
-		require.NoError(t, f.session.PeerConnection().WriteRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{
-			Bitrate: bits, SSRCs: []uint32{uint32(f.remote.SSRC())},
-		}}))
-	}
-	say("a", 500_000)
 	rate("one", 500_000)
-	say("b", 400_000)
+	rate("many", 500_000)
+	a := h.join("a", routerAll)
+	rate("one", 1_000_000)
+	rate("many", 1_000_000)
+	a.report("one", 600_000)
+	a.report("many", 600_000)
+	rate("one", 600_000)
+	rate("many", 600_000)
+	b := h.join("b", routerAll)
+	change := b.report("one", 400_000)
+	b.report("many", 700_000)
 	rate("one", 400_000)
-	say("b", 1)
+	rate("many", 700_000)
+	change(1)
 	rate("one", 200_000)
-	viewers["b"].leave()
+	a.leave()
+	b.leave()
 	rate("one", 500_000)
-	viewers["a"].leave()
-	rate("one", 1_000_000)
+	rate("many", 500_000)
 }
 
 func TestReceiverWhoDoesNotAnswerKeepsNobodyWaiting(t *testing.T) {

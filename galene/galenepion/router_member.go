@@ -1,6 +1,7 @@
 package galenepion
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -32,11 +33,14 @@ type routerMember struct {
 	dropped map[*routerUp]bool // until the next request
 }
 
+// routerMessages is how many messages of a member wait while something is done.
+const routerMessages = 64
+
 // run is the life of a member.
 func (m *routerMember) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer m.end(cancel)
-	messages := make(chan galene.Message)
+	messages := make(chan galene.Message, routerMessages)
 	m.work.Go(func() {
 		defer close(messages)
 		for {
@@ -52,6 +56,10 @@ func (m *routerMember) run(ctx context.Context) error {
 		}
 	})
 	for {
+		wake := m.wake
+		if len(messages) > 0 { // what the member says goes before what takes longer
+			wake = nil
+		}
 		select {
 		case <-m.router.done:
 			return ErrClosed
@@ -60,7 +68,7 @@ func (m *routerMember) run(ctx context.Context) error {
 				return nil
 			}
 			m.handle(msg)
-		case <-m.wake:
+		case <-wake:
 			for _, f := range m.takeEvents() {
 				f()
 			}
@@ -168,13 +176,19 @@ func (m *routerMember) drop(d *routerDown) {
 
 // closeDown ends a stream that the member gets, and tells it.
 func (m *routerMember) closeDown(d *routerDown) {
+	replaced := d.line.close()
 	m.endDown(d)
 	// The server may have told it already, and then sends nothing.
 	_ = m.media.Send(&galene.Close{ID: d.up.id})
+	if replaced != "" {
+		_ = m.media.Send(&galene.Close{ID: replaced})
+	}
 }
 
-// settle makes what the member gets what it wants.
+// settle makes what the member gets what it wants. A peer connection takes time to make, so
+// it makes one, and has itself called for the others.
 func (m *routerMember) settle() {
+	begun := false
 	views := m.router.view(m)
 	kept := make(map[*routerDown]bool)
 	for _, v := range views {
@@ -195,12 +209,20 @@ func (m *routerMember) settle() {
 		case wants.nothing() && old != nil && waits:
 			kept[old] = true // until it is known what takes its place
 		case wants.nothing() || m.dropped[v.up]:
-		case !v.ready:
+		case !v.ready || begun:
 			if old != nil {
 				kept[old] = true
 			}
+			if v.ready {
+				m.signal()
+			}
 		default:
-			d, err := m.beginDown(v.up, wants, old)
+			begun = true
+			replaces := ""
+			if old != nil {
+				replaces = cmp.Or(old.line.close(), old.up.id)
+			}
+			d, err := m.beginDown(v.up, wants, replaces)
 			if err != nil {
 				m.router.log.Warn("galenepion: a stream is not forwarded", "peer", m.media.Peer, "stream", v.up.id, "error", err)
 				m.dropped[v.up] = true
@@ -229,12 +251,62 @@ func (m *routerMember) settle() {
 
 // replacedBy returns the stream that the member gets and in whose place u comes, or nil.
 func (m *routerMember) replacedBy(u *routerUp) *routerDown {
-	for _, old := range u.replaces {
-		if d := m.downs[old.id]; d != nil && d.up == old {
+	for _, d := range m.downs {
+		if slices.Contains(u.replaces, d.up.name) {
 			return d
 		}
 	}
 	return nil
+}
+
+// A routerLine carries what the peer connection of a stream says to the member, until it is
+// closed: the next stream may have the same id.
+type routerLine struct {
+	media *galene.MediaMember
+	id    string
+
+	mu       sync.Mutex
+	closed   bool
+	replaces string // what the next offer takes the place of; "" is nothing
+}
+
+// offer sends an offer.
+func (l *routerLine) offer(sdp string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	err := l.media.Send(&galene.Offer{ID: l.id, Replace: l.replaces, SDP: sdp})
+	if err == nil {
+		l.replaces = ""
+	}
+	return err
+}
+
+func (l *routerLine) send(msg galene.Message) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return ErrClosed
+	}
+	return l.media.Send(msg) // which never waits
+}
+
+// candidate sends a candidate. There is no end of the candidates.
+func (l *routerLine) candidate(c webrtc.ICECandidateInit) error {
+	if c.Candidate == "" {
+		return nil
+	}
+	return l.send(galene.NewICE(l.id, galene.ICECandidateInit(c)))
+}
+
+// close returns what no offer has taken the place of.
+func (l *routerLine) close() (replaces string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	return l.replaces
 }
 
 // A routerChoice is what a member gets of a stream.
@@ -272,7 +344,7 @@ func (m *routerMember) update(d *routerDown, v routerView) bool {
 	if c.nothing() {
 		return false
 	}
-	live := func(l *forwardLayer) bool { return slices.Contains(v.audio, l) || slices.Contains(v.video, l) }
+	live := func(l *forwardLayer) bool { return slices.Contains(v.live, l) }
 	if err := errors.Join(d.set(&d.audio, c.audio, live), d.set(&d.video, c.video, live)); err != nil {
 		m.router.log.Warn("galenepion: a stream is not forwarded", "peer", m.media.Peer, "stream", v.up.id, "error", err)
 		m.dropped[v.up] = true

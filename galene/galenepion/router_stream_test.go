@@ -82,6 +82,29 @@ func TestStreamThatReplacesAnotherIsOneOfferToItsReceivers(t *testing.T) {
 	require.Empty(t, late.awaitOffer("newest").Replace, "it never had the others")
 }
 
+func TestOfStreamsThatReplaceEachOtherInARowOneIsLeft(t *testing.T) {
+	t.Parallel()
+	h := newRouterHall(t, galenepion.RouterOptions{})
+	sender, viewer := h.join("sender", nil), h.join("viewer", routerAll)
+	sound := routerSound(t)
+	sender.publish("0", "camera", "", sound)
+	viewer.awaitMedia("0/audio")
+	const last = 8
+	for i := range last {
+		sender.publish(fmt.Sprint(i+1), "camera", fmt.Sprint(i), sound)
+		if i%3 == 1 {
+			viewer.awaitOffer(fmt.Sprint(i + 1))
+		}
+	}
+	want := fmt.Sprint(last, "/audio")
+	viewer.awaitMedia(want)
+	viewer.awaitOnly(want)
+	viewer.mu.Lock()
+	defer viewer.mu.Unlock()
+	require.Len(t, viewer.downs, 1, "the others have been replaced or closed")
+	require.Equal(t, 1, h.router.Streams("g"))
+}
+
 func TestStreamThatIsReplacedByOneThatIsNotWantedIsClosed(t *testing.T) {
 	t.Parallel()
 	h := newRouterHall(t, galenepion.RouterOptions{})
@@ -233,11 +256,15 @@ func TestDescriptionThatIsNoneEndsTheStreamAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	h := newRouterHall(t, galenepion.RouterOptions{})
 	sender, viewer := h.join("sender", nil), h.join("viewer", routerAll)
+	const section = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"
 	valid := "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
 	for sdp, text := range map[string]string{
-		"nonsense": "sdp:",
-		valid:      "no media section",
-		valid + "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n": "no ICE credentials",
+		"nonsense":                          "sdp:",
+		valid:                               "no media section",
+		valid + section + "a=mid:0\r\n":     "no ICE credentials",
+		valid + strings.Repeat(section, 65): "too many media sections",
+		valid + section + strings.Repeat("a=rid:x send\r\n", 17):                   "too many encodings",
+		valid + section + "a=simulcast:send 1" + strings.Repeat(";2", 16) + "\r\n": "too many encodings",
 	} {
 		require.NoError(t, sender.client.Send(&galene.Offer{ID: "bad", SDP: sdp}))
 		sender.awaitAbort("bad")
@@ -401,4 +428,75 @@ func TestRouterThatIsClosedEndsTheMediaOfItsMembers(t *testing.T) {
 	}
 	require.Zero(t, h.router.Streams("g"))
 	require.ErrorIs(t, h.router.Serve(context.Background(), new(galene.MediaMember)), galenepion.ErrClosed)
+}
+
+func TestStreamWithoutAPeerConnectionIsKeptForAWhileOnly(t *testing.T) {
+	t.Parallel()
+	h := newRouterHall(t, galenepion.RouterOptions{})
+	sender, viewer := h.join("sender", nil), h.join("viewer", routerAll)
+	sender.publish("s", "camera", "", routerSound(t))
+	viewer.awaitMedia("s/audio")
+	sender.unpublish("s") // and nothing is said
+	sender.awaitAbort("s")
+	sender.awaitError("connection failed")
+	viewer.awaitClose("s")
+	sender.publish("s", "camera", "", routerSound(t))
+	viewer.awaitMedia("s/audio")
+}
+
+func TestWhatMakesNoSenseHurtsNoStream(t *testing.T) {
+	t.Parallel()
+	h := newRouterHall(t, galenepion.RouterOptions{})
+	sender, viewer := h.join("sender", nil), h.join("viewer", routerAll)
+	sender.publish("s", "camera", "", routerSound(t))
+	viewer.awaitMedia("s/audio")
+	answer := viewer.session("s").PeerConnection().LocalDescription().SDP
+	ufrag := "of nobody"
+	for _, candidate := range []string{"", "nonsense", "candidate:1 1 udp 1 127.0.0.1 1 typ host", "candidate:"} {
+		for _, u := range []*string{nil, &ufrag} {
+			ice := galene.NewICE("s", galene.ICECandidateInit{Candidate: candidate, UsernameFragment: u})
+			require.NoError(t, sender.client.Send(ice))
+			ice = galene.NewICE("s", galene.ICECandidateInit{Candidate: candidate, UsernameFragment: u})
+			require.NoError(t, viewer.client.Send(ice))
+		}
+	}
+	require.NoError(t, viewer.client.Send(&galene.Answer{ID: "s", SDP: answer}), "to no offer")
+	require.NoError(t, viewer.client.Request(map[string][]galene.TrackKind{"": {"audio", "audio", "", "nothing"}}))
+	viewer.awaitMedia("s/audio")
+	require.NoError(t, viewer.client.Send(&galene.Renegotiate{ID: "s"}))
+	viewer.await("another offer", func() bool { return viewer.offers["s"] == 2 })
+	viewer.awaitMedia("s/audio")
+	for _, g := range []*routerGuest{sender, viewer} {
+		g.requireNone("nothing ends", func(m galene.Message) bool {
+			_, abort := m.(*galene.Abort)
+			return abort || routerIsClose(m)
+		})
+	}
+}
+
+func TestMemberWhoComesLateGetsManyStreams(t *testing.T) {
+	t.Parallel()
+	h := newRouterHall(t, galenepion.RouterOptions{})
+	sound := routerSound(t)
+	var want []string
+	for i := range 2 {
+		sender := h.join(fmt.Sprint("sender ", i), nil)
+		for j := range 8 {
+			id := fmt.Sprint(i, "-", j)
+			sender.publish(id, "camera", "", sound)
+			want = append(want, id+"/audio")
+		}
+	}
+	first := h.join("first", routerAll)
+	first.awaitMedia(want...)
+	late := h.join("late", routerAll)
+	late.awaitMedia(want...)
+	late.awaitOnly(want...)
+	require.NoError(t, late.client.Request(nil))
+	late.awaitOnly()
+	for _, name := range want {
+		id, _, _ := strings.Cut(name, "/")
+		late.awaitClose(id)
+		require.Equal(t, 1, late.offered(id))
+	}
 }

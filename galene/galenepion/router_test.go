@@ -29,13 +29,17 @@ func TestEachMemberOfAGroupGetsTheStreamsOfTheOthers(t *testing.T) {
 		members[name].awaitOnly(want...)
 		for _, other := range names {
 			if other != name {
-				offer := routerAwait(members[name], "offer", func(m *galene.Offer) bool { return m.ID == "stream-"+other })
+				require.Equal(t, 1, members[name].offered("stream-"+other))
+				offer := members[name].firstOffer("stream-" + other)
 				require.Equal(t, "camera", offer.Label)
 				require.Equal(t, other, *offer.Username)
 				require.Equal(t, members[other].client.ID(), offer.Source)
 				require.NotContains(t, offer.SDP, "sendrecv")
 			}
 		}
+	}
+	for _, m := range members {
+		m.requireOrder()
 	}
 	require.Equal(t, 3, h.router.Streams("g"))
 
@@ -44,4 +48,41 @@ func TestEachMemberOfAGroupGetsTheStreamsOfTheOthers(t *testing.T) {
 	members["b"].awaitOnly("stream-c/audio", "stream-c/video")
 	members["b"].awaitMedia("stream-c/audio", "stream-c/video")
 	require.Equal(t, 2, h.router.Streams("g"))
+}
+
+// firstOffer returns one that has come.
+func (g *routerGuest) firstOffer(id string) *galene.Offer {
+	g.t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.heard {
+		if offer, ok := m.(*galene.Offer); ok && offer.ID == id {
+			return offer
+		}
+	}
+	require.FailNow(g.t, "no offer of "+id)
+	return nil
+}
+
+// requireOrder checks that candidates come after what they belong to, and never end.
+func (g *routerGuest) requireOrder() {
+	g.t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	described, candidates := make(map[string]string), 0
+	for _, m := range g.heard {
+		switch m := m.(type) {
+		case *galene.Offer:
+			described[m.ID] = m.SDP
+		case *galene.Answer:
+			described[m.ID] = m.SDP
+		case *galene.ICE:
+			candidates++
+			c, err := m.Init()
+			require.NoError(g.t, err)
+			require.NotEmpty(g.t, c.Candidate)
+			require.Equal(g.t, routerUfrag(described[m.ID]), *c.UsernameFragment)
+		}
+	}
+	require.NotZero(g.t, candidates)
 }

@@ -19,8 +19,19 @@ import (
 const (
 	// routerReport is how often a sender is told its bit rate.
 	routerReport = time.Second
-	// routerMinBitrate is what a sender is told at least, in bit/s.
-	routerMinBitrate = 200_000
+	// routerMinBitrate is what a sender is told at least, in bit/s. For a simulcast, which
+	// has something for slow receivers, and while nobody gets the best encoding, it is
+	// routerFairBitrate: senders take long to rise from less than that.
+	routerMinBitrate, routerFairBitrate = 200_000, 500_000
+	// routerSilence is how long nothing comes of an encoding before its receivers get
+	// another one.
+	routerSilence = 2500 * time.Millisecond
+	// routerSections and routerRIDs are how many media sections an offer may have, and how
+	// many encodings each.
+	routerSections, routerRIDs = 64, 16
+	// routerReplaced is how many streams in a row may replace each other before a receiver
+	// has noticed.
+	routerReplaced = 16
 	// routerGrace is how long a stream without a peer connection is kept.
 	routerGrace = 5 * time.Second
 )
@@ -29,10 +40,11 @@ const (
 type routerUp struct {
 	owner     *routerMember
 	id, label string
-	name      string // at its receivers
+	name      string // that nobody else has, also at its receivers
 	begun     time.Time
-	replaces  []*routerUp // the streams before it, in whose place it comes
+	replaces  []string // the names of those in whose place it comes
 	session   *pionpeer.Session
+	line      *routerLine
 
 	// Guarded by the lock of the router.
 	over     bool
@@ -48,19 +60,23 @@ type routerTrack struct {
 	kind    webrtc.RTPCodecType
 	section int // of the description
 	ssrc    uint32
-	dead    bool // it has ended, but not by an offer; guarded by the lock of the router
+
+	// Guarded by the lock of the router.
+	dead    bool      // it has ended, but not by an offer
+	heard   time.Time // something has come, to within routerReport
+	stalled bool      // nothing has come for a while, but of another encoding
 }
 
 // offered takes an offer of a member.
 func (m *routerMember) offered(msg *galene.Offer) {
-	var replaces []*routerUp
+	var replaces []string
 	if old := m.ups[msg.Replace]; old != nil && msg.Replace != msg.ID {
-		replaces = append(slices.Clone(old.replaces), old)
-		replaces = replaces[max(0, len(replaces)-16):] // those before have been replaced at every receiver
-		defer m.endUp(old)                             // not before the new one is known
+		replaces = append(slices.Clone(old.replaces), old.name)
+		replaces = replaces[max(0, len(replaces)-routerReplaced):]
+		defer m.endUp(old) // not before the new one is known
 	}
 	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: msg.SDP}
-	sections, err := routerSections(offer)
+	sections, err := routerParse(offer)
 	if err != nil {
 		m.refuse(msg.ID, routerText(err))
 		return
@@ -124,23 +140,25 @@ func (m *routerMember) endUp(u *routerUp) {
 		delete(m.ups, u.id)
 	}
 	m.router.unpublish(u)
+	u.line.close()
 	m.work.Go(u.session.Close)
 }
 
 // open makes the peer connection.
 func (u *routerUp) open() (err error) {
 	m := u.owner
+	u.line = &routerLine{media: m.media, id: u.id}
 	u.session, err = pionpeer.NewSession(pionpeer.SessionConfig{
 		Name:           "galenepion",
 		API:            func() (*webrtc.API, error) { return m.api, nil },
 		Configuration:  m.router.opts.Configuration,
 		ConnectTimeout: m.router.opts.ConnectTimeout,
 		SendDescription: func(d webrtc.SessionDescription) error {
-			return m.media.Send(&galene.Answer{ID: u.id, SDP: d.SDP})
+			return u.line.send(&galene.Answer{ID: u.id, SDP: d.SDP})
 		},
-		SendCandidate: func(c webrtc.ICECandidateInit) error { return routerSend(m.media, u.id, c) },
+		SendCandidate: u.line.candidate,
 		OnTrack:       u.receive,
-		OnFailed:      func() bool { return m.media.Send(&galene.Renegotiate{ID: u.id}) == nil },
+		OnFailed:      func() bool { return u.line.send(&galene.Renegotiate{ID: u.id}) == nil },
 		OnError: func(err error) {
 			if bad, ok := errors.AsType[*pionpeer.DescriptionError](err); ok {
 				u.session.End(bad)
@@ -152,14 +170,6 @@ func (u *routerUp) open() (err error) {
 	return err
 }
 
-// routerSend sends a candidate to a member. There is no end of the candidates.
-func routerSend(m *galene.MediaMember, id string, c webrtc.ICECandidateInit) error {
-	if c.Candidate == "" {
-		return nil
-	}
-	return m.Send(galene.NewICE(id, galene.ICECandidateInit(c)))
-}
-
 // routerText returns what a member is told of an error.
 func routerText(err error) string {
 	switch {
@@ -167,6 +177,8 @@ func routerText(err error) string {
 		return "connection failed"
 	case errors.Is(err, ErrConnectTimeout):
 		return "not connected in time"
+	case errors.Is(err, ErrClosed):
+		return "the stream has ended"
 	}
 	for { // Pion's own text
 		inner := errors.Unwrap(err)
@@ -187,17 +199,26 @@ func (u *routerUp) changed() {
 	}
 }
 
-// layers returns the encodings of the first track of a kind, the best one first. Called
-// under the lock of the router.
-func (u *routerUp) layers(kind webrtc.RTPCodecType) (layers []*forwardLayer) {
+// layers returns the encodings of the first track of a kind, the best one first, without
+// those that the sender holds back for want of a better network, unless it holds back all.
+// Called under the lock of the router.
+func (u *routerUp) layers(kind webrtc.RTPCodecType) []*forwardLayer {
+	var all, flowing []*forwardLayer
 	section := -1
 	for _, t := range u.tracks { // in order
-		if t.kind == kind && u.sends(t) && (section < 0 || t.section == section) {
-			section = t.section
-			layers = append(layers, &t.forwardLayer)
+		if t.kind != kind || !u.sends(t) || section >= 0 && t.section != section {
+			continue
+		}
+		section = t.section
+		all = append(all, &t.forwardLayer)
+		if !t.stalled {
+			flowing = append(flowing, &t.forwardLayer)
 		}
 	}
-	return layers
+	if len(flowing) > 0 {
+		return flowing
+	}
+	return all
 }
 
 // sends reports whether the sender's last offer has a track. Called under the lock of the
@@ -235,6 +256,7 @@ func (u *routerUp) receive(remote *webrtc.TrackRemote) {
 		}
 		if now := time.Now(); now.Sub(reported) >= routerReport {
 			reported = now
+			u.watch(t, now)
 			u.report(t, now)
 		}
 	}
@@ -248,7 +270,7 @@ func (u *routerUp) arrived(remote *webrtc.TrackRemote) *routerTrack {
 			mid = transceiver.Mid()
 		}
 	}
-	t := &routerTrack{kind: remote.Kind(), ssrc: uint32(remote.SSRC())}
+	t := &routerTrack{kind: remote.Kind(), ssrc: uint32(remote.SSRC()), heard: time.Now()}
 	t.codec, t.rid = remote.Codec().RTPCodecCapability, remote.RID()
 	if t.kind == webrtc.RTPCodecTypeVideo {
 		t.ask = func() {
@@ -319,7 +341,26 @@ func (u *routerUp) gone(t *routerTrack) {
 	u.changed()
 }
 
-// report tells the sender the bit rate that the receivers of its best encoding can take.
+// watch takes note that something of t has come, and of the encodings beside it of which
+// nothing comes.
+func (u *routerUp) watch(t *routerTrack, now time.Time) {
+	r := u.owner.router
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	changed := t.stalled
+	t.heard, t.stalled = now, false
+	for _, other := range u.tracks {
+		if other.section == t.section && !other.stalled && now.Sub(other.heard) >= routerSilence {
+			other.stalled, changed = true, true
+		}
+	}
+	if changed {
+		u.changed()
+	}
+}
+
+// report tells the sender the bit rate that the receivers of its best encoding can take:
+// the slowest of them, or where a simulcast has something else for that one, the fastest.
 func (u *routerUp) report(t *routerTrack, now time.Time) {
 	r := u.owner.router
 	r.mu.Lock()
@@ -334,15 +375,22 @@ func (u *routerUp) report(t *routerTrack, now time.Time) {
 	if len(layers) == 0 || layers[0] != &t.forwardLayer {
 		return
 	}
-	bits, ok := t.limit(now)
+	bits, fastest := t.limits(now)
+	switch {
+	case len(layers) > 1:
+		bits = max(fastest, routerFairBitrate)
+	case fastest == 0:
+		bits = routerFairBitrate
+	default:
+		bits = max(bits, routerMinBitrate)
+	}
+	highest := uint64(math.MaxInt32)
 	if r.opts.Bitrate > 0 {
-		bits = min(bits, uint64(r.opts.Bitrate))
-	} else if !ok {
-		bits = math.MaxInt32 // whatever limit it was told before
+		highest = uint64(r.opts.Bitrate)
 	}
 	// What fails here is a connection that is ending.
 	_ = u.session.PeerConnection().WriteRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{
-		Bitrate: float32(max(bits, routerMinBitrate)), SSRCs: ssrcs,
+		Bitrate: float32(min(bits, highest)), SSRCs: ssrcs,
 	}})
 }
 
@@ -353,11 +401,14 @@ type routerSection struct {
 	rids  []string // of the encodings, the best one first
 }
 
-// routerSections reads an offer. The error is that of the parser.
-func routerSections(offer webrtc.SessionDescription) ([]routerSection, error) {
+// routerParse reads an offer. The error is that of the parser, or there is too much of it.
+func routerParse(offer webrtc.SessionDescription) ([]routerSection, error) {
 	parsed, err := offer.Unmarshal()
 	if err != nil {
 		return nil, err
+	}
+	if len(parsed.MediaDescriptions) > routerSections {
+		return nil, errors.New("too many media sections")
 	}
 	sections := make([]routerSection, 0, len(parsed.MediaDescriptions))
 	for _, media := range parsed.MediaDescriptions {
@@ -380,6 +431,9 @@ func routerSections(offer webrtc.SessionDescription) ([]routerSection, error) {
 		}
 		if len(s.rids) == 0 {
 			s.rids = rids
+		}
+		if len(rids) > routerRIDs || len(s.rids) > routerRIDs {
+			return nil, errors.New("too many encodings")
 		}
 		sections = append(sections, s)
 	}

@@ -56,7 +56,7 @@ func newRouterHallOver(
 	t.Cleanup(func() {
 		require.NoError(t, h.server.Close())
 		require.NoError(t, h.router.Close())
-		require.Zero(t, h.router.Streams("g"))
+		require.Zero(t, h.router.Groups(), "nothing is left of those who have gone")
 	})
 	return h
 }
@@ -438,6 +438,7 @@ type routerSource struct {
 	asked chan struct{} // every request for one
 
 	mu       sync.Mutex
+	paused   bool
 	mid, rid uint8 // the numbers of the extensions that say which encoding it is
 }
 
@@ -492,6 +493,13 @@ func (s *routerSource) keyFrame() {
 	}
 }
 
+// pause stops the track, or lets it go on.
+func (s *routerSource) pause(paused bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paused = paused
+}
+
 func (s *routerSource) feed(ctx context.Context) {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
@@ -517,8 +525,11 @@ func (s *routerSource) feed(ctx context.Context) {
 			_ = p.SetExtension(s.mid, []byte("0"))
 			_ = p.SetExtension(s.rid, []byte(s.RID()))
 		}
+		paused := s.paused
 		s.mu.Unlock()
-		_ = s.WriteRTP(p)
+		if !paused {
+			_ = s.WriteRTP(p)
+		}
 	}
 }
 
@@ -548,17 +559,50 @@ func (g *routerGuest) newUp(id, label, replace string, tracks []*routerSource) *
 			s.keyFrame()
 		}
 	}
-	cfg.OnFeedback = func(_ webrtc.TrackLocal, packets []rtcp.Packet) {
-		for _, p := range packets {
-			if remb, ok := p.(*rtcp.ReceiverEstimatedMaximumBitrate); ok {
-				g.note(func() { g.rembs[id] = remb.Bitrate })
-			}
-		}
-	}
+	cfg.OnFeedback = func(_ webrtc.TrackLocal, packets []rtcp.Packet) { g.noteRates(id, packets) }
 	s, err := pionpeer.NewSession(cfg)
 	require.NoError(g.t, err)
 	g.note(func() { g.ups[id] = s })
 	return s
+}
+
+// noteRates takes note of the bit rates that the sender of a stream is told.
+func (g *routerGuest) noteRates(id string, packets []rtcp.Packet) {
+	for _, p := range packets {
+		if remb, ok := p.(*rtcp.ReceiverEstimatedMaximumBitrate); ok {
+			g.note(func() { g.rembs[id] = remb.Bitrate })
+		}
+	}
+}
+
+// report tells the router again and again, until the test ends, which bit rate the member
+// can take of a stream. The result changes it.
+func (g *routerGuest) report(stream string, bits float32) (change func(bits float32)) {
+	g.t.Helper()
+	g.awaitMedia(stream + "/video")
+	g.mu.Lock()
+	f := g.flow(stream, "video")
+	g.mu.Unlock()
+	changes := make(chan float32)
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		ticker := time.NewTicker(100 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			_ = f.session.PeerConnection().WriteRTCP([]rtcp.Packet{&rtcp.ReceiverEstimatedMaximumBitrate{
+				Bitrate: bits, SSRCs: []uint32{uint32(f.remote.SSRC())},
+			}})
+			select {
+			case bits = <-changes:
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	g.t.Cleanup(func() { stop(); running.Wait() })
+	return func(bits float32) { changes <- bits }
 }
 
 // publishSimulcast sends a video in several encodings, the best one first.
@@ -584,6 +628,7 @@ func (g *routerGuest) publishSimulcast(id string, encodings ...*routerSource) *p
 					if err != nil {
 						return
 					}
+					g.noteRates(id, packets)
 					for _, p := range packets {
 						if _, ok := p.(*rtcp.PictureLossIndication); ok {
 							e.keyFrame()

@@ -34,5 +34,6 @@ func rejectsAll(text string) bool {
 	if d.UnmarshalString(text) != nil || len(d.MediaDescriptions) == 0 {
 		return false
 	}
-	return !slices.ContainsFunc(d.MediaDescriptions, func(m *sdp.MediaDescription) bool { return m.MediaName.Port.Value != 0 })
+	accepts := func(m *sdp.MediaDescription) bool { return m.MediaName.Port.Value != 0 }
+	return !slices.ContainsFunc(d.MediaDescriptions, accepts)
 }

@@ -51,7 +51,10 @@ func (p *Peer) offered(m *galene.Offer) error {
 		return ignoreClosed(session.Description(offer))
 	}
 	if !known {
-		s = &Subscription{ID: m.ID, Label: m.Label, Source: m.Source, Replaces: p.down[m.Replace], peer: p, done: make(chan struct{})}
+		s = &Subscription{
+			ID: m.ID, Label: m.Label, Source: m.Source, Replaces: p.down[m.Replace],
+			peer: p, done: make(chan struct{}),
+		}
 		if m.Username != nil {
 			s.Username = *m.Username
 		}

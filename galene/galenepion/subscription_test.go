@@ -80,16 +80,20 @@ func TestNothingIsAskedOfAStreamThatHasEnded(t *testing.T) {
 
 func TestUnwantedStreamIsAbortedInsteadOfAnswered(t *testing.T) {
 	t.Parallel()
-	for name, p := range map[string]plan{
-		"by the hook": {opts: galenepion.Options{OnStream: (*galenepion.Subscription).Abort}},
-		"too many":    {opts: galenepion.Options{MaxStreams: -1}},
+	for name, opts := range map[string]galenepion.Options{
+		"by the hook": {OnStream: func(s *galenepion.Subscription) {
+			if s.ID == "mine" {
+				s.Abort()
+			}
+		}},
+		"too many": {MaxStreams: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, galene.ServerOptions{})
 			a := w.join(plan{name: "a"})
-			p.name, p.request = "b", all
-			b := w.join(p)
+			b := w.join(plan{name: "b", opts: opts, request: all})
+			a.publish(&galenepion.PublishOptions{ID: "other"}, video(t, "other"))
 			ctx, cancel := context.WithCancel(t.Context())
 			published := make(chan error, 1)
 			track := video(t, "v")
@@ -101,9 +105,10 @@ func TestUnwantedStreamIsAbortedInsteadOfAnswered(t *testing.T) {
 			cancel()
 			require.ErrorIs(t, <-published, context.Canceled)
 			for _, m := range b.line().said.all() {
-				_, isAnswer := m.(*galene.Answer)
-				require.False(t, isAnswer)
+				answer, isAnswer := m.(*galene.Answer)
+				require.False(t, isAnswer && answer.ID == "mine")
 			}
+			b.requireMedia("other")
 		})
 	}
 }

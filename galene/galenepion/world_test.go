@@ -58,6 +58,8 @@ type plan struct {
 	opts    galenepion.Options
 	request map[string][]galene.TrackKind // nil requests nothing
 	redial  bool                          // after a loss
+	// settings are those of its peer connections; nil keeps them on the loopback interface.
+	settings *webrtc.SettingEngine
 }
 
 // A member is a client in the group with its peer, which runs, and with a record of what
@@ -125,6 +127,9 @@ func (w *world) join(p plan) *member {
 
 	o := p.opts
 	o.Settings = loopback.Settings()
+	if p.settings != nil {
+		o.Settings = *p.settings
+	}
 	o.Logger = slog.New(warner{m.warnings})
 	o.OnMessage = func(msg galene.Message) { m.messages.add(msg) }
 	o.OnTrack = m.receive
@@ -154,7 +159,23 @@ func (w *world) join(p plan) *member {
 func newPair(t *testing.T) (sender, receiver *member) {
 	t.Helper()
 	w := newWorld(t, galene.ServerOptions{})
-	return w.join(plan{name: "sender"}), w.join(plan{name: "receiver", request: all})
+	sender = w.join(plan{name: "sender"})
+	receiver = w.join(plan{name: "receiver", request: all})
+	sender.meet(receiver)
+	receiver.meet(sender)
+	return sender, receiver
+}
+
+// meet waits until a member knows another one.
+func (m *member) meet(other *member) {
+	m.t.Helper()
+	id := other.client.ID()
+	if m.client.User(id) == nil {
+		await(m.t, "user", m.messages, func(m galene.Message) bool {
+			u, ok := m.(*galene.User)
+			return ok && u.ID == id
+		})
+	}
 }
 
 // publish publishes tracks, which somebody receives.
@@ -313,6 +334,13 @@ func feed(t *testing.T, mime, id string) *webrtc.TrackLocalStaticSample {
 	t.Helper()
 	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mime}, id, id)
 	require.NoError(t, err)
+	play(t, track, []byte{1, 2, 3})
+	return track
+}
+
+// play writes a sample to a track, over and over, until the test ends.
+func play(t *testing.T, track *webrtc.TrackLocalStaticSample, data []byte) {
+	t.Helper()
 	run(t, func(ctx context.Context) error {
 		const interval = 20 * time.Millisecond
 		ticker := time.NewTicker(interval)
@@ -322,11 +350,10 @@ func feed(t *testing.T, mime, id string) *webrtc.TrackLocalStaticSample {
 			case <-ctx.Done():
 				return nil
 			case <-ticker.C:
-				_ = track.WriteSample(media.Sample{Data: []byte{1, 2, 3}, Duration: interval})
+				_ = track.WriteSample(media.Sample{Data: data, Duration: interval})
 			}
 		}
 	})
-	return track
 }
 
 // run runs f until the test ends.

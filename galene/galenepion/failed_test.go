@@ -1,0 +1,136 @@
+package galenepion_test
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/galene"
+	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
+)
+
+// A network loses all packets of a peer when a test says so.
+type network struct {
+	net.PacketConn
+	lost atomic.Bool
+}
+
+func newNetwork(t *testing.T) *network {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	return &network{PacketConn: conn}
+}
+
+func (n *network) WriteTo(b []byte, addr net.Addr) (int, error) {
+	if n.lost.Load() {
+		return len(b), nil
+	}
+	return n.PacketConn.WriteTo(b, addr)
+}
+
+func (n *network) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		read, addr, err := n.PacketConn.ReadFrom(b)
+		if err != nil || !n.lost.Load() {
+			return read, addr, err
+		}
+	}
+}
+
+// settings returns those of a peer that soon notices that packets are lost, or does not.
+func (n *network) settings(t *testing.T, notices bool) *webrtc.SettingEngine {
+	t.Helper()
+	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: n})
+	t.Cleanup(func() { _ = mux.Close(); _ = n.Close() })
+	s := loopback.Settings()
+	s.SetICEUDPMux(mux)
+	if notices {
+		s.SetICETimeouts(500*time.Millisecond, 500*time.Millisecond, 100*time.Millisecond)
+	}
+	return &s
+}
+
+func TestSenderWhosePathIsLostRestartsICE(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t)
+	w := newWorld(t, galene.ServerOptions{})
+	a := w.join(plan{name: "a", settings: n.settings(t, true)})
+	b := w.join(plan{name: "b", request: all})
+	states := newRecord[webrtc.PeerConnectionState]()
+	pub := a.publish(&galenepion.PublishOptions{
+		OnState: func(s webrtc.PeerConnectionState) { states.add(s) },
+	}, video(t, "v"))
+	b.requireMedia("v")
+	a.line().said.forget()
+	n.lost.Store(true)
+	await(t, "failure", states, func(s webrtc.PeerConnectionState) bool { return s == webrtc.PeerConnectionStateFailed })
+	n.lost.Store(false)
+	awaitMessage(t, a.line().said, func(m *galene.Offer) bool { return m.ID == pub.ID() })
+	b.requireMedia("v")
+	b.requireOnly("v")
+	require.NoError(t, pub.Err())
+}
+
+func TestReceiverWhosePathIsLostAsksForARestartOfICE(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t)
+	w := newWorld(t, galene.ServerOptions{})
+	a := w.join(plan{name: "a"})
+	b := w.join(plan{name: "b", request: all, settings: n.settings(t, true)})
+	a.publish(nil, video(t, "v"))
+	s := b.requireStream()
+	b.requireMedia("v")
+	n.lost.Store(true)
+	awaitMessage(t, b.line().said, func(m *galene.Renegotiate) bool { return m.ID == s.ID })
+	n.lost.Store(false)
+	b.requireMedia("v")
+	b.requireOnly("v")
+	require.NoError(t, s.Err())
+}
+
+func TestPublicationWithoutAPathEnds(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t)
+	n.lost.Store(true)
+	w := newWorld(t, galene.ServerOptions{})
+	a := w.join(plan{
+		name: "a", settings: n.settings(t, false),
+		opts: galenepion.Options{ConnectTimeout: 100 * time.Millisecond},
+	})
+	b := w.join(plan{name: "b", request: all})
+	pub, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "mine"}, video(t, "v"))
+	if err == nil { // the answer was handled before the time was over
+		<-pub.Done()
+		err = pub.Err()
+	}
+	require.ErrorIs(t, err, galenepion.ErrConnectTimeout)
+	awaitMessage(t, a.line().said, func(m *galene.Close) bool { return m.ID == "mine" })
+	require.NoError(t, b.requireClosed(b.requireStream()))
+}
+
+func TestSubscriptionWithoutAPathIsAborted(t *testing.T) {
+	t.Parallel()
+	n := newNetwork(t)
+	n.lost.Store(true)
+	w := newWorld(t, galene.ServerOptions{})
+	a := w.join(plan{name: "a"})
+	b := w.join(plan{
+		name: "b", settings: n.settings(t, false), request: all,
+		opts: galenepion.Options{ConnectTimeout: 100 * time.Millisecond},
+	})
+	track := video(t, "v")
+	run(t, func(ctx context.Context) error { // the abort may come before the answer
+		_, err := a.Publish(ctx, &galenepion.PublishOptions{ID: "mine"}, track)
+		return err
+	})
+	require.ErrorIs(t, b.requireClosed(b.requireStream()), galenepion.ErrConnectTimeout)
+	awaitMessage(t, b.line().said, func(m *galene.Abort) bool { return m.ID == "mine" })
+}
