@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -147,7 +148,8 @@ func (t *TokenTime) UnmarshalJSON(b []byte) error {
 	if ms < -200*year || ms > 200*year { // beyond what a Duration holds
 		return errBadTime
 	}
-	t.In = time.Duration(ms * float64(time.Millisecond))
+	whole, part := math.Modf(ms) // in nanoseconds the whole would be rounded
+	t.In = time.Duration(whole)*time.Millisecond + time.Duration(part*float64(time.Millisecond))
 	if t.In == 0 {
 		t.In = -1 // as good as now, and not none
 	}
