@@ -307,12 +307,15 @@ func (m *ClientMachine) sendStream(msg Message) error {
 		if !m.down[msg.ID] || m.ended[msg.ID] { // the server would end the connection
 			return ErrUnknownStream
 		}
-		m.ended[msg.ID] = msg.Request != nil && len(msg.Request) == 0
+		if m.ended[msg.ID] = msg.Request != nil && len(msg.Request) == 0; m.ended[msg.ID] {
+			m.repeat = time.Time{} // which would bring the stream back
+		}
 	case *Abort:
 		if !m.down[msg.ID] {
 			return ErrUnknownStream
 		}
 		m.ended[msg.ID] = true
+		m.repeat = time.Time{}
 	case *Answer, *Renegotiate:
 		if !m.down[streamOf(msg)] {
 			return ErrUnknownStream

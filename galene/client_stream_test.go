@@ -204,3 +204,18 @@ func TestAStreamThatWasAbortedIsNotOfferedAgain(t *testing.T) {
 		require.LessOrEqual(t, len(m.aborted), maxAborted)
 	}
 }
+
+func TestTheRepetitionOfARequestBringsNoUnwantedStreamBack(t *testing.T) {
+	t.Parallel()
+	for wire, repeats := range map[string]bool{
+		`< {"type":"abort","id":"s"}`:                             false,
+		`< {"type":"requestStream","id":"s","request":[]}`:        false,
+		`< {"type":"requestStream","id":"s","request":["audio"]}`: true,
+		`< {"type":"answer","id":"s","sdp":"v=0"}`:                true,
+	} {
+		m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp,
+			`< {"type":"request","request":{"":["audio"]}}`, streamReceived, wire)
+		fx := m.Expire(clientEpoch.Add(DefaultRequestAgain))
+		require.Equal(t, repeats, len(fx.Send) == 1, wire)
+	}
+}

@@ -78,14 +78,18 @@ func (m *routerMember) downEnded(d *routerDown, cause error) {
 	if m.downs[d.up.id] != d {
 		return
 	}
+	if errors.Is(cause, ErrSignaling) {
+		// The server knows already that the stream is closed, replaced or not wanted, and
+		// we hear of it next.
+		return
+	}
 	m.router.log.Info("galenepion: a stream ends for a member", "peer", m.media.Peer, "stream", d.up.id, "error", cause)
 	if errors.Is(cause, ErrFailed) { // perhaps another path is found
 		m.closeDown(d)
 		return // it is offered again
 	}
 	m.drop(d)
-	switch {
-	case cause == nil, errors.Is(cause, ErrConnectTimeout), errors.Is(cause, ErrSignaling):
+	if cause == nil || errors.Is(cause, ErrConnectTimeout) {
 		return
 	}
 	_ = m.media.Send(&galene.UserMessage{Kind: galene.UserMessageError, Value: galene.NewText(routerText(cause))})

@@ -119,9 +119,9 @@ func (m *routerMember) upEnded(u *routerUp, cause error) {
 	if m.ups[u.id] != u {
 		return
 	}
-	if cause == nil {
-		// The sender has closed it, and is about to say so or to put another stream into
-		// its place.
+	if cause == nil || errors.Is(cause, ErrSignaling) {
+		// The sender has closed it and says so next, or puts another stream into its
+		// place, of which the server knows already.
 		r := m.router
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -1,16 +1,17 @@
 package galenepion_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
@@ -77,18 +78,20 @@ func (h *routerHall) joinGroup(group, name string, request map[string][]galene.T
 		downs:   make(map[string]*pionpeer.Session),
 		offers:  make(map[string]int),
 		rembs:   make(map[string]float32),
+		sent:    make(map[string]int),
 		changed: make(chan struct{}),
 	}
 	var served sync.WaitGroup
 	served.Go(func() { _ = h.server.Serve(context.Background(), theirs) })
-	client, err := galene.Connect(h.t.Context(), ours, &galene.ClientOptions{Inbox: -1})
+	g.conn = &routerConn{Conn: ours}
+	client, err := galene.Connect(h.t.Context(), g.conn, &galene.ClientOptions{Inbox: -1})
 	require.NoError(h.t, err)
 	g.client = client
 	ctx, stop := context.WithCancel(context.Background())
 	_, err = client.Join(ctx, &galene.Join{Group: group, Username: &name})
 	require.NoError(h.t, err)
 	if request != nil {
-		require.NoError(h.t, client.Request(request))
+		require.NoError(h.t, g.request(request))
 	}
 	var running sync.WaitGroup
 	running.Go(func() { g.run(ctx) })
@@ -111,6 +114,7 @@ type routerGuest struct {
 	t      *testing.T
 	name   string
 	client *galene.Client
+	conn   *routerConn
 	leave  func()
 	api    func() (*webrtc.API, error)
 
@@ -119,6 +123,7 @@ type routerGuest struct {
 	ups     map[string]*pionpeer.Session
 	downs   map[string]*pionpeer.Session
 	offers  map[string]int // by stream
+	sent    map[string]int // offers, by stream
 	heard   []galene.Message
 	flows   []*routerFlow
 	refuse  bool               // offers are aborted
@@ -144,6 +149,29 @@ type routerPacket struct {
 	sequence  uint16
 	timestamp uint32
 	extension bool
+}
+
+// A routerConn lets only the requests of a test pass: the client repeats its request some
+// time after joining.
+type routerConn struct {
+	transport.Conn
+	requests atomic.Int64 // that may pass
+}
+
+func (c *routerConn) Write(typ transport.MessageType, msg []byte) error {
+	if bytes.HasPrefix(msg, []byte(`{"type":"request",`)) || string(msg) == `{"type":"request"}` {
+		if c.requests.Add(-1) < 0 {
+			c.requests.Store(0)
+			return nil
+		}
+	}
+	return c.Conn.Write(typ, msg)
+}
+
+// request says which streams the member wants.
+func (g *routerGuest) request(streams map[string][]galene.TrackKind) error {
+	g.conn.requests.Add(1)
+	return g.client.Request(streams)
 }
 
 func (g *routerGuest) note(f func()) {
@@ -552,6 +580,7 @@ func (g *routerGuest) newUp(id, label, replace string, tracks []*routerSource) *
 	cfg.SendDescription = func(d webrtc.SessionDescription) error {
 		_ = g.client.Send(&galene.Offer{ID: id, Label: label, Replace: replace, SDP: d.SDP})
 		replace = ""
+		g.note(func() { g.sent[id]++ })
 		return nil
 	}
 	cfg.OnKeyFrame = func(track webrtc.TrackLocal) {
@@ -653,48 +682,4 @@ func (g *routerGuest) unpublish(id string) {
 	if s != nil {
 		s.Close()
 	}
-}
-
-// A routerLossy drops packets that are sent for the first time; those that are repeated
-// pass it by further up.
-type routerLossy struct {
-	interceptor.NoOp
-	mu    sync.Mutex
-	every int
-	seen  map[uint16]bool
-	lost  int
-}
-
-func (l *routerLossy) NewInterceptor(string) (interceptor.Interceptor, error) { return l, nil }
-
-func (l *routerLossy) BindLocalStream(info *interceptor.StreamInfo, w interceptor.RTPWriter) interceptor.RTPWriter {
-	if info.MimeType != webrtc.MimeTypeVP8 {
-		return w
-	}
-	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
-		l.mu.Lock()
-		first := !l.seen[h.SequenceNumber]
-		l.seen[h.SequenceNumber] = true
-		drop := first && len(l.seen) > 20 && len(l.seen)%l.every == 0
-		if drop {
-			l.lost++
-		}
-		l.mu.Unlock()
-		if drop {
-			return len(payload), nil
-		}
-		return w.Write(h, payload, a)
-	})
-}
-
-// api makes peer connections whose video is lost in part.
-func (l *routerLossy) api(t *testing.T) *webrtc.API {
-	t.Helper()
-	engine, registry := new(webrtc.MediaEngine), new(interceptor.Registry)
-	require.NoError(t, engine.RegisterDefaultCodecs())
-	registry.Add(l) // first, so that what repeats lost packets is further from the network
-	require.NoError(t, webrtc.ConfigureNack(engine, registry))
-	require.NoError(t, webrtc.ConfigureRTCPReports(registry))
-	return webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry),
-		webrtc.WithSettingEngine(loopback.Settings()))
 }

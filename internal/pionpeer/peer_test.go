@@ -41,6 +41,15 @@ func TestFailedSendsAreReported(t *testing.T) {
 	require.NoError(t, p.Close())
 }
 
+func TestPeerWhosePeerConnectionTheOtherSideHasClosedEndsWithoutAnError(t *testing.T) {
+	t.Parallel()
+	a := newEnd(t, endOptions{})
+	require.NoError(t, a.pc.Close())
+	a.Negotiate()
+	<-a.Done()
+	require.NoError(t, a.Err())
+}
+
 func TestDoRunsInOrderAndReportsItsError(t *testing.T) {
 	t.Parallel()
 	a := newEnd(t, endOptions{})
