@@ -45,7 +45,10 @@ type ClientOptions struct {
 	Inbox         int
 	QueueMessages int // messages waiting to be written; default 256, more end the connection with ErrSlowPeer
 	QueueBytes    int // their bytes; default 1 MiB
-	MessageBytes  int // of the largest message that is read; default 1 MiB, negative without a limit
+	// MessageBytes is the size of the largest message that is read; default 2 MiB, negative
+	// without a limit. A server adds to a chat message of 1 MiB, which it takes, who sends it.
+	// The ReadLimit of a WebSocket must be as high.
+	MessageBytes int
 }
 
 // A Client is a client's side of a connection, and what it knows of its group. Its methods
@@ -85,7 +88,7 @@ func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Cl
 			QueueMessages: o.QueueMessages, QueueBytes: o.QueueBytes,
 			Limits: link.Unlimited, Counters: &c.counters,
 		},
-		Decode:  decoder(cmp.Or(o.MessageBytes, DefaultMessageBytes), false),
+		Decode:  decoder(cmp.Or(o.MessageBytes, 2*DefaultMessageBytes), false),
 		Ready:   c.isReady,
 		Inbox:   cmp.Or(o.Inbox, DefaultQueueMessages),
 		Redial:  c.redial(o),

@@ -406,7 +406,7 @@ func TestConnectSaysWhyItFailed(t *testing.T) {
 		"garbage":          {frame(transport.Text, `garbage`), decode, 1007},
 		"garbage, binary":  {frame(transport.Binary, "\x00\x01"), decode, 1007},
 		"not UTF-8":        {frame(transport.Text, "{\"type\":\"\xff\"}"), decode, 1007},
-		"too big": {frame(transport.Text, `{"type":"x","x":"`+strings.Repeat("x", DefaultMessageBytes)+`"}`),
+		"too big": {frame(transport.Text, `{"type":"x","x":"`+strings.Repeat("x", 2*DefaultMessageBytes)+`"}`),
 			decode, 1009},
 		"a close": {func(p *clientPeer, _ func()) { _ = p.Close(1002, "you must handshake first") },
 			closedWith(1002), 0},

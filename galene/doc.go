@@ -81,6 +81,8 @@
 //   - The null message is no object; it is answered as the empty one, as in the original.
 //   - A replay of the history, user data, group data, streams, tokens, connections and
 //     rates have limits, see [ServerConfig], [ServerOptions] and [Limits].
+//   - A request for a stream that has just ended is ignored: the original closes the
+//     connection when the two messages cross.
 //   - Members are told of the others in the order in which those came; the original has
 //     no order.
 //

@@ -10,8 +10,8 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-// DefaultMessageBytes is the size of the largest message that both sides take, as in
-// Galène.
+// DefaultMessageBytes is the size of the largest message that a server takes, as in Galène.
+// What a client is sent may be larger, see [ClientOptions].
 const DefaultMessageBytes = 1 << 20
 
 // The queues of a server's connection and of a client's application hold what a client is

@@ -129,7 +129,18 @@ func NewServer(opts *ServerOptions) *Server {
 // the connection with 1001. It returns nil after an orderly end, why the connection ended
 // otherwise.
 func (s *Server) Serve(ctx context.Context, conn transport.Conn) error {
-	c := Connection{}
+	return s.serveAddress(ctx, conn, Connection{})
+}
+
+// ServeProgram is [Server.Serve] for a client that is no user, such as one that publishes a
+// stream for somebody else: members cannot write to it, and operators not change what it
+// may do.
+func (s *Server) ServeProgram(ctx context.Context, conn transport.Conn) error {
+	return s.serveAddress(ctx, conn, Connection{Program: true})
+}
+
+// serveAddress is serve for a client that has an address.
+func (s *Server) serveAddress(ctx context.Context, conn transport.Conn, c Connection) error {
 	if s.opts.Address != nil {
 		if addr := s.opts.Address(ctx); addr != nil {
 			c.Address = addr.String()

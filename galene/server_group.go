@@ -233,7 +233,7 @@ func (m *ServerMachine) forward(fx *ServerEffects, p *peer, msg Message, dest st
 	switch other := p.group.byID[dest]; {
 	case other == nil:
 		m.fail(fx, p, "user unknown")
-	case other.system != "":
+	case !other.isUser():
 		m.fail(fx, p, "this user doesn't chat")
 	default:
 		fx.send(other, msg)
@@ -248,7 +248,7 @@ func (m *ServerMachine) userAction(fx *ServerEffects, p *peer, msg *UserAction) 
 		case !m.may(fx, p, PermissionOp):
 		case target == nil:
 			m.fail(fx, p, "no suck user") // sic
-		case target.system != "":
+		case !target.isUser():
 			m.fail(fx, p, "this is not a real user")
 		default:
 			m.permit(fx, target, msg.Kind)
@@ -269,7 +269,7 @@ func (m *ServerMachine) userAction(fx *ServerEffects, p *peer, msg *UserAction) 
 		case target == nil:
 			m.fail(fx, p, "client not found")
 		default:
-			if target.system == "" {
+			if target.isUser() {
 				m.tell(fx, target, UserMessageWarning, "Your IP address has been communicated to user "+p.username+".")
 			}
 			info := &UserInfo{ID: target.client, Username: target.username, Address: target.address}

@@ -51,6 +51,9 @@ type Connection struct {
 	Address string // of the client, for those operators who ask
 	// System is the name of the group that a recorder may join, without credentials.
 	System string
+	// Program says that the client is no user: nobody can write to it or change what it may
+	// do.
+	Program bool
 }
 
 // ServerEffects are what a step of [ServerMachine] asks of its driver, carried out in
@@ -133,6 +136,7 @@ type peer struct {
 	id       PeerID
 	address  string
 	system   string
+	program  bool
 	state    ServerState
 	client   string // the client's id
 	received time.Time
@@ -148,8 +152,12 @@ type peer struct {
 	arrival     *User       // its introduction; nil when something has changed since
 	up          []*stream
 	down        map[string]*stream
+	lost        map[string]bool // ids of streams that were in down
 	request     map[string]bool // by label: whether any track of it is wanted; "" is for the others
 }
+
+// isUser reports whether there is a user behind a connection.
+func (p *peer) isUser() bool { return p.system == "" && !p.program }
 
 // NewServerMachine returns a machine without connections.
 func NewServerMachine(cfg ServerConfig) *ServerMachine {
@@ -213,7 +221,7 @@ type Member struct {
 // Connect takes a new connection.
 func (m *ServerMachine) Connect(now time.Time, id PeerID, c Connection) ServerEffects {
 	m.now = now
-	p := &peer{id: id, address: c.Address, system: c.System, received: now}
+	p := &peer{id: id, address: c.Address, system: c.System, program: c.Program, received: now}
 	m.peers[id] = p
 	if g := m.groups[c.System]; g != nil && g.recording && g.recorder == nil {
 		g.recorder = p
@@ -543,7 +551,7 @@ func (m *ServerMachine) leave(fx *ServerEffects, p *peer) {
 	if m.cfg.Media {
 		fx.Media = append(fx.Media, MediaEvent{p.id, &Joined{Kind: JoinedLeave, Group: g.desc.Name}})
 	}
-	p.state, p.group, p.username, p.permissions, p.data, p.down, p.request = ServerReady, nil, "", nil, nil, nil, nil
+	p.state, p.group, p.username, p.permissions, p.data, p.down, p.lost, p.request = ServerReady, nil, "", nil, nil, nil, nil, nil
 	m.deserted(fx, g)
 	if !m.cfg.Media {
 		m.settle(fx, g)

@@ -47,11 +47,12 @@ func (m *ServerMachine) media(fx *ServerEffects, p *peer, msg Message) {
 		m.route(fx, p, msg)
 		return
 	case *RequestStream:
-		if p.down[id] == nil {
+		switch {
+		case p.down[id] != nil:
+			m.route(fx, p, msg)
+		case !p.lost[id]: // otherwise the news has crossed the request
 			m.drop(fx, p, transport.StatusInternalError, "")
-			return
 		}
-		m.route(fx, p, msg)
 		return
 	}
 	if id == "" {
@@ -86,7 +87,7 @@ func (m *ServerMachine) media(fx *ServerEffects, p *peer, msg Message) {
 	case *Abort:
 		if p.down[id] != nil {
 			m.route(fx, p, msg)
-			delete(p.down, id)
+			p.lose(id)
 		}
 		fx.send(p, &Close{ID: id})
 	}
@@ -98,6 +99,25 @@ func (m *ServerMachine) codecs(id PeerID) []string {
 		return p.group.desc.Codecs
 	}
 	return nil
+}
+
+// maxLost is how many streams a member is known to have received once.
+const maxLost = 256
+
+// lose takes from a member a stream that it receives, if it does.
+func (p *peer) lose(id string) {
+	s := p.down[id]
+	if s == nil {
+		return
+	}
+	delete(p.down, id)
+	if len(p.lost) >= maxLost {
+		clear(p.lost)
+	}
+	if p.lost == nil {
+		p.lost = make(map[string]bool)
+	}
+	p.lost[s.id] = true // which does not hold a message
 }
 
 // stream returns the stream of an id that a member sends, or nil.
@@ -151,7 +171,7 @@ func (m *ServerMachine) offered(fx *ServerEffects, p *peer, msg *Offer) {
 	out.Kind, out.Label, out.Source, out.Username, out.Extra, out.Labels = "", s.label, p.client, &username, nil, nil
 	m.route(fx, p, &out)
 	if r := receiverOf(replaced); r != nil && replaced != s && r.down[replaced.id] == replaced { // and wants no other
-		delete(r.down, replaced.id)
+		r.lose(replaced.id)
 		fx.send(r, &Close{ID: replaced.id})
 	}
 }
@@ -178,7 +198,7 @@ func (m *ServerMachine) endStream(fx *ServerEffects, s *stream, push bool) {
 	}
 	for _, other := range p.group.members {
 		if other.down[s.id] == s {
-			delete(other.down, s.id)
+			other.lose(s.id)
 			fx.send(other, &Close{ID: s.id})
 		}
 	}
@@ -189,7 +209,7 @@ func (m *ServerMachine) endStream(fx *ServerEffects, s *stream, push bool) {
 func (m *ServerMachine) endDown(fx *ServerEffects, p, owner *peer) {
 	for _, id := range slices.Sorted(maps.Keys(p.down)) {
 		if p.down[id].owner == owner {
-			delete(p.down, id)
+			p.lose(id)
 			fx.send(p, &Close{ID: id})
 		}
 	}
@@ -230,7 +250,7 @@ func (m *ServerMachine) Media(now time.Time, id PeerID, msg Message) (fx ServerE
 		if old := p.down[msg.Replace]; old != nil && old.owner != s.owner {
 			msg.Replace = "" // nobody replaces what somebody else sends
 		}
-		delete(p.down, msg.Replace)
+		p.lose(msg.Replace)
 		p.down[s.id] = s
 		username := s.owner.username
 		msg.Label, msg.Source, msg.Username = s.label, s.owner.client, &username
@@ -240,7 +260,7 @@ func (m *ServerMachine) Media(now time.Time, id PeerID, msg Message) (fx ServerE
 		ok = p.sends(stream) || p.down[stream] != nil
 	case *Close:
 		ok = p.down[stream] != nil
-		delete(p.down, stream)
+		p.lose(stream)
 	case *Abort:
 		if s := p.stream(stream); s != nil {
 			m.endStream(&fx, s, true)
@@ -262,7 +282,7 @@ func (m *ServerMachine) Media(now time.Time, id PeerID, msg Message) (fx ServerE
 func (g *group) others(p *peer) []*peer {
 	var others []*peer
 	for _, other := range g.members {
-		if other != p && other.system == "" {
+		if other != p && other.isUser() {
 			others = append(others, other)
 		}
 	}
@@ -307,7 +327,7 @@ func (m *ServerMachine) relay(fx *ServerEffects, p *peer, msg Message) {
 	case *RequestStream:
 		if msg.Request != nil && len(msg.Request) == 0 {
 			down.receiver = nil
-			delete(p.down, id)
+			p.lose(id)
 			fx.send(p, &Close{ID: id})
 		}
 	}
@@ -332,7 +352,7 @@ func (m *ServerMachine) settle(fx *ServerEffects, g *group) {
 			}
 			switch {
 			case s.receiver != nil && !s.receiver.wants(s.label):
-				delete(s.receiver.down, s.id)
+				s.receiver.lose(s.id)
 				fx.send(s.receiver, &Close{ID: s.id})
 				s.receiver = nil
 			case s.receiver != nil || wants == nil || s.offer == nil || s.asked:
@@ -341,7 +361,7 @@ func (m *ServerMachine) settle(fx *ServerEffects, g *group) {
 				fx.send(p, &Renegotiate{ID: s.id})
 			default:
 				s.receiver, s.used = wants, true
-				delete(wants.down, s.offer.Replace)
+				wants.lose(s.offer.Replace)
 				wants.down[s.id] = s
 				fx.send(wants, s.offer)
 				for _, c := range s.candidates {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/transport"
 )
 
 var wantsAll = &Request{Request: map[string][]TrackKind{"": {TrackAudio, TrackVideo}}}
@@ -190,4 +192,47 @@ func TestALongCandidateDoesNotWait(t *testing.T) {
 	m.Receive(dawn, 1, candidate(relayCandidateBytes))
 	require.Len(t, m.Receive(dawn, 2, wantsAll).Send, 2, "the offer and the one that is short enough")
 	require.Len(t, m.Receive(dawn, 1, candidate(relayCandidateBytes+1)).Send, 1, "what does not wait may be long")
+}
+
+func TestARequestThatCrossesTheEndOfItsStreamIsIgnored(t *testing.T) {
+	t.Parallel()
+	m := population(ServerConfig{}, 2)
+	m.Receive(dawn, 2, wantsAll)
+	for n := range 2 * maxLost { // of which the first ones are forgotten
+		id := fmt.Sprint("s", n)
+		require.Len(t, m.Receive(dawn, 1, &Offer{ID: id, SDP: "v=0"}).Send, 1)
+		require.Len(t, m.Receive(dawn, 1, &Close{ID: id}).Send, 1)
+		require.Zero(t, m.Receive(dawn, 2, &RequestStream{ID: id}))
+		require.LessOrEqual(t, len(m.peers[2].lost), maxLost)
+	}
+	fx := m.Receive(dawn, 2, &RequestStream{ID: "never"})
+	require.Equal(t, []Closing{{Peer: 2, Code: transport.StatusInternalError}}, fx.Close)
+}
+
+func TestAProgramIsNoUser(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		msg  Message
+		want string
+	}{
+		"chat":         {&Chat{Dest: "whip", Value: NewText("x")}, "this user doesn't chat"},
+		"user message": {&UserMessage{Kind: "x", Dest: "whip"}, "this user doesn't chat"},
+		"op":           {&UserAction{Kind: UserOp, Dest: "whip"}, "this is not a real user"},
+		"unpresent":    {&UserAction{Kind: UserUnpresent, Dest: "whip"}, "this is not a real user"},
+	} {
+		m := population(ServerConfig{}, 1)
+		m.peers[1].permissions = Permissions{PermissionOp, PermissionMessage}
+		m.Connect(dawn, 9, Connection{Program: true})
+		m.Receive(dawn, 9, &Handshake{Version: []string{Version}, ID: "whip"})
+		fx := m.Receive(dawn, 9, &Join{Kind: JoinJoin, Group: "g", Username: new("whip")})
+		m.Decide(dawn, fx.Ask[0].Ticket, Decision{
+			Group: m.groups["g"].desc, Grant: Grant{"whip", Permissions{PermissionPresent}},
+		})
+		fx = m.Receive(dawn, 1, tt.msg)
+		require.Len(t, fx.Send, 1, name)
+		require.Equal(t, Delivery{1, &UserMessage{
+			Kind: UserMessageError, Dest: m.peers[1].client, Privileged: true, Value: NewText(tt.want),
+		}}, fx.Send[0], name)
+		require.Equal(t, Permissions{PermissionPresent}, m.peers[9].permissions)
+	}
 }

@@ -306,6 +306,7 @@ func Dial(ctx context.Context, status *galene.Status, opts *DialOptions) (transp
 			o.HTTPClient = opts.HTTPClient
 		}
 	}
+	o.ReadLimit = cmp.Or(o.ReadLimit, 2*galene.DefaultMessageBytes) // as a client's MessageBytes
 	return wsconn.Dial(ctx, status.Endpoint, &o)
 }
 

@@ -190,7 +190,7 @@ func (h *Handler) open(r *http.Request, s *whipSession, offer description) (desc
 		return nil, errClosed
 	}
 	h.sessions[s.id] = s
-	h.serving.Go(func() { transport.Serve(ctx, far, h.log, h.srv.Serve) })
+	h.serving.Go(func() { transport.Serve(ctx, far, h.log, h.srv.ServeProgram) })
 	h.mu.Unlock()
 
 	answer, err := h.negotiated(r.Context(), ctx, near, s, offer)

@@ -16,6 +16,10 @@
 //	                         the operator serves to that page
 //	CUTTLEFISH_HTML_2025     folder of the browser page before commit fe300470d9, with
 //	                         the js/server_connector.js of its day beside it
+//	GALENE_BIN               Galène's server
+//	GALENE_STATIC            folder of its web client, static in its sources
+//	GALENE_GCLIENT_SEND      examples/send of jech/gclient, built
+//	GALENE_GCLIENT_RECEIVE   examples/receive of it
 //
 // MSE JSON-RPC has no other implementation. Its peers are a client and a server in
 // testdata/mse, written from the protocol document, on npm's ws. They read every message
@@ -24,7 +28,11 @@
 // and where the document differs from JSON-RPC 2.0. Of the two uses that the document
 // makes of "id":null, jsonrpc-lite takes that in errors, and not that in notifications.
 //
-// Everything listens on loopback, every wait is bounded, and every program is stopped
+// One suite of Galène's tests runs against its server and against ours. What differs stands
+// in one table, deviations in galene_deviation_test.go.
+//
+// Everything listens on loopback, with one exception: Galène's server and gclient gather no
+// loopback candidates, so their media take another address of the same host. Every wait is bounded, and every program is stopped
 // by the test that started it. What a test saw (versions, time to the first picture,
 // frames, packets) is in its log: go test -v.
 //
