@@ -11,7 +11,7 @@ type deviation struct {
 
 // deviations are all of them, by the names of cases.
 var deviations = map[string]deviation{
-	"redirect": {why: "the real server dies of a join to a group that is elsewhere", skipReal: true},
+	"redirect": {why: "clients of the real server see the redirection in the status and do not join", skipReal: true},
 
 	"GET /ws": {why: "it is not the request that is wrong (RFC 9110, section 15.5.22)", ours: []string{"426 Upgrade Required"}},
 
