@@ -218,7 +218,7 @@ func TestGaleneEveryRefusedTokenActionSaysWhy(t *testing.T) {
 				if d, ok := deviations[tt.name]; ok && !s.real {
 					tt.id, tt.text = d.ours[0], d.ours[1]
 				}
-				r.say([]byte(fmt.Sprintf(`{"type":"groupaction","kind":%q,"value":%s}`, tt.kind, tt.value)), nil)
+				r.say(fmt.Appendf(nil, `{"type":"groupaction","kind":%q,"value":%s}`, tt.kind, tt.value), nil)
 				said := r.replies()
 				require.Len(t, said, 1)
 				m, err := galene.Decode([]byte(said[0]))
