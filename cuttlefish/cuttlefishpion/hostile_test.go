@@ -13,6 +13,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 
@@ -92,7 +93,7 @@ func TestUnusableCandidateEndsTheConnectedPeer(t *testing.T) {
 	c.awaitEcho("hello on adb-channel")
 	require.NoError(t, c.signaling.Forward(json.RawMessage(`{"type":"ice-candidate","candidate":{"candidate":"x","sdpMid":"0","sdpMLineIndex":0}}`)))
 	require.Error(t, d.awaitState(1, webrtc.PeerConnectionStateClosed).err)
-	require.Error(t, next(t, "end of Run", c.ran))
+	require.Error(t, heard.Next(t, "end of Run", c.ran))
 }
 
 func TestErrorIsNotAnsweredWithAnError(t *testing.T) {
@@ -170,7 +171,7 @@ func TestDeviceKeepsItsLimits(t *testing.T) {
 		pc := c.PeerConnection()
 		_, err := pc.CreateDataChannel("third", nil)
 		require.NoError(t, err)
-		await(t, "third channel", d.labels, func(l string) bool { return l == "third" })
+		heard.Await(t, "third channel", d.labels, func(l string) bool { return l == "third" })
 		_, err = pc.CreateDataChannel("fourth", nil)
 		require.NoError(t, err)
 		require.ErrorIs(t, d.awaitState(1, webrtc.PeerConnectionStateClosed).err, cuttlefishpion.ErrTooManyChannels)
@@ -207,7 +208,7 @@ func TestClientSurvivesWhatADeviceMustNotSend(t *testing.T) {
 			signaling := w.signalDevice(nil)
 			c := w.newClient(w.signalClient(nil), cuttlefishpion.ClientOptions{})
 			require.NoError(t, signaling.Forward(1, json.RawMessage(bad)))
-			require.Error(t, next(t, "end of Run", c.ran))
+			require.Error(t, heard.Next(t, "end of Run", c.ran))
 			require.Error(t, c.Err())
 			for m, err := range signaling.Messages(t.Context()) {
 				require.NoError(t, err)
@@ -248,7 +249,7 @@ func TestBadTextOnAControlChannelIsSkipped(t *testing.T) {
 			_ = own.SendText(text)
 		}
 	})
-	require.Equal(t, &cuttlefish.MouseMove{X: 5, Y: 6}, next(t, "input", d.inputs))
+	require.Equal(t, &cuttlefish.MouseMove{X: 5, Y: 6}, heard.Next(t, "input", d.inputs))
 }
 
 // libhoclient answers with every media section rejected and without a=mid, has no name
@@ -261,11 +262,11 @@ func TestClientThatRejectsAllMediaGetsItsChannel(t *testing.T) {
 		NewPeerConnection(webrtc.Configuration{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pc.GracefulClose()) })
-	echo := newRecord[string]()
+	echo := heard.New[string]()
 	ch, err := pc.CreateDataChannel(cuttlefish.LabelADB, nil)
 	require.NoError(t, err)
 	ch.OnOpen(func() { _ = ch.SendText("hello") })
-	ch.OnMessage(func(m webrtc.DataChannelMessage) { echo.add(string(m.Data)) })
+	ch.OnMessage(func(m webrtc.DataChannelMessage) { echo.Add(string(m.Data)) })
 
 	c := w.newRawClient()
 	c.forward(`{"type":"request-offer","ice_servers":[{"urls":["stun:127.0.0.1:9"],"credentialType":"password"}]}`)
@@ -299,7 +300,7 @@ func TestClientThatRejectsAllMediaGetsItsChannel(t *testing.T) {
 	c.forward(`{"type":"ice-candidate","candidate":{"candidate":"` + candidate + `","sdpMid":"","sdpMLineIndex":0,"usernameFragment":null}}`)
 	c.forward(payload(t, &cuttlefish.Answer{SDP: bare.String()}))
 	d.awaitState(1, webrtc.PeerConnectionStateConnected)
-	require.Equal(t, "hello", next(t, "echo", echo))
+	require.Equal(t, "hello", heard.Next(t, "echo", echo))
 	d.AddTrack(display(t, 1))
 	awaitPayload[*cuttlefish.Offer](c)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -34,13 +35,13 @@ func TestMediaControlInputAndChannelsWorkBothWays(t *testing.T) {
 	c.awaitEvent(cuttlefish.EventBootCompleted)
 	press := &cuttlefish.ButtonCommand{Button: cuttlefish.ButtonHome, State: cuttlefish.ButtonDown}
 	require.NoError(t, c.SendControl(press))
-	require.Equal(t, press, next(t, "command", d.controls))
+	require.Equal(t, press, heard.Next(t, "command", d.controls))
 	move := &cuttlefish.MouseMove{X: 3, Y: 4}
 	require.NoError(t, c.SendInput(move))
-	require.Equal(t, move, next(t, "input", d.inputs))
+	require.Equal(t, move, heard.Next(t, "input", d.inputs))
 
 	require.NoError(t, c.RequestKeyFrame(track))
-	await(t, "request for a key frame", d.keyFrames, func(id string) bool { return id == "display_0" })
+	heard.Await(t, "request for a key frame", d.keyFrames, func(id string) bool { return id == "display_0" })
 }
 
 func TestDisplayAddedAndRemovedByTheDeviceComesAndGoes(t *testing.T) {
@@ -54,7 +55,7 @@ func TestDisplayAddedAndRemovedByTheDeviceComesAndGoes(t *testing.T) {
 		d.AddTrack(second)
 		c.awaitTrack("display_1")
 		d.RemoveTrack(second)
-		await(t, "end of display_1", c.ended, func(id string) bool { return id == "display_1" })
+		heard.Await(t, "end of display_1", c.ended, func(id string) bool { return id == "display_1" })
 	}
 	d.AddTrack(second)
 	c.awaitTrack("display_1")
@@ -78,10 +79,10 @@ func TestMicrophoneOfTheClientReachesTheDevice(t *testing.T) {
 		mic := microphone(t)
 		c.AddTrack(mic)
 		c.AddTrack(mic)
-		await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
+		heard.Await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
 		c.RemoveTrack(mic)
 		c.AddTrack(microphone(t))
-		await(t, "microphone again", d.tracks, func(id string) bool { return id == "mic" })
+		heard.Await(t, "microphone again", d.tracks, func(id string) bool { return id == "mic" })
 		require.NoError(t, c.Err())
 	})
 	t.Run("added before the first offer", func(t *testing.T) {
@@ -92,7 +93,7 @@ func TestMicrophoneOfTheClientReachesTheDevice(t *testing.T) {
 		c.AddTrack(microphone(t))
 		run(t, c.Run)
 		c.awaitTrack(cuttlefish.AudioStreamID)
-		await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
+		heard.Await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
 	})
 	t.Run("while the device adds a display", func(t *testing.T) {
 		t.Parallel()
@@ -102,7 +103,7 @@ func TestMicrophoneOfTheClientReachesTheDevice(t *testing.T) {
 		c.awaitTrack("display_0")
 		c.AddTrack(microphone(t))
 		d.AddTrack(display(t, 1))
-		await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
+		heard.Await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
 		c.awaitTrack("display_1")
 	})
 }
@@ -114,12 +115,12 @@ func TestRequestingAnOfferAgainReplacesThePeerConnection(t *testing.T) {
 	c := w.newClient(w.signalClient(nil), cuttlefishpion.ClientOptions{})
 	c.AddTrack(microphone(t))
 	c.awaitTrack("display_0")
-	await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
+	heard.Await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
 	first, firstPC := d.Peer(1), c.PeerConnection()
 
 	require.NoError(t, c.RequestOffer())
 	c.awaitTrack("display_0")
-	await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
+	heard.Await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
 	<-first.Done()
 	require.NoError(t, first.Err())
 	require.ErrorIs(t, first.AddTrack(display(t, 1)), cuttlefishpion.ErrClosed)
@@ -130,7 +131,7 @@ func TestRequestingAnOfferAgainReplacesThePeerConnection(t *testing.T) {
 	require.NoError(t, c.Close())
 	require.Equal(t, webrtc.PeerConnectionStateClosed, firstPC.ConnectionState())
 	c.awaitState(webrtc.PeerConnectionStateClosed)
-	require.NotContains(t, c.states.all(), webrtc.PeerConnectionStateClosed, "of the one that was replaced")
+	require.NotContains(t, c.states.All(), webrtc.PeerConnectionStateClosed, "of the one that was replaced")
 }
 
 func TestClientThatLeavesTakesNothingFromTheOther(t *testing.T) {
@@ -193,12 +194,12 @@ func TestDeviceThatReconnectsBeginsAnew(t *testing.T) {
 			r.cut()
 			require.NoError(t, d.awaitState(1, webrtc.PeerConnectionStateClosed).err)
 			if !parked {
-				next(t, "end of Run", c.ran)
+				heard.Next(t, "end of Run", c.ran)
 				c = w.newClient(w.signalClient(nil), cuttlefishpion.ClientOptions{})
 			}
 			c.awaitTrack("display_0")
 			d.awaitState(1, webrtc.PeerConnectionStateConnected)
-			require.Empty(t, c.ran.all())
+			require.Empty(t, c.ran.All())
 		})
 	}
 }
@@ -224,7 +225,7 @@ func TestClientThatReconnectsRequestsAnOfferAgain(t *testing.T) {
 func TestRunEndsWithAFailedPeerConnection(t *testing.T) {
 	t.Parallel()
 	ended := func(c *client) error {
-		return next(t, "end of Run", c.ran)
+		return heard.Next(t, "end of Run", c.ran)
 	}
 	t.Run("but not in order", func(t *testing.T) {
 		t.Parallel()
@@ -241,7 +242,7 @@ func TestRunEndsWithAFailedPeerConnection(t *testing.T) {
 
 		require.NoError(t, c.RequestOffer())
 		c.awaitEcho("hello on adb-channel")
-		require.Empty(t, c.ran.all())
+		require.Empty(t, c.ran.All())
 	})
 	t.Run("with what the device said", func(t *testing.T) {
 		t.Parallel()
@@ -271,7 +272,7 @@ func TestRunEndsWithAFailedPeerConnection(t *testing.T) {
 		w.newDevice(w.signalDevice(nil), cuttlefishpion.DeviceOptions{})
 		c := w.idleClient(w.signalClient(nil), cuttlefishpion.ClientOptions{})
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { c.ran.add(c.Run(ctx)) }()
+		go func() { c.ran.Add(c.Run(ctx)) }()
 		c.awaitEcho("hello on adb-channel")
 		cancel()
 		require.ErrorIs(t, ended(c), context.Canceled)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -66,7 +67,7 @@ func TestWhatIsSaidIsWhatRealPeersTake(t *testing.T) {
 	c := w.newClient(signalingClient, cuttlefishpion.ClientOptions{})
 	c.AddTrack(microphone(t))
 	c.awaitTrack("display_0")
-	await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
+	heard.Await(t, "microphone", d.tracks, func(id string) bool { return id == "mic" })
 	pc := d.Peer(1).PeerConnection()
 	require.Contains(t, pc.CurrentLocalDescription().SDP, "a=setup:passive", "the device stays the server of DTLS")
 
@@ -112,24 +113,24 @@ func TestICEServersAreThoseOfTheConfigAndOfTheClient(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			device, client := newRecord[[]webrtc.ICEServer](), newRecord[[]webrtc.ICEServer]()
+			device, client := heard.New[[]webrtc.ICEServer](), heard.New[[]webrtc.ICEServer]()
 			w.newDevice(w.signalDevice(nil), cuttlefishpion.DeviceOptions{
 				IgnoreClientICEServers: c.ignore,
 				Configuration: func(s []webrtc.ICEServer) webrtc.Configuration {
-					device.add(s)
+					device.Add(s)
 					return webrtc.Configuration{}
 				},
 			})
 			bot := w.newClient(w.signalClient(nil), cuttlefishpion.ClientOptions{
 				ICEServers: own,
 				Configuration: func(s []webrtc.ICEServer) webrtc.Configuration {
-					client.add(s)
+					client.Add(s)
 					return webrtc.Configuration{}
 				},
 			})
 			bot.awaitEcho("hello on adb-channel")
-			require.Equal(t, [][]webrtc.ICEServer{c.device}, device.all())
-			require.Equal(t, [][]webrtc.ICEServer{c.client}, client.all())
+			require.Equal(t, [][]webrtc.ICEServer{c.device}, device.All())
+			require.Equal(t, [][]webrtc.ICEServer{c.client}, client.All())
 		})
 	}
 }
@@ -150,7 +151,7 @@ func TestLastEventOfEachNameIsSaidAgain(t *testing.T) {
 	require.Error(t, d.SendEvent(&cuttlefish.ControlEvent{}), "without a name")
 	c := w.newClient(w.signalClient(nil), cuttlefishpion.ClientOptions{})
 	for _, want := range []*cuttlefish.ControlEvent{started, rotation("90"), completed} {
-		require.Equal(t, want, next(t, "event", c.events))
+		require.Equal(t, want, heard.Next(t, "event", c.events))
 	}
 }
 
@@ -170,7 +171,7 @@ func TestLargeEventsArriveInOrder(t *testing.T) {
 		}))
 	}
 	for i := range events {
-		require.Equal(t, strconv.Itoa(i), string(next(t, "event", c.events).Metadata["i"]))
+		require.Equal(t, strconv.Itoa(i), string(heard.Next(t, "event", c.events).Metadata["i"]))
 	}
 }
 
@@ -191,7 +192,7 @@ func TestOnPeerGivesOneClientWhatOthersDoNotGet(t *testing.T) {
 	two.awaitEcho("hello on adb-channel")
 	require.Empty(t, d.Peer(2).PeerConnection().GetSenders())
 	require.NoError(t, d.Peer(1).RemoveTrack(private))
-	await(t, "end of display_7", one.ended, func(id string) bool { return id == "display_7" })
+	heard.Await(t, "end of display_7", one.ended, func(id string) bool { return id == "display_7" })
 }
 
 func TestApplicationsMayKeepTheirOwnLoop(t *testing.T) {

@@ -3,7 +3,6 @@ package cuttlefishpion_test
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,12 +13,10 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
-
-// patience is how long a test waits for an event before it fails.
-const patience = 20 * time.Second
 
 const deviceID = "cvd-1"
 
@@ -80,12 +77,12 @@ type device struct {
 	*cuttlefishpion.Device
 	t         *testing.T
 	signaling *cuttlefish.Device
-	states    *record[state]
-	controls  *record[cuttlefish.ControlCommand]
-	inputs    *record[cuttlefish.InputEvent]
-	tracks    *record[string]
-	keyFrames *record[string]
-	labels    *record[string]
+	states    *heard.Record[state]
+	controls  *heard.Record[cuttlefish.ControlCommand]
+	inputs    *heard.Record[cuttlefish.InputEvent]
+	tracks    *heard.Record[string]
+	keyFrames *heard.Record[string]
+	labels    *heard.Record[string]
 }
 
 // newDevice runs a device that echoes on every channel it does not know.
@@ -94,28 +91,28 @@ func (w *world) newDevice(signaling *cuttlefish.Device, opts cuttlefishpion.Devi
 	d := &device{
 		t:         w.t,
 		signaling: signaling,
-		states:    newRecord[state](),
-		controls:  newRecord[cuttlefish.ControlCommand](),
-		inputs:    newRecord[cuttlefish.InputEvent](),
-		tracks:    newRecord[string](),
-		keyFrames: newRecord[string](),
-		labels:    newRecord[string](),
+		states:    heard.New[state](),
+		controls:  heard.New[cuttlefish.ControlCommand](),
+		inputs:    heard.New[cuttlefish.InputEvent](),
+		tracks:    heard.New[string](),
+		keyFrames: heard.New[string](),
+		labels:    heard.New[string](),
 	}
 	opts.Settings = loopback.Settings()
 	if opts.Configuration == nil {
 		opts.Configuration = withoutServers
 	}
 	opts.OnState = func(p *cuttlefishpion.DevicePeer, s webrtc.PeerConnectionState) {
-		d.states.add(state{p.ClientID(), s, p.Err()})
+		d.states.Add(state{p.ClientID(), s, p.Err()})
 	}
-	opts.OnControl = func(_ *cuttlefishpion.DevicePeer, c cuttlefish.ControlCommand) { d.controls.add(c) }
-	opts.OnInput = func(_ *cuttlefishpion.DevicePeer, e cuttlefish.InputEvent) { d.inputs.add(e) }
+	opts.OnControl = func(_ *cuttlefishpion.DevicePeer, c cuttlefish.ControlCommand) { d.controls.Add(c) }
+	opts.OnInput = func(_ *cuttlefishpion.DevicePeer, e cuttlefish.InputEvent) { d.inputs.Add(e) }
 	opts.OnTrack = func(_ *cuttlefishpion.DevicePeer, track *webrtc.TrackRemote) {
-		drain(track, func() { d.tracks.add(track.StreamID()) })
+		drain(track, func() { d.tracks.Add(track.StreamID()) })
 	}
-	opts.OnKeyFrame = func(_ *cuttlefishpion.DevicePeer, track webrtc.TrackLocal) { d.keyFrames.add(track.ID()) }
+	opts.OnKeyFrame = func(_ *cuttlefishpion.DevicePeer, track webrtc.TrackLocal) { d.keyFrames.Add(track.ID()) }
 	opts.OnChannel = func(_ *cuttlefishpion.DevicePeer, ch *webrtc.DataChannel) {
-		d.labels.add(ch.Label())
+		d.labels.Add(ch.Label())
 		ch.OnMessage(func(m webrtc.DataChannelMessage) { _ = ch.Send(m.Data) })
 	}
 	d.Device = cuttlefishpion.NewDevice(signaling, &opts)
@@ -139,12 +136,12 @@ type client struct {
 	*cuttlefishpion.Client
 	t         *testing.T
 	signaling *cuttlefish.Client
-	states    *record[webrtc.PeerConnectionState]
-	events    *record[*cuttlefish.ControlEvent]
-	tracks    *record[*webrtc.TrackRemote] // each once its first packet is there
-	ended     *record[string]              // ids of the streams that ended
-	echoes    *record[string]
-	ran       *record[error] // what Run returned
+	states    *heard.Record[webrtc.PeerConnectionState]
+	events    *heard.Record[*cuttlefish.ControlEvent]
+	tracks    *heard.Record[*webrtc.TrackRemote] // each once its first packet is there
+	ended     *heard.Record[string]              // ids of the streams that ended
+	echoes    *heard.Record[string]
+	ran       *heard.Record[error] // what Run returned
 }
 
 // newClient runs a client that says hello on adb-channel.
@@ -152,7 +149,7 @@ func (w *world) newClient(signaling *cuttlefish.Client, opts cuttlefishpion.Clie
 	w.t.Helper()
 	c := w.idleClient(signaling, opts)
 	run(w.t, func(ctx context.Context) error {
-		c.ran.add(c.Run(ctx))
+		c.ran.Add(c.Run(ctx))
 		return nil
 	})
 	return c
@@ -164,27 +161,27 @@ func (w *world) idleClient(signaling *cuttlefish.Client, opts cuttlefishpion.Cli
 	c := &client{
 		t:         w.t,
 		signaling: signaling,
-		states:    newRecord[webrtc.PeerConnectionState](),
-		events:    newRecord[*cuttlefish.ControlEvent](),
-		tracks:    newRecord[*webrtc.TrackRemote](),
-		ended:     newRecord[string](),
-		echoes:    newRecord[string](),
-		ran:       newRecord[error](),
+		states:    heard.New[webrtc.PeerConnectionState](),
+		events:    heard.New[*cuttlefish.ControlEvent](),
+		tracks:    heard.New[*webrtc.TrackRemote](),
+		ended:     heard.New[string](),
+		echoes:    heard.New[string](),
+		ran:       heard.New[error](),
 	}
 	opts.Settings = loopback.Settings()
 	if opts.Configuration == nil {
 		opts.Configuration = withoutServers
 	}
 	opts.Labels = []string{cuttlefish.LabelInput, cuttlefish.LabelADB}
-	opts.OnState = func(s webrtc.PeerConnectionState) { c.states.add(s) }
-	opts.OnEvent = func(e *cuttlefish.ControlEvent) { c.events.add(e) }
+	opts.OnState = func(s webrtc.PeerConnectionState) { c.states.Add(s) }
+	opts.OnEvent = func(e *cuttlefish.ControlEvent) { c.events.Add(e) }
 	opts.OnTrack = func(track *webrtc.TrackRemote) {
-		drain(track, func() { c.tracks.add(track) })
-		c.ended.add(track.StreamID())
+		drain(track, func() { c.tracks.Add(track) })
+		c.ended.Add(track.StreamID())
 	}
 	opts.OnChannel = func(ch *webrtc.DataChannel) {
 		ch.OnOpen(func() { _ = ch.SendText("hello on " + ch.Label()) })
-		ch.OnMessage(func(m webrtc.DataChannelMessage) { c.echoes.add(string(m.Data)) })
+		ch.OnMessage(func(m webrtc.DataChannelMessage) { c.echoes.Add(string(m.Data)) })
 	}
 	c.Client = cuttlefishpion.NewClient(signaling, &opts)
 	w.t.Cleanup(func() { require.NoError(w.t, c.Close()) })
@@ -245,92 +242,31 @@ func microphone(t *testing.T) *webrtc.TrackLocalStaticSample {
 	})
 }
 
-// A record keeps what hooks have heard until a test asks for it.
-type record[T any] struct {
-	mu    sync.Mutex
-	heard []T
-	more  chan struct{} // capacity 1
-}
-
-func newRecord[T any]() *record[T] { return &record[T]{more: make(chan struct{}, 1)} }
-
-func (r *record[T]) add(v T) {
-	r.mu.Lock()
-	r.heard = append(r.heard, v)
-	r.mu.Unlock()
-	select {
-	case r.more <- struct{}{}:
-	default:
-	}
-}
-
-// all returns what no test has asked for.
-func (r *record[T]) all() []T {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.heard)
-}
-
-func (r *record[T]) take(ok func(T) bool) (v T, found bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	i := slices.IndexFunc(r.heard, ok)
-	if i < 0 {
-		return v, false
-	}
-	v = r.heard[i]
-	r.heard = slices.Delete(r.heard, i, i+1)
-	return v, true
-}
-
-// await takes the first value that satisfies ok out of the record, which waits for it.
-// The others stay. One goroutine at a time may call it.
-func await[T any](t *testing.T, what string, r *record[T], ok func(T) bool) T {
-	t.Helper()
-	timeout := time.After(patience)
-	for {
-		if v, found := r.take(ok); found {
-			return v
-		}
-		select {
-		case <-r.more:
-		case <-timeout:
-			require.FailNow(t, "no "+what)
-		}
-	}
-}
-
-// next takes whatever comes first.
-func next[T any](t *testing.T, what string, r *record[T]) T {
-	t.Helper()
-	return await(t, what, r, func(T) bool { return true })
-}
-
 func (d *device) awaitState(client int, s webrtc.PeerConnectionState) state {
 	d.t.Helper()
-	return await(d.t, s.String(), d.states, func(got state) bool { return got.client == client && got.state == s })
+	return heard.Await(d.t, s.String(), d.states, func(got state) bool { return got.client == client && got.state == s })
 }
 
 func (c *client) awaitState(s webrtc.PeerConnectionState) {
 	c.t.Helper()
-	await(c.t, s.String(), c.states, func(got webrtc.PeerConnectionState) bool { return got == s })
+	heard.Await(c.t, s.String(), c.states, func(got webrtc.PeerConnectionState) bool { return got == s })
 }
 
 func (c *client) awaitTrack(stream string) *webrtc.TrackRemote {
 	c.t.Helper()
-	return await(c.t, stream, c.tracks, func(track *webrtc.TrackRemote) bool {
+	return heard.Await(c.t, stream, c.tracks, func(track *webrtc.TrackRemote) bool {
 		return track.StreamID() == stream && track.ID() == stream
 	})
 }
 
 func (c *client) awaitEcho(text string) {
 	c.t.Helper()
-	await(c.t, "echo of "+text, c.echoes, func(got string) bool { return got == text })
+	heard.Await(c.t, "echo of "+text, c.echoes, func(got string) bool { return got == text })
 }
 
 func (c *client) awaitEvent(name cuttlefish.EventName) {
 	c.t.Helper()
-	await(c.t, string(name), c.events, func(e *cuttlefish.ControlEvent) bool { return e.Event == name })
+	heard.Await(c.t, string(name), c.events, func(e *cuttlefish.ControlEvent) bool { return e.Event == name })
 }
 
 // rawClient reads payloads without a peer connection behind it.
@@ -344,7 +280,7 @@ func (w *world) newRawClient() rawClient { return rawClient{w.signalClient(nil),
 // next returns the next payload.
 func (c rawClient) next() cuttlefish.Payload {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.t.Context(), heard.Patience)
 	defer cancel()
 	for {
 		m, err := c.Next(ctx)

@@ -39,8 +39,6 @@ var (
 	errTooLong    = errors.New("too long")
 	errLineBreak  = errors.New("line break")
 	errCritical   = errors.New("header: crit names an extension")
-	errDateRange  = errors.New("date out of range")
-	errClaimType  = errors.New("wrong JSON type")
 	errPublicHalf = errors.New("a public key cannot sign")
 	errEncoding   = errors.New("not base64url without padding")
 )

@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/internal/jwtclaims"
 )
 
 // An Algorithm says how a token is signed.
@@ -134,7 +135,7 @@ type octets []byte
 func (o *octets) UnmarshalJSON(data []byte) error {
 	text, ok := jsonx.Text(data)
 	if !ok {
-		return errClaimType
+		return jwtclaims.ErrType
 	}
 	if bytes.ContainsAny(text, "\r\n") { // which package base64 skips
 		return errEncoding

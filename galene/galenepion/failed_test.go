@@ -13,6 +13,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 
@@ -64,14 +65,14 @@ func TestSenderWhosePathIsLostRestartsICE(t *testing.T) {
 	w := newWorld(t, galene.ServerOptions{})
 	a := w.join(plan{name: "a", settings: n.settings(t, true)})
 	b := w.join(plan{name: "b", request: all})
-	states := newRecord[webrtc.PeerConnectionState]()
+	states := heard.New[webrtc.PeerConnectionState]()
 	pub := a.publish(&galenepion.PublishOptions{
-		OnState: func(s webrtc.PeerConnectionState) { states.add(s) },
+		OnState: func(s webrtc.PeerConnectionState) { states.Add(s) },
 	}, video(t, "v"))
 	b.requireMedia("v")
-	a.line().said.forget()
+	a.line().said.Forget()
 	n.lost.Store(true)
-	await(t, "failure", states, func(s webrtc.PeerConnectionState) bool { return s == webrtc.PeerConnectionStateFailed })
+	heard.Await(t, "failure", states, func(s webrtc.PeerConnectionState) bool { return s == webrtc.PeerConnectionStateFailed })
 	n.lost.Store(false)
 	awaitMessage(t, a.line().said, func(m *galene.Offer) bool { return m.ID == pub.ID() })
 	b.requireMedia("v")

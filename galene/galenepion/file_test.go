@@ -13,6 +13,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 )
 
 // content returns bytes that no two places of have alike.
@@ -47,7 +48,7 @@ func TestFilesGoBothWaysAtOnce(t *testing.T) {
 	toB := a.send(t.Context(), b, there)
 	toA := b.send(t.Context(), a, fileOf(data))
 
-	in := next(t, "file", b.files)
+	in := heard.Next(t, "file", b.files)
 	require.Equal(t, "a.bin", in.Name)
 	require.Equal(t, "application/x-test", in.MimeType)
 	require.Equal(t, uint64(3<<20), in.Size)
@@ -57,7 +58,7 @@ func TestFilesGoBothWaysAtOnce(t *testing.T) {
 	in.Progress = func(n uint64) { received = n }
 	back := make(chan error, 1)
 	var atA, atB bytes.Buffer
-	go func() { back <- next(t, "file", a.files).Accept(t.Context(), &atA) }()
+	go func() { back <- heard.Next(t, "file", a.files).Accept(t.Context(), &atA) }()
 	require.NoError(t, in.Accept(t.Context(), &atB))
 	require.NoError(t, <-toB)
 	require.NoError(t, <-back)
@@ -79,7 +80,7 @@ func TestFilesOfEverySizeArrive(t *testing.T) {
 		data := content(size)
 		result := a.send(t.Context(), b, fileOf(data))
 		var got bytes.Buffer
-		require.NoError(t, next(t, "file", b.files).Accept(t.Context(), &got))
+		require.NoError(t, heard.Next(t, "file", b.files).Accept(t.Context(), &got))
 		require.NoError(t, <-result)
 		require.Equal(t, size, got.Len())
 		require.True(t, bytes.Equal(data, got.Bytes()))
@@ -91,11 +92,11 @@ func TestMessagesAboutFilesAreThoseOfBrowsers(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
 	result := a.send(t.Context(), b, fileOf([]byte("hello")))
-	in := next(t, "file", b.files)
+	in := heard.Next(t, "file", b.files)
 	require.NoError(t, in.Accept(t.Context(), io.Discard))
 	require.NoError(t, <-result)
 	describe := func(m *member) (types []galene.FileTransferType, steps []*galene.FileTransfer) {
-		for _, msg := range m.line().said.all() {
+		for _, msg := range m.line().said.All() {
 			u, ok := msg.(*galene.UserMessage)
 			if !ok {
 				continue
@@ -125,7 +126,7 @@ func TestRejectionTellsTheSenderWhy(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
 	result := a.send(t.Context(), b, fileOf([]byte("hello")))
-	in := next(t, "file", b.files)
+	in := heard.Next(t, "file", b.files)
 	in.Reject("no room")
 	<-in.Done()
 	var refusal *galenepion.CancelError
@@ -176,7 +177,7 @@ func TestSenderCancelsAtAnyTime(t *testing.T) {
 		a, b := newPair(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		result := a.send(ctx, b, fileOf([]byte("hello")))
-		in := next(t, "file", b.files)
+		in := heard.Next(t, "file", b.files)
 		cancel()
 		require.ErrorIs(t, <-result, context.Canceled)
 		<-in.Done()
@@ -190,7 +191,7 @@ func TestSenderCancelsAtAnyTime(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		begun := make(chan struct{}, 1)
 		result := a.send(ctx, b, &galenepion.File{Size: 1 << 40, Content: &stopper{begun}})
-		in := next(t, "file", b.files)
+		in := heard.Next(t, "file", b.files)
 		go func() { <-begun; cancel() }()
 		var c *galenepion.CancelError
 		require.ErrorAs(t, in.Accept(t.Context(), io.Discard), &c)
@@ -209,7 +210,7 @@ func TestReceiverCancelsAtAnyTime(t *testing.T) {
 			a, b := newPair(t)
 			begun := make(chan struct{}, 1)
 			result := a.send(t.Context(), b, &galenepion.File{Size: 1 << 40, Content: &stopper{begun}})
-			in := next(t, "file", b.files)
+			in := heard.Next(t, "file", b.files)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			go func() { <-begun; stop(in, cancel) }()
@@ -234,14 +235,14 @@ func TestFileThatCannotBeReadOrWrittenIsCancelled(t *testing.T) {
 		a, b := newPair(t)
 		result := a.send(t.Context(), b, &galenepion.File{Size: 1, Content: broken{}})
 		var c *galenepion.CancelError
-		require.ErrorAs(t, next(t, "file", b.files).Accept(t.Context(), io.Discard), &c)
+		require.ErrorAs(t, heard.Next(t, "file", b.files).Accept(t.Context(), io.Discard), &c)
 		require.ErrorIs(t, <-result, errBroken)
 	})
 	t.Run("written", func(t *testing.T) {
 		t.Parallel()
 		a, b := newPair(t)
 		result := a.send(t.Context(), b, fileOf([]byte("hello")))
-		require.ErrorIs(t, next(t, "file", b.files).Accept(t.Context(), broken{}), errBroken)
+		require.ErrorIs(t, heard.Next(t, "file", b.files).Accept(t.Context(), broken{}), errBroken)
 		var c *galenepion.CancelError
 		require.ErrorAs(t, <-result, &c)
 	})
@@ -251,7 +252,7 @@ func TestFileThatCannotBeReadOrWrittenIsCancelled(t *testing.T) {
 		f := fileOf([]byte("hello"))
 		f.Size = 100
 		result := a.send(t.Context(), b, f)
-		require.Error(t, next(t, "file", b.files).Accept(t.Context(), io.Discard))
+		require.Error(t, heard.Next(t, "file", b.files).Accept(t.Context(), io.Discard))
 		require.ErrorIs(t, <-result, galenepion.ErrFileSize)
 	})
 }
@@ -262,7 +263,7 @@ func TestTransferEndsWithTheOtherUser(t *testing.T) {
 		t.Parallel()
 		a, b := newPair(t)
 		result := a.send(t.Context(), b, fileOf([]byte("hello")))
-		next(t, "file", b.files)
+		heard.Next(t, "file", b.files)
 		require.NoError(t, b.client.Close())
 		require.ErrorIs(t, <-result, galenepion.ErrNoUser)
 		require.ErrorIs(t, a.SendFile(t.Context(), b.client.ID(), fileOf(nil)), galenepion.ErrNoUser)
@@ -271,7 +272,7 @@ func TestTransferEndsWithTheOtherUser(t *testing.T) {
 		t.Parallel()
 		a, b := newPair(t)
 		a.send(t.Context(), b, fileOf([]byte("hello")))
-		in := next(t, "file", b.files)
+		in := heard.Next(t, "file", b.files)
 		a.cut()
 		<-in.Done()
 		require.ErrorIs(t, in.Accept(t.Context(), io.Discard), galenepion.ErrNoUser)
@@ -282,7 +283,7 @@ func TestTransferEndsWithTheOtherUser(t *testing.T) {
 		a, b := w.join(plan{name: "a", redial: true}), w.join(plan{name: "b"})
 		a.meet(b)
 		result := a.send(t.Context(), b, fileOf([]byte("hello")))
-		next(t, "file", b.files)
+		heard.Next(t, "file", b.files)
 		a.cut()
 		require.ErrorIs(t, <-result, galenepion.ErrDisconnected)
 	})
@@ -290,7 +291,7 @@ func TestTransferEndsWithTheOtherUser(t *testing.T) {
 		t.Parallel()
 		a, b := newPair(t)
 		result := a.send(t.Context(), b, fileOf([]byte("hello")))
-		in := next(t, "file", b.files)
+		in := heard.Next(t, "file", b.files)
 		require.NoError(t, a.Close())
 		require.ErrorIs(t, <-result, galenepion.ErrClosed)
 		<-in.Done()
@@ -305,13 +306,13 @@ func TestTransfersWithOneUserAreBounded(t *testing.T) {
 	a.meet(b)
 	b.meet(a)
 	first, second := a.send(t.Context(), b, fileOf(nil)), a.send(t.Context(), b, fileOf(nil))
-	one, two := next(t, "file", b.files), next(t, "file", b.files)
+	one, two := heard.Next(t, "file", b.files), heard.Next(t, "file", b.files)
 	require.ErrorIs(t, a.SendFile(t.Context(), b.client.ID(), fileOf(nil)), galenepion.ErrTooManyFiles)
 
 	b.send(t.Context(), a, fileOf(nil))
 	b.send(t.Context(), a, fileOf(nil))
-	next(t, "file", a.files)
-	next(t, "file", a.files)
+	heard.Next(t, "file", a.files)
+	heard.Next(t, "file", a.files)
 	var c *galenepion.CancelError
 	require.ErrorAs(t, b.SendFile(t.Context(), a.client.ID(), fileOf(nil)), &c)
 	require.Equal(t, "too many file transfers", c.Message)
@@ -323,7 +324,7 @@ func TestTransfersWithOneUserAreBounded(t *testing.T) {
 	require.Equal(t, "galenepion: file transfer cancelled by the other user", c.Error())
 	require.ErrorAs(t, <-second, &c)
 	result := a.send(t.Context(), b, fileOf(nil))
-	require.NoError(t, next(t, "file", b.files).Accept(t.Context(), io.Discard))
+	require.NoError(t, heard.Next(t, "file", b.files).Accept(t.Context(), io.Discard))
 	require.NoError(t, <-result)
 }
 
@@ -367,14 +368,14 @@ func TestWhatIsNoFileTransferIsCancelled(t *testing.T) {
 			a, b := newPair(t)
 			require.NoError(t, a.client.Send(galene.NewFileTransfer(b.client.ID(), &tt.step)))
 			cancelled(t, b, tt.message)
-			require.Empty(t, b.files.all())
+			require.Empty(t, b.files.All())
 		})
 	}
 	t.Run("obsolete", func(t *testing.T) {
 		t.Parallel()
 		a, b := newPair(t)
 		result := a.send(t.Context(), b, fileOf(nil))
-		in := next(t, "file", b.files)
+		in := heard.Next(t, "file", b.files)
 		require.NoError(t, b.client.Send(galene.NewFileTransfer(a.client.ID(), &galene.FileTransfer{
 			Type: "upice", ID: in.ID,
 		})))
@@ -385,7 +386,7 @@ func TestWhatIsNoFileTransferIsCancelled(t *testing.T) {
 		t.Parallel()
 		a, b := newPair(t)
 		result := a.send(t.Context(), b, fileOf(nil))
-		in := next(t, "file", b.files)
+		in := heard.Next(t, "file", b.files)
 		require.NoError(t, b.client.Send(galene.NewFileTransfer(a.client.ID(), &galene.FileTransfer{
 			Type: galene.FileOffer, ID: in.ID, SDP: "x",
 		})))
@@ -395,7 +396,7 @@ func TestWhatIsNoFileTransferIsCancelled(t *testing.T) {
 		t.Parallel()
 		a, b := newPair(t)
 		result := a.send(t.Context(), b, fileOf(nil))
-		in := next(t, "file", b.files)
+		in := heard.Next(t, "file", b.files)
 		for _, step := range []galene.FileTransfer{
 			{Type: galene.FileCancel, ID: "other"},
 			{Type: "later", ID: in.ID},

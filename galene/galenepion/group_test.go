@@ -9,6 +9,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 
@@ -104,7 +105,7 @@ func TestEncodingsOfATrackAreToldApart(t *testing.T) {
 	w := newGroup(t)
 	a := w.join(plan{name: "a"})
 	b := w.join(plan{name: "b", request: all})
-	wanted := newRecord[string]()
+	wanted := heard.New[string]()
 	var tracks []webrtc.TrackLocal
 	for i, rid := range []string{"h", "l"} {
 		track, err := webrtc.NewTrackLocalStaticSample(
@@ -114,13 +115,13 @@ func TestEncodingsOfATrackAreToldApart(t *testing.T) {
 		// Key frames of VP8, as far as anybody looks at them.
 		play(t, track, append([]byte{0}, bytes.Repeat([]byte{byte(i)}, 99)...))
 	}
-	a.publish(&galenepion.PublishOptions{OnKeyFrame: func(track webrtc.TrackLocal) { wanted.add(track.RID()) }}, tracks...)
+	a.publish(&galenepion.PublishOptions{OnKeyFrame: func(track webrtc.TrackLocal) { wanted.Add(track.RID()) }}, tracks...)
 	s := b.requireStream()
 	media := func(flows []*flow) bool { return len(flows) > 0 && flows[len(flows)-1].packets > 2 }
 	b.awaitFlows("media", media)
-	await(t, "request for a key frame of h", wanted, func(rid string) bool { return rid == "h" })
+	heard.Await(t, "request for a key frame of h", wanted, func(rid string) bool { return rid == "h" })
 	require.NoError(t, s.Request([]galene.TrackKind{galene.TrackVideoLow}))
-	await(t, "request for a key frame of l", wanted, func(rid string) bool { return rid == "l" })
+	heard.Await(t, "request for a key frame of l", wanted, func(rid string) bool { return rid == "l" })
 	b.awaitFlows("media", media)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 
@@ -18,13 +19,13 @@ type stranger struct {
 	t      *testing.T
 	client *galene.Client
 	pc     *webrtc.PeerConnection
-	steps  *record[*galene.FileTransfer]
+	steps  *heard.Record[*galene.FileTransfer]
 }
 
 // joinStranger makes a stranger who knows a member, and whom the member knows.
 func joinStranger(t *testing.T, w *world, other *member) *stranger {
 	t.Helper()
-	s := &stranger{t: t, steps: newRecord[*galene.FileTransfer]()}
+	s := &stranger{t: t, steps: heard.New[*galene.FileTransfer]()}
 	var err error
 	s.client, err = galene.Connect(t.Context(), w.dial(), nil)
 	require.NoError(t, err)
@@ -49,14 +50,14 @@ func joinStranger(t *testing.T, w *world, other *member) *stranger {
 				continue
 			}
 			if f.Type != galene.FileICE {
-				s.steps.add(f)
+				s.steps.Add(f)
 			} else if c, ok, _ := f.Init(); ok {
 				_ = s.pc.AddICECandidate(webrtc.ICECandidateInit(c))
 			}
 		}
 	}()
 	if other.client.User(s.client.ID()) == nil {
-		await(t, "user", other.messages, func(m galene.Message) bool {
+		heard.Await(t, "user", other.messages, func(m galene.Message) bool {
 			u, ok := m.(*galene.User)
 			return ok && u.ID == s.client.ID()
 		})
@@ -105,8 +106,8 @@ func TestFileThatIsNotWhatWasSaidIsCancelled(t *testing.T) {
 			size := uint64(5)
 			s.say(m, galene.FileTransfer{Type: galene.FileInvite, Version: []string{"1"}, ID: "x", Size: &size})
 			result := make(chan error, 1)
-			go func() { result <- next(t, "file", m.files).Accept(t.Context(), io.Discard) }()
-			offer := next(t, "offer", s.steps)
+			go func() { result <- heard.Next(t, "file", m.files).Accept(t.Context(), io.Discard) }()
+			offer := heard.Next(t, "offer", s.steps)
 			require.Equal(t, galene.FileOffer, offer.Type)
 			require.NoError(t, s.pc.SetRemoteDescription(webrtc.SessionDescription{
 				Type: webrtc.SDPTypeOffer, SDP: offer.SDP,
@@ -115,7 +116,7 @@ func TestFileThatIsNotWhatWasSaidIsCancelled(t *testing.T) {
 			require.NoError(t, err)
 			s.say(m, galene.FileTransfer{Type: galene.FileAnswer, ID: "x", SDP: s.describe(answer)})
 			require.ErrorContains(t, <-result, tt.want)
-			cancel := next(t, "cancellation", s.steps)
+			cancel := heard.Next(t, "cancellation", s.steps)
 			require.Equal(t, galene.FileCancel, cancel.Type)
 			require.Contains(t, cancel.Message, tt.want)
 		})
@@ -140,7 +141,7 @@ func TestReceiverThatConfirmsTooEarlyGetsNothingMore(t *testing.T) {
 			go func() {
 				result <- m.SendFile(t.Context(), s.client.ID(), &galenepion.File{Size: 1 << 40, Content: &stopper{begun}})
 			}()
-			invite := next(t, "invitation", s.steps)
+			invite := heard.Next(t, "invitation", s.steps)
 			require.Equal(t, galene.FileInvite, invite.Type)
 			ch, err := s.pc.CreateDataChannel("any", nil)
 			require.NoError(t, err)
@@ -150,13 +151,13 @@ func TestReceiverThatConfirmsTooEarlyGetsNothingMore(t *testing.T) {
 			s.say(m, galene.FileTransfer{
 				Type: galene.FileOffer, Version: []string{"1"}, ID: invite.ID, SDP: s.describe(offer),
 			})
-			answer := next(t, "answer", s.steps)
+			answer := heard.Next(t, "answer", s.steps)
 			require.Equal(t, galene.FileAnswer, answer.Type)
 			require.NoError(t, s.pc.SetRemoteDescription(webrtc.SessionDescription{
 				Type: webrtc.SDPTypeAnswer, SDP: answer.SDP,
 			}))
 			require.ErrorContains(t, <-result, "unexpected data")
-			require.Equal(t, galene.FileCancel, next(t, "cancellation", s.steps).Type)
+			require.Equal(t, galene.FileCancel, heard.Next(t, "cancellation", s.steps).Type)
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 
@@ -46,7 +47,7 @@ func TestNothingIsSaidThatEndsAConnectionToGalene(t *testing.T) {
 	b.requireClosed(b.requireStream())
 	for _, m := range []*member{a, b} {
 		described := false
-		for _, msg := range m.line().said.all() {
+		for _, msg := range m.line().said.All() {
 			switch msg := msg.(type) {
 			case *galene.Offer, *galene.Answer:
 				described = true
@@ -66,12 +67,12 @@ func TestOtherMessagesAreTheApplications(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
 	require.NoError(t, a.client.Chat("hello"))
-	chat := await(t, "chat", b.messages, func(m galene.Message) bool { _, ok := m.(*galene.Chat); return ok })
+	chat := heard.Await(t, "chat", b.messages, func(m galene.Message) bool { _, ok := m.(*galene.Chat); return ok })
 	text, _ := galene.Text(chat.(*galene.Chat).Value)
 	require.Equal(t, "hello", text)
 	a.publish(nil, sound(t, "s")).Unpublish()
 	b.requireClosed(b.requireStream())
-	for _, m := range append(a.messages.all(), b.messages.all()...) {
+	for _, m := range append(a.messages.All(), b.messages.All()...) {
 		switch m.(type) {
 		case *galene.Offer, *galene.Answer, *galene.ICE, *galene.Close:
 			require.Fail(t, "not for the application", "%T", m)
@@ -153,7 +154,7 @@ func TestPeerEndsWithItsClient(t *testing.T) {
 		a, b := newPair(t)
 		pub := a.publish(nil, video(t, "v"))
 		require.NoError(t, a.client.Close())
-		require.NoError(t, next(t, "end of Run", a.ran))
+		require.NoError(t, heard.Next(t, "end of Run", a.ran))
 		<-pub.Done()
 		require.ErrorIs(t, pub.Err(), galenepion.ErrDisconnected)
 		b.requireClosed(b.requireStream())
@@ -163,7 +164,7 @@ func TestPeerEndsWithItsClient(t *testing.T) {
 		a, _ := newPair(t)
 		pub := a.publish(nil, video(t, "v"))
 		a.cut()
-		require.Error(t, next(t, "end of Run", a.ran))
+		require.Error(t, heard.Next(t, "end of Run", a.ran))
 		<-pub.Done()
 		require.Error(t, pub.Err())
 	})
@@ -198,7 +199,7 @@ func TestRelayPolicyOfTheServerIsObeyed(t *testing.T) {
 	pub := a.publish(nil, video(t, "v"))
 	require.Equal(t, webrtc.ICETransportPolicyRelay, pub.PeerConnection().GetConfiguration().ICETransportPolicy)
 	b.requireStream()
-	for _, m := range a.line().said.all() {
+	for _, m := range a.line().said.All() {
 		_, isCandidate := m.(*galene.ICE)
 		require.False(t, isCandidate)
 	}

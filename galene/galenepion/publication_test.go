@@ -12,6 +12,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 )
 
 // A router is a media router of a test's own.
@@ -35,20 +36,20 @@ func TestPublishWaitsForWhoWantsTheStream(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, galene.ServerOptions{})
 	a := w.join(plan{name: "a"})
-	published := newRecord[*galenepion.Publication]()
+	published := heard.New[*galenepion.Publication]()
 	track := video(t, "v")
 	run(t, func(ctx context.Context) error {
 		pub, err := a.Publish(ctx, nil, track)
 		if err == nil {
-			published.add(pub)
+			published.Add(pub)
 		}
 		return err
 	})
 	awaitMessage(t, a.line().said, func(*galene.Offer) bool { return true })
 	b := w.join(plan{name: "b"})
-	require.Empty(t, published.all())
+	require.Empty(t, published.All())
 	require.NoError(t, b.client.Request(all))
-	next(t, "publication", published)
+	heard.Next(t, "publication", published)
 	b.requireMedia("v")
 }
 
@@ -87,16 +88,16 @@ func TestIDOfAStreamIsUsedOnce(t *testing.T) {
 func TestUnpublishedStreamEnds(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	states := newRecord[webrtc.PeerConnectionState]()
+	states := heard.New[webrtc.PeerConnectionState]()
 	pub := a.publish(&galenepion.PublishOptions{
-		OnState: func(s webrtc.PeerConnectionState) { states.add(s) },
+		OnState: func(s webrtc.PeerConnectionState) { states.Add(s) },
 	}, video(t, "v"))
 	s := b.requireStream()
 	b.requireMedia("v")
 	is := func(want webrtc.PeerConnectionState) func(webrtc.PeerConnectionState) bool {
 		return func(got webrtc.PeerConnectionState) bool { return got == want }
 	}
-	await(t, "connected", states, is(webrtc.PeerConnectionStateConnected))
+	heard.Await(t, "connected", states, is(webrtc.PeerConnectionStateConnected))
 	pub.Unpublish()
 	pub.Unpublish()
 	<-pub.Done()
@@ -104,7 +105,7 @@ func TestUnpublishedStreamEnds(t *testing.T) {
 	require.NoError(t, b.requireClosed(s))
 	<-s.Done()
 	b.requireOnly()
-	await(t, "closed", states, is(webrtc.PeerConnectionStateClosed))
+	heard.Await(t, "closed", states, is(webrtc.PeerConnectionStateClosed))
 	b.requireQuiet()
 }
 
@@ -124,7 +125,7 @@ func TestReplacementTakesTheSlotOfAStream(t *testing.T) {
 	require.ErrorIs(t, b.requireClosed(first), galenepion.ErrReplaced)
 	b.requireMedia("w")
 	b.requireOnly("w")
-	for _, m := range a.line().said.all() {
+	for _, m := range a.line().said.All() {
 		_, isClose := m.(*galene.Close)
 		require.False(t, isClose, "the offer says what becomes of the old stream")
 	}
@@ -182,7 +183,7 @@ func TestICERestartsUnderTheMediaWhoeverAsks(t *testing.T) {
 	require.NoError(t, pub.Restart())
 	expect()
 	require.Equal(t, pcs, []*webrtc.PeerConnection{pub.PeerConnection(), s.PeerConnection()})
-	require.Empty(t, b.streams.all(), "the stream is the same")
+	require.Empty(t, b.streams.All(), "the stream is the same")
 	b.requireOnly("v", "s")
 	a.requireQuiet()
 	b.requireQuiet()
@@ -203,7 +204,7 @@ func TestRenegotiationWaitsForTheAnswer(t *testing.T) {
 	awaitMessage(t, b.line().said, func(*galene.Answer) bool { return true })
 	b.requireMedia("v")
 	var order []string
-	for _, m := range a.line().said.all() {
+	for _, m := range a.line().said.All() {
 		if _, ok := m.(*galene.Offer); ok {
 			order = append(order, "offer")
 		}
@@ -268,7 +269,7 @@ func TestPublishingNeedsThePermission(t *testing.T) {
 	op := w.join(plan{name: "op"})
 	a := w.join(plan{name: "a"})
 	require.NoError(t, op.client.UserAction(galene.UserUnpresent, a.client.ID()))
-	await(t, "change", a.messages, func(m galene.Message) bool {
+	heard.Await(t, "change", a.messages, func(m galene.Message) bool {
 		j, ok := m.(*galene.Joined)
 		return ok && j.Kind == galene.JoinedChange
 	})
@@ -399,7 +400,7 @@ func TestAnswerThatIsNoneEndsNothing(t *testing.T) {
 	a := w.join(plan{name: "a"})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		next(t, "warning", a.warnings)
+		heard.Next(t, "warning", a.warnings)
 		cancel()
 	}()
 	_, err := a.Publish(ctx, nil, video(t, "v"))
@@ -409,12 +410,12 @@ func TestAnswerThatIsNoneEndsNothing(t *testing.T) {
 func TestKeyFramesAreAskedForAndHeardOf(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	wanted := newRecord[string]()
-	a.publish(&galenepion.PublishOptions{OnKeyFrame: func(track webrtc.TrackLocal) { wanted.add(track.ID()) }},
+	wanted := heard.New[string]()
+	a.publish(&galenepion.PublishOptions{OnKeyFrame: func(track webrtc.TrackLocal) { wanted.Add(track.ID()) }},
 		video(t, "v"), sound(t, "s"))
 	f := b.requireFlow("v")
 	require.NoError(t, f.stream.RequestKeyFrame(f.track))
-	require.Equal(t, "v", next(t, "request for a key frame", wanted))
+	require.Equal(t, "v", heard.Next(t, "request for a key frame", wanted))
 }
 
 func TestEncodingsOfATrackAreOfferedAsOne(t *testing.T) {

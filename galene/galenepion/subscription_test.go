@@ -8,6 +8,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 )
 
 func TestAbortedStreamComesBackWithTheNextRequest(t *testing.T) {
@@ -52,7 +53,7 @@ func TestStreamOfWhichNothingIsRequestedEnds(t *testing.T) {
 	require.NoError(t, s.Request(nil))
 	require.NoError(t, s.Request([]galene.TrackKind{}))
 	require.NoError(t, b.requireClosed(s))
-	for _, m := range b.line().said.all() {
+	for _, m := range b.line().said.All() {
 		_, isAbort := m.(*galene.Abort)
 		require.False(t, isAbort)
 	}
@@ -67,13 +68,13 @@ func TestNothingIsAskedOfAStreamThatHasEnded(t *testing.T) {
 	b.requireMedia("v")
 	pub.Unpublish()
 	b.requireClosed(s)
-	b.line().said.forget()
+	b.line().said.Forget()
 	require.NoError(t, s.Request(nil))
 	require.NoError(t, s.Renegotiate())
 	s.Abort()
 	require.NoError(t, b.client.Chat("done"))
-	await(t, "chat", b.messages, func(m galene.Message) bool { _, ok := m.(*galene.Chat); return ok })
-	for _, m := range b.line().said.all() {
+	heard.Await(t, "chat", b.messages, func(m galene.Message) bool { _, ok := m.(*galene.Chat); return ok })
+	for _, m := range b.line().said.All() {
 		require.IsType(t, &galene.Chat{}, m)
 	}
 }
@@ -104,7 +105,7 @@ func TestUnwantedStreamIsAbortedInsteadOfAnswered(t *testing.T) {
 			awaitMessage(t, b.line().said, func(m *galene.Abort) bool { return m.ID == "mine" })
 			cancel()
 			require.ErrorIs(t, <-published, context.Canceled)
-			for _, m := range b.line().said.all() {
+			for _, m := range b.line().said.All() {
 				answer, isAnswer := m.(*galene.Answer)
 				require.False(t, isAnswer && answer.ID == "mine")
 			}
@@ -123,8 +124,8 @@ func TestCandidatesThatOvertakeTheirDescriptionAreTaken(t *testing.T) {
 		a.line().candidatesFirst()
 		b.line().candidatesFirst()
 		require.NoError(t, pub.Restart())
-		next(t, "offer after a candidate", a.line().late)
-		next(t, "answer after a candidate", b.line().late)
+		heard.Next(t, "offer after a candidate", a.line().late)
+		heard.Next(t, "answer after a candidate", b.line().late)
 		b.requireMedia("v")
 	}
 	b.requireOnly("v")

@@ -3,7 +3,6 @@ package galenepion_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -15,12 +14,10 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
-
-// patience is how long a test waits for an event before it fails.
-const patience = 30 * time.Second
 
 // all requests every stream.
 var all = map[string][]galene.TrackKind{"": {galene.TrackAudio, galene.TrackVideo}}
@@ -48,7 +45,7 @@ func (w *world) dial() *wire {
 	go func() { _ = w.server.Serve(context.Background(), theirs) }()
 	return &wire{
 		Conn: ours, theirs: theirs,
-		said: newRecord[galene.Message](), heard: newRecord[galene.Message](), late: newRecord[galene.Message](),
+		said: heard.New[galene.Message](), heard: heard.New[galene.Message](), late: heard.New[galene.Message](),
 	}
 }
 
@@ -68,12 +65,12 @@ type member struct {
 	*galenepion.Peer
 	t        *testing.T
 	client   *galene.Client
-	streams  *record[*galenepion.Subscription]
-	closed   *record[closing]
-	files    *record[*galenepion.IncomingFile]
-	messages *record[galene.Message] // that are not about streams or files
-	warnings *record[string]
-	ran      *record[error] // what Run returned
+	streams  *heard.Record[*galenepion.Subscription]
+	closed   *heard.Record[closing]
+	files    *heard.Record[*galenepion.IncomingFile]
+	messages *heard.Record[galene.Message] // that are not about streams or files
+	warnings *heard.Record[string]
+	ran      *heard.Record[error] // what Run returned
 
 	mu    sync.Mutex
 	wire  *wire // the present one
@@ -100,12 +97,12 @@ func (w *world) join(p plan) *member {
 	w.t.Helper()
 	m := &member{
 		t:        w.t,
-		streams:  newRecord[*galenepion.Subscription](),
-		closed:   newRecord[closing](),
-		files:    newRecord[*galenepion.IncomingFile](),
-		messages: newRecord[galene.Message](),
-		warnings: newRecord[string](),
-		ran:      newRecord[error](),
+		streams:  heard.New[*galenepion.Subscription](),
+		closed:   heard.New[closing](),
+		files:    heard.New[*galenepion.IncomingFile](),
+		messages: heard.New[galene.Message](),
+		warnings: heard.New[string](),
+		ran:      heard.New[error](),
 		wire:     w.dial(),
 		more:     make(chan struct{}, 1),
 	}
@@ -130,23 +127,23 @@ func (w *world) join(p plan) *member {
 	if p.settings != nil {
 		o.Settings = *p.settings
 	}
-	o.Logger = slog.New(warner{m.warnings})
-	o.OnMessage = func(msg galene.Message) { m.messages.add(msg) }
+	o.Logger = heard.Warnings(m.warnings)
+	o.OnMessage = func(msg galene.Message) { m.messages.Add(msg) }
 	o.OnTrack = m.receive
 	o.OnStream = func(s *galenepion.Subscription) {
-		m.streams.add(s)
+		m.streams.Add(s)
 		if p.opts.OnStream != nil {
 			p.opts.OnStream(s)
 		}
 	}
-	o.OnClosed = func(s *galenepion.Subscription, err error) { m.closed.add(closing{s, err}) }
+	o.OnClosed = func(s *galenepion.Subscription, err error) { m.closed.Add(closing{s, err}) }
 	if o.OnFile == nil {
-		o.OnFile = func(f *galenepion.IncomingFile) { m.files.add(f) }
+		o.OnFile = func(f *galenepion.IncomingFile) { m.files.Add(f) }
 	}
 	m.Peer = galenepion.NewPeer(m.client, &o)
 	w.t.Cleanup(func() { require.NoError(w.t, m.Close()) })
 	run(w.t, func(ctx context.Context) error {
-		m.ran.add(m.Run(ctx))
+		m.ran.Add(m.Run(ctx))
 		return nil
 	})
 	if p.request != nil {
@@ -171,7 +168,7 @@ func (m *member) meet(other *member) {
 	m.t.Helper()
 	id := other.client.ID()
 	if m.client.User(id) == nil {
-		await(m.t, "user", m.messages, func(m galene.Message) bool {
+		heard.Await(m.t, "user", m.messages, func(m galene.Message) bool {
 			u, ok := m.(*galene.User)
 			return ok && u.ID == id
 		})
@@ -181,7 +178,7 @@ func (m *member) meet(other *member) {
 // publish publishes tracks, which somebody receives.
 func (m *member) publish(opts *galenepion.PublishOptions, tracks ...webrtc.TrackLocal) *galenepion.Publication {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(m.t.Context(), heard.Patience)
 	defer cancel()
 	pub, err := m.Publish(ctx, opts, tracks...)
 	require.NoError(m.t, err)
@@ -228,7 +225,7 @@ func (m *member) receive(s *galenepion.Subscription, track *webrtc.TrackRemote) 
 // it.
 func (m *member) awaitFlows(what string, ok func([]*flow) bool) {
 	m.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(heard.Patience)
 	for {
 		m.mu.Lock()
 		satisfied := ok(m.flows)
@@ -302,13 +299,13 @@ func (m *member) requireOnly(tracks ...string) {
 // requireStream waits for a stream that the server offers.
 func (m *member) requireStream() *galenepion.Subscription {
 	m.t.Helper()
-	return next(m.t, "stream", m.streams)
+	return heard.Next(m.t, "stream", m.streams)
 }
 
 // requireClosed waits for the end of a stream.
 func (m *member) requireClosed(s *galenepion.Subscription) error {
 	m.t.Helper()
-	c := await(m.t, "end of a stream", m.closed, func(c closing) bool { return c.stream == s })
+	c := heard.Await(m.t, "end of a stream", m.closed, func(c closing) bool { return c.stream == s })
 	require.Equal(m.t, c.err, s.Err())
 	return c.err
 }
@@ -316,7 +313,7 @@ func (m *member) requireClosed(s *galenepion.Subscription) error {
 // requireQuiet checks that nothing was refused.
 func (m *member) requireQuiet() {
 	m.t.Helper()
-	require.Empty(m.t, m.warnings.all())
+	require.Empty(m.t, m.warnings.All())
 }
 
 // video and sound make tracks that are fed until the test ends.
@@ -368,8 +365,8 @@ func run(t *testing.T, f func(context.Context) error) {
 type wire struct {
 	transport.Conn
 	theirs      transport.Conn // the server's end
-	said, heard *record[galene.Message]
-	late        *record[galene.Message] // candidates that went before their description
+	said, heard *heard.Record[galene.Message]
+	late        *heard.Record[galene.Message] // candidates that went before their description
 
 	mu    sync.Mutex
 	holds bool
@@ -381,7 +378,7 @@ func (w *wire) Write(typ transport.MessageType, msg []byte) error {
 	if err != nil {
 		return err
 	}
-	w.said.add(m)
+	w.said.Add(m)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch m.(type) {
@@ -398,7 +395,7 @@ func (w *wire) Write(typ transport.MessageType, msg []byte) error {
 			return err
 		}
 		msg, w.held, w.holds = w.held, nil, false
-		w.late.add(m)
+		w.late.Add(m)
 	}
 	return w.Conn.Write(typ, msg)
 }
@@ -414,7 +411,7 @@ func (w *wire) Read(buf []byte) (transport.MessageType, []byte, error) {
 	typ, msg, err := w.Conn.Read(buf)
 	if err == nil {
 		if m, err := galene.Decode(msg); err == nil {
-			w.heard.add(m)
+			w.heard.Add(m)
 		}
 	}
 	return typ, msg, err
@@ -422,97 +419,12 @@ func (w *wire) Read(buf []byte) (transport.MessageType, []byte, error) {
 
 // awaitMessage takes the first message of a type that satisfies ok out of a record of a
 // wire.
-func awaitMessage[M galene.Message](t *testing.T, r *record[galene.Message], ok func(M) bool) M {
+func awaitMessage[M galene.Message](t *testing.T, r *heard.Record[galene.Message], ok func(M) bool) M {
 	t.Helper()
 	var zero M
-	m := await(t, fmt.Sprintf("%T", zero), r, func(m galene.Message) bool {
+	m := heard.Await(t, fmt.Sprintf("%T", zero), r, func(m galene.Message) bool {
 		typed, is := m.(M)
 		return is && ok(typed)
 	})
 	return m.(M)
-}
-
-// A warner is a log handler that keeps warnings.
-type warner struct{ heard *record[string] }
-
-func (w warner) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
-func (w warner) WithAttrs([]slog.Attr) slog.Handler               { return w }
-func (w warner) WithGroup(string) slog.Handler                    { return w }
-
-func (w warner) Handle(_ context.Context, r slog.Record) error {
-	text := r.Message
-	r.Attrs(func(a slog.Attr) bool {
-		text += " " + a.String()
-		return true
-	})
-	w.heard.add(text)
-	return nil
-}
-
-// A record keeps what hooks have heard until a test asks for it.
-type record[T any] struct {
-	mu    sync.Mutex
-	heard []T
-	more  chan struct{} // capacity 1
-}
-
-func newRecord[T any]() *record[T] { return &record[T]{more: make(chan struct{}, 1)} }
-
-func (r *record[T]) add(v T) {
-	r.mu.Lock()
-	r.heard = append(r.heard, v)
-	r.mu.Unlock()
-	select {
-	case r.more <- struct{}{}:
-	default:
-	}
-}
-
-// all returns what no test has asked for.
-func (r *record[T]) all() []T {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.heard)
-}
-
-// forget empties the record.
-func (r *record[T]) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.heard = nil
-}
-
-func (r *record[T]) take(ok func(T) bool) (v T, found bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	i := slices.IndexFunc(r.heard, ok)
-	if i < 0 {
-		return v, false
-	}
-	v = r.heard[i]
-	r.heard = slices.Delete(r.heard, i, i+1)
-	return v, true
-}
-
-// await takes the first value that satisfies ok out of the record, which waits for it.
-// The others stay. One goroutine at a time may call it.
-func await[T any](t *testing.T, what string, r *record[T], ok func(T) bool) T {
-	t.Helper()
-	timeout := time.After(patience)
-	for {
-		if v, found := r.take(ok); found {
-			return v
-		}
-		select {
-		case <-r.more:
-		case <-timeout:
-			require.FailNow(t, "no "+what)
-		}
-	}
-}
-
-// next takes whatever comes first.
-func next[T any](t *testing.T, what string, r *record[T]) T {
-	t.Helper()
-	return await(t, what, r, func(T) bool { return true })
 }

@@ -1,15 +1,14 @@
 package msejwt
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
-	"strconv"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/internal/jwtclaims"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 )
 
@@ -50,13 +49,13 @@ func (n *ClaimNames) all() []*string {
 
 // registered are the claims of RFC 7519; the others are in Extra.
 type registered struct {
-	ID        string   `json:"jti,omitempty"`
-	Issuer    string   `json:"iss,omitempty"`
-	Subject   string   `json:"sub,omitempty"`
-	Audience  audience `json:"aud,omitempty"`
-	IssuedAt  date     `json:"iat,omitzero"`
-	NotBefore date     `json:"nbf,omitzero"`
-	ExpiresAt date     `json:"exp,omitzero"`
+	ID        string             `json:"jti,omitempty"`
+	Issuer    string             `json:"iss,omitempty"`
+	Subject   string             `json:"sub,omitempty"`
+	Audience  jwtclaims.Audience `json:"aud,omitempty"`
+	IssuedAt  jwtclaims.Date     `json:"iat,omitzero"`
+	NotBefore jwtclaims.Date     `json:"nbf,omitzero"`
+	ExpiresAt jwtclaims.Date     `json:"exp,omitzero"`
 	Extra     msejsonrpc.Fields
 }
 
@@ -76,7 +75,7 @@ func (r *registered) text(name, otherwise string) (string, error) {
 	}
 	text, ok := jsonx.Text(value)
 	if !ok {
-		return "", fmt.Errorf("%q: %w", name, errClaimType)
+		return "", fmt.Errorf("%q: %w", name, jwtclaims.ErrType)
 	}
 	return string(text), nil
 }
@@ -142,82 +141,20 @@ func (c *claimSet) MarshalJSON() ([]byte, error) {
 	}
 	return jsonx.Append(nil, "", "", &registered{
 		ID: c.ID, Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience,
-		IssuedAt: date{c.IssuedAt}, NotBefore: date{c.NotBefore}, ExpiresAt: date{c.ExpiresAt},
+		IssuedAt: jwtclaims.Date{c.IssuedAt}, NotBefore: jwtclaims.Date{c.NotBefore}, ExpiresAt: jwtclaims.Date{c.ExpiresAt},
 		Extra: extra,
 	})
 }
 
 // What the library's validator asks for.
 
-func (c *claimSet) GetExpirationTime() (*jwt.NumericDate, error) { return numeric(c.ExpiresAt), nil }
-func (c *claimSet) GetIssuedAt() (*jwt.NumericDate, error)       { return numeric(c.IssuedAt), nil }
-func (c *claimSet) GetNotBefore() (*jwt.NumericDate, error)      { return numeric(c.NotBefore), nil }
-func (c *claimSet) GetIssuer() (string, error)                   { return c.Issuer, nil }
-func (c *claimSet) GetSubject() (string, error)                  { return c.Subject, nil }
-func (c *claimSet) GetAudience() (jwt.ClaimStrings, error)       { return c.Audience, nil }
-
-func numeric(t time.Time) *jwt.NumericDate {
-	if t.IsZero() {
-		return nil
-	}
-	return &jwt.NumericDate{Time: t}
+func (c *claimSet) GetExpirationTime() (*jwt.NumericDate, error) {
+	return jwtclaims.Numeric(c.ExpiresAt), nil
 }
-
-// A date is the number of seconds since 1970. The library's has a precision that any
-// package of the program may change.
-type date struct{ time.Time }
-
-// maxSeconds is the year 9999, beyond which RFC 3339 has no dates: a server would take
-// one for none, and the token as valid for ever.
-const maxSeconds = 253_370_764_800
-
-func (d *date) UnmarshalJSON(data []byte) error {
-	var number json.Number
-	if len(data) == 0 || data[0] == '"' || json.Unmarshal(data, &number) != nil || number == "" {
-		return errClaimType
-	}
-	seconds, err := strconv.ParseFloat(number.String(), 64)
-	if err != nil || seconds < 0 || seconds >= maxSeconds {
-		return errDateRange
-	}
-	d.Time = time.Unix(int64(seconds), 0)
-	return nil
+func (c *claimSet) GetIssuedAt() (*jwt.NumericDate, error) { return jwtclaims.Numeric(c.IssuedAt), nil }
+func (c *claimSet) GetNotBefore() (*jwt.NumericDate, error) {
+	return jwtclaims.Numeric(c.NotBefore), nil
 }
-
-func (d date) MarshalJSON() ([]byte, error) {
-	seconds := d.Unix()
-	if seconds < 0 || seconds >= maxSeconds {
-		return nil, errDateRange
-	}
-	return strconv.AppendInt(nil, seconds, 10), nil
-}
-
-// An audience is a text or an array of texts.
-type audience []string
-
-func (a *audience) UnmarshalJSON(data []byte) error {
-	if text, ok := jsonx.Text(data); ok {
-		*a = audience{string(text)}
-		return nil
-	}
-	var texts []*string // null is no text
-	if jsonx.IsNull(data) || json.Unmarshal(data, &texts) != nil {
-		return errClaimType
-	}
-	*a = make(audience, len(texts))
-	for i, text := range texts {
-		if text == nil {
-			return errClaimType
-		}
-		(*a)[i] = *text
-	}
-	return nil
-}
-
-// MarshalJSON writes a single audience as a text, which every reader takes.
-func (a audience) MarshalJSON() ([]byte, error) {
-	if len(a) == 1 {
-		return json.Marshal(a[0])
-	}
-	return json.Marshal([]string(a))
-}
+func (c *claimSet) GetIssuer() (string, error)             { return c.Issuer, nil }
+func (c *claimSet) GetSubject() (string, error)            { return c.Subject, nil }
+func (c *claimSet) GetAudience() (jwt.ClaimStrings, error) { return c.Audience, nil }

@@ -49,8 +49,6 @@ var (
 	errLineBreak  = errors.New("line break")
 	errCritical   = errors.New("header: crit names an extension")
 	errNoUser     = errors.New("names no user")
-	errDateRange  = errors.New("date out of range")
-	errClaimType  = errors.New("wrong JSON type")
 	errNotExtra   = errors.New("has a field, but is in Extra")
 	errPublicHalf = errors.New("a public key cannot sign")
 )

@@ -27,6 +27,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/jwtclaims"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 )
 
@@ -271,21 +272,21 @@ func TestTokensWithOtherClaimsAreRefused(t *testing.T) {
 			{members{"exp": "0"}, ErrExpired},
 			{members{"exp": "-0"}, ErrExpired},
 			{members{"exp": "1"}, ErrExpired},
-			{members{"exp": "-1"}, errDateRange},
-			{members{"exp": "253370764800"}, errDateRange},
-			{members{"exp": "9223372036854775807"}, errDateRange},
-			{members{"exp": "99999999999999999999999"}, errDateRange},
-			{members{"exp": "1e300"}, errDateRange},
-			{members{"exp": "1e400"}, errDateRange},
-			{members{"exp": "-1e400"}, errDateRange},
+			{members{"exp": "-1"}, jwtclaims.ErrRange},
+			{members{"exp": "253370764800"}, jwtclaims.ErrRange},
+			{members{"exp": "9223372036854775807"}, jwtclaims.ErrRange},
+			{members{"exp": "99999999999999999999999"}, jwtclaims.ErrRange},
+			{members{"exp": "1e300"}, jwtclaims.ErrRange},
+			{members{"exp": "1e400"}, jwtclaims.ErrRange},
+			{members{"exp": "-1e400"}, jwtclaims.ErrRange},
 			{members{"exp": seconds(0)}, ErrExpired},
 			{members{"exp": seconds(0) + ".999"}, ErrExpired},
 			{members{"nbf": seconds(time.Second)}, ErrNotValidYet},
 			{members{"nbf": quote(seconds(0))}, "nbf: wrong JSON type"},
-			{members{"nbf": "1e400"}, errDateRange},
+			{members{"nbf": "1e400"}, jwtclaims.ErrRange},
 			{members{"iat": seconds(time.Second)}, jwt.ErrTokenUsedBeforeIssued},
 			{members{"iat": "null"}, "iat: wrong JSON type"},
-			{members{"iat": "-1e400"}, errDateRange},
+			{members{"iat": "-1e400"}, jwtclaims.ErrRange},
 
 			{members{"iss": ""}, "iss claim is required"},
 			{members{"iss": `""`}, "iss claim is required"},
@@ -577,7 +578,7 @@ func TestTokenWithoutExpiryIsValidForEverWhereThatIsAllowed(t *testing.T) {
 		require.Empty(t, taken(t, v, forge(k, header1(k, nil), payload(members{"exp": ""}))).ValidTo)
 		refused(t, v, forge(k, header1(k, nil), payload(members{"exp": "1"})), ErrExpired)
 		refused(t, v, forge(k, header1(k, nil), payload(members{"exp": "0"})), ErrExpired)
-		refused(t, v, forge(k, header1(k, nil), payload(members{"exp": "null"})), errClaimType)
+		refused(t, v, forge(k, header1(k, nil), payload(members{"exp": "null"})), jwtclaims.ErrType)
 	})
 }
 

@@ -28,8 +28,8 @@ func (p *pair) cross(server, client func()) {
 	p.world.t.Helper()
 	p.up.hold()
 	p.down.hold()
-	p.up.reached.forget()
-	p.down.reached.forget()
+	p.up.reached.Forget()
+	p.down.reached.Forget()
 	server()
 	client()
 	awaitDescription(p.world.t, p.up.reached, true)
@@ -145,7 +145,7 @@ func TestTrackThatIsRemovedBeforeItsOfferIsAnsweredGoes(t *testing.T) {
 					from, to, back, base = p.client, p.server, p.down, "c"
 				}
 				back.hold()
-				back.reached.forget()
+				back.reached.Forget()
 				track, other := video(t, "gone"), video(t, "other")
 				from.AddTrack(track)
 				awaitDescription(t, back.reached, false)

@@ -11,6 +11,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 	"github.com/rtcsignal/rtcsignal/transport"
@@ -68,8 +69,8 @@ func newBusyHall(t *testing.T, limits msejsonrpc.Limits) (h *hall, undisturbed f
 		b.requireOnly(h.of("d/r/a", "v"))
 		a.requireQuiet()
 		b.requireQuiet()
-		require.Empty(t, a.ran.all())
-		require.Empty(t, b.ran.all())
+		require.Empty(t, a.ran.All())
+		require.Empty(t, b.ran.All())
 	}
 	undisturbed()
 	return h, undisturbed
@@ -79,13 +80,13 @@ func newBusyHall(t *testing.T, limits msejsonrpc.Limits) (h *hall, undisturbed f
 // answered an offer.
 func awaitAnswerOrEnd(t *testing.T, c *msejsonrpc.Client, down *wire) (code transport.StatusCode, ended bool) {
 	t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(heard.Patience)
 	for {
 		if _, answers := down.count(); answers > 0 {
 			return 0, false
 		}
 		select {
-		case <-down.said.more:
+		case <-down.said.More():
 		case <-c.Done():
 			e, ok := errors.AsType[*transport.CloseError](c.Err())
 			require.True(t, ok, "%v", c.Err())
@@ -149,7 +150,7 @@ func TestNonsenseOfAMemberIsRefusedAndNobodyElseNotices(t *testing.T) {
 		up.inject(nonsense)
 		up.inject(nonsense)
 		if err := member.client.Ping(t.Context()); err != nil {
-			require.Error(t, next(t, "end of Run", member.ran), what, nonsense)
+			require.Error(t, heard.Next(t, "end of Run", member.ran), what, nonsense)
 		}
 		require.NoError(t, member.client.Close())
 		down.awaitServed()

@@ -9,6 +9,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 )
 
@@ -28,8 +29,8 @@ func TestICERestartsFromEitherSideUnderTheMedia(t *testing.T) {
 			*bot
 			says, hears *wire
 		}{{p.server, p.down, p.up}, {p.client, p.up, p.down}, {p.server, p.down, p.up}} {
-			side.says.said.forget()
-			side.hears.said.forget()
+			side.says.said.Forget()
+			side.hears.said.Forget()
 			require.NoError(t, side.Restart())
 			for _, d := range []description{
 				awaitDescription(t, side.says.said, true), awaitDescription(t, side.hears.said, false),
@@ -109,7 +110,7 @@ func TestRule30CandidatesThatOvertakeTheirDescriptionAreTaken(t *testing.T) {
 			p.server.awaitOpen("x")
 			p.server.requireEcho("x", "hello")
 			for _, w := range []*wire{p.up, p.down} {
-				said := w.said.all()
+				said := w.said.All()
 				var kinds []string
 				for _, m := range said {
 					if isMedia(m) {
@@ -134,11 +135,11 @@ func TestRule30TheEndOfTheCandidatesIsTakenInEachForm(t *testing.T) {
 	} {
 		t.Run(form, func(t *testing.T) {
 			t.Parallel()
-			ended := newRecord[bool]()
+			ended := heard.New[bool]()
 			change := func(m msejsonrpc.Message) []msejsonrpc.Message {
 				if c, ok := m.(*msejsonrpc.ICECandidate); ok {
 					if init, err := c.Init(); err == nil && init.Candidate == "" {
-						ended.add(true)
+						ended.Add(true)
 						return []msejsonrpc.Message{&msejsonrpc.ICECandidate{Candidate: json.RawMessage(form)}}
 					}
 				}
@@ -146,8 +147,8 @@ func TestRule30TheEndOfTheCandidatesIsTakenInEachForm(t *testing.T) {
 			}
 			server := plan{tracks: []webrtc.TrackLocal{video(t, "v")}}
 			p := newPairOver(t, server, plan{}, func(up, down *wire) { up.change, down.change = change, change })
-			next(t, "end of candidates", ended)
-			next(t, "end of candidates of the other side", ended)
+			heard.Next(t, "end of candidates", ended)
+			heard.Next(t, "end of candidates of the other side", ended)
 			p.client.requireMedia("v")
 			p.client.AddTrack(sound(t, "a"))
 			p.server.requireMedia("a")
@@ -166,7 +167,7 @@ func TestRule30TheEndOfTheCandidatesIsSaidOnceAndLast(t *testing.T) {
 		for _, w := range []*wire{p.up, p.down} {
 			var candidates []string
 			described := false
-			for _, m := range w.said.all() {
+			for _, m := range w.said.All() {
 				switch m := m.(type) {
 				case *msejsonrpc.SDPOffer:
 					described = true

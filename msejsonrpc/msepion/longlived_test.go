@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 )
 
@@ -23,12 +24,12 @@ func TestDescriptionsOfALongLivedRoomDoNotGrow(t *testing.T) {
 		viewer.requireMedia(want...)
 		viewer.requireOnly(want...)
 		require.NoError(t, sender.client.Disconnect())
-		require.NoError(t, next(t, "end of Run", sender.ran))
+		require.NoError(t, heard.Next(t, "end of Run", sender.ran))
 		leaving.awaitServed()
 		viewer.requireOnly()
 	}
 	said := down.descriptions()
 	require.LessOrEqual(t, said[len(said)-1].sections(), 6)
 	viewer.requireQuiet()
-	require.Empty(t, h.warnings.all())
+	require.Empty(t, h.warnings.All())
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 )
@@ -39,7 +40,7 @@ func TestServerThatHasSomethingOffersFirst(t *testing.T) {
 	inForms(t, func(t *testing.T, server, client plan) {
 		server.tracks = []webrtc.TrackLocal{video(t, "v"), sound(t, "a")}
 		server.opts.Labels = []string{"events"}
-		client.opts.OfferAfter = patience // it need not offer: it has nothing that waits
+		client.opts.OfferAfter = heard.Patience // it need not offer: it has nothing that waits
 		p := newPair(t, server, client)
 		p.client.requireMedia("v", "a")
 		p.client.awaitConnected()
@@ -82,7 +83,7 @@ func TestWhatTheClientHasIsOfferedAfterTheAnswerToTheServer(t *testing.T) {
 		server.tracks = []webrtc.TrackLocal{video(t, "from-server")}
 		client.tracks = []webrtc.TrackLocal{video(t, "from-client")}
 		client.opts.Labels = []string{"chat"}
-		client.opts.OfferAfter = patience
+		client.opts.OfferAfter = heard.Patience
 		p := newPair(t, server, client)
 		p.client.requireMedia("from-server")
 		p.server.requireMedia("from-client")
@@ -102,7 +103,7 @@ func TestNobodyOffersFirstWhenNobodyMay(t *testing.T) {
 		server, client := plan{opts: never}, plan{opts: never}
 		server.opts.ConnectTimeout = msepion.DefaultOfferAfter + 100*time.Millisecond
 		p := newPair(t, server, client)
-		require.ErrorIs(t, next(t, "end of Run", p.server.ran), msepion.ErrConnectTimeout)
+		require.ErrorIs(t, heard.Next(t, "end of Run", p.server.ran), msepion.ErrConnectTimeout)
 		require.Empty(t, p.up.descriptions())
 		require.Empty(t, p.down.descriptions())
 	})
@@ -156,9 +157,9 @@ func TestSetupThatFailsIsTheErrorOfStart(t *testing.T) {
 	server, client := plan{}, plan{}
 	server.opts.Setup = func(*webrtc.PeerConnection) error { return broken }
 	p := newPair(t, server, client)
-	require.ErrorIs(t, next(t, "end of Run", p.server.ran), broken)
+	require.ErrorIs(t, heard.Next(t, "end of Run", p.server.ran), broken)
 	require.Nil(t, p.server.PeerConnection())
-	require.Error(t, next(t, "end of Run", p.client.ran), "the server closes a session that failed")
+	require.Error(t, heard.Next(t, "end of Run", p.client.ran), "the server closes a session that failed")
 }
 
 func TestTracksComeAndGoFromEitherSide(t *testing.T) {
@@ -193,9 +194,9 @@ func TestKeyFrameRequestReachesTheSender(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, plan{tracks: []webrtc.TrackLocal{video(t, "s")}}, plan{tracks: []webrtc.TrackLocal{video(t, "c")}})
 	require.NoError(t, p.client.RequestKeyFrame(p.client.track("s")))
-	require.Equal(t, "s", next(t, "request for a key frame", p.server.keyFrames))
+	require.Equal(t, "s", heard.Next(t, "request for a key frame", p.server.keyFrames))
 	require.NoError(t, p.server.RequestKeyFrame(p.server.track("c")))
-	require.Equal(t, "c", next(t, "request for a key frame", p.client.keyFrames))
+	require.Equal(t, "c", heard.Next(t, "request for a key frame", p.client.keyFrames))
 }
 
 func TestPeerWithoutAPeerConnectionSaysSo(t *testing.T) {
@@ -242,7 +243,7 @@ func TestStartAgainReplacesThePeerConnection(t *testing.T) {
 	first, firstOfServer := p.client.PeerConnection(), p.server.PeerConnection()
 	p.server.awaitConnected()
 	p.client.awaitConnected()
-	p.client.states.forget()
+	p.client.states.Forget()
 
 	require.NoError(t, p.client.Start())
 	require.NotSame(t, first, p.client.PeerConnection())
@@ -252,9 +253,9 @@ func TestStartAgainReplacesThePeerConnection(t *testing.T) {
 	p.client.awaitConnected()
 	p.server.requireOnly("v")
 	p.server.requireMedia("v")
-	require.NotContains(t, p.client.states.all(), webrtc.PeerConnectionStateClosed, "of the replaced one")
-	require.Empty(t, p.server.ran.all())
-	require.Empty(t, p.client.ran.all())
+	require.NotContains(t, p.client.states.All(), webrtc.PeerConnectionStateClosed, "of the replaced one")
+	require.Empty(t, p.server.ran.All())
+	require.Empty(t, p.client.ran.All())
 }
 
 func TestRunEnds(t *testing.T) {
@@ -271,8 +272,8 @@ func TestRunEnds(t *testing.T) {
 		t.Parallel()
 		p := connected(t)
 		require.NoError(t, p.client.client.Disconnect())
-		require.NoError(t, next(t, "end of Run", p.client.ran))
-		require.NoError(t, next(t, "end of Run", p.server.ran))
+		require.NoError(t, heard.Next(t, "end of Run", p.client.ran))
+		require.NoError(t, heard.Next(t, "end of Run", p.server.ran))
 		p.client.awaitState(webrtc.PeerConnectionStateClosed)
 		p.server.awaitState(webrtc.PeerConnectionStateClosed)
 		require.NoError(t, p.server.Err())
@@ -281,8 +282,8 @@ func TestRunEnds(t *testing.T) {
 		t.Parallel()
 		p := connected(t)
 		require.NoError(t, p.world.server.Close())
-		require.NoError(t, next(t, "end of Run", p.client.ran))
-		require.NoError(t, next(t, "end of Run", p.server.ran))
+		require.NoError(t, heard.Next(t, "end of Run", p.client.ran))
+		require.NoError(t, heard.Next(t, "end of Run", p.server.ran))
 	})
 	t.Run("with its context", func(t *testing.T) {
 		t.Parallel()
@@ -314,8 +315,8 @@ func TestRunEnds(t *testing.T) {
 		p.client.awaitState(webrtc.PeerConnectionStateClosed)
 		require.NoError(t, p.client.Err())
 		require.NoError(t, p.client.client.Ping(t.Context()))
-		require.Empty(t, p.client.ran.all())
-		require.Empty(t, p.server.ran.all())
+		require.Empty(t, p.client.ran.All())
+		require.Empty(t, p.server.ran.All())
 	})
 }
 
@@ -330,5 +331,5 @@ func TestChannelsOfTheOtherSideAreLimited(t *testing.T) {
 	p.client.requireEcho("2", "hello")
 	_, err := p.client.PeerConnection().CreateDataChannel("3", nil)
 	require.NoError(t, err)
-	require.ErrorIs(t, next(t, "end of Run", p.server.ran), msepion.ErrTooManyChannels)
+	require.ErrorIs(t, heard.Next(t, "end of Run", p.server.ran), msepion.ErrTooManyChannels)
 }

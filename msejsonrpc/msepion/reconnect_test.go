@@ -10,6 +10,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
@@ -54,7 +55,7 @@ func TestClientThatReconnectsBeginsANewPeerConnection(t *testing.T) {
 		added := sound(t, "added")
 		var pcs []*webrtc.PeerConnection
 		for round := range 3 {
-			s := next(t, "session", servers)
+			s := heard.Next(t, "session", servers)
 			c.requireMedia("s")
 			s.requireMedia("c")
 			if round == 0 {
@@ -67,7 +68,7 @@ func TestClientThatReconnectsBeginsANewPeerConnection(t *testing.T) {
 
 			before := c.PeerConnection()
 			r.cut()
-			e, ok := errors.AsType[*transport.CloseError](next(t, "end of Run", s.ran))
+			e, ok := errors.AsType[*transport.CloseError](heard.Next(t, "end of Run", s.ran))
 			require.True(t, ok)
 			require.Equal(t, transport.StatusAbnormal, e.Code)
 			pcs = append(pcs, before)
@@ -76,6 +77,6 @@ func TestClientThatReconnectsBeginsANewPeerConnection(t *testing.T) {
 		require.NotContains(t, pcs, c.PeerConnection())
 		c.requireOnly("s")
 		c.requireMedia("s")
-		require.Empty(t, c.ran.all())
+		require.Empty(t, c.ran.All())
 	})
 }

@@ -3,7 +3,6 @@ package msepion_test
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
@@ -23,7 +23,7 @@ import (
 type hall struct {
 	*world
 	rooms    *msepion.Rooms
-	warnings *record[string]
+	warnings *heard.Record[string]
 }
 
 func newHall(t *testing.T, opts msepion.RoomsOptions) *hall {
@@ -33,9 +33,9 @@ func newHall(t *testing.T, opts msepion.RoomsOptions) *hall {
 
 func newLimitedHall(t *testing.T, opts msepion.RoomsOptions, limits msejsonrpc.Limits) *hall {
 	t.Helper()
-	h := &hall{warnings: newRecord[string]()}
+	h := &hall{warnings: heard.New[string]()}
 	opts.Settings = loopback.Settings()
-	opts.Logger = slog.New(warner{h.warnings})
+	opts.Logger = heard.Warnings(h.warnings)
 	h.rooms = msepion.NewRooms(&opts)
 	h.world = newWorld(t, msejsonrpc.ServerOptions{
 		Handle: h.rooms.Handle,
@@ -125,7 +125,7 @@ func TestEachMemberOfARoomGetsTheTracksOfTheOthers(t *testing.T) {
 			for _, b := range bots {
 				b.requireQuiet()
 			}
-			require.Empty(t, h.warnings.all())
+			require.Empty(t, h.warnings.All())
 		})
 	}
 }
@@ -169,7 +169,7 @@ func TestRoomsAreSeparate(t *testing.T) {
 		require.Equal(t, 2, h.rooms.Members(strings.Split(token, "/")[0], strings.Split(token, "/")[1]))
 	}
 	for token, m := range members {
-		for _, s := range m.texts.all() {
+		for _, s := range m.texts.All() {
 			require.Equal(t, "probe", s.data, token)
 		}
 	}
@@ -180,7 +180,7 @@ func TestRoomsAreSeparate(t *testing.T) {
 // its own time that a channel is open.
 func (h *hall) awaitRelay(from, to *bot, label string) {
 	h.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(heard.Patience)
 	probe := time.NewTicker(20 * time.Millisecond)
 	defer probe.Stop()
 	for {
@@ -190,7 +190,7 @@ func (h *hall) awaitRelay(from, to *bot, label string) {
 		case <-timeout:
 			require.FailNow(h.t, "nothing is relayed")
 		}
-		if _, found := to.texts.take(func(s said) bool { return s == said{label, "probe", true} }); found {
+		if _, found := to.texts.Take(func(s said) bool { return s == said{label, "probe", true} }); found {
 			return
 		}
 	}
@@ -203,7 +203,7 @@ func TestFullRoomClosesWithTryAgainLater(t *testing.T) {
 	leaver, leaving := h.joinOver("d/r/b", withLabels("x"))
 	leaver.awaitConnected() // or else the third might be there first
 	third := h.join("d/r/c", plan{})
-	e, ok := errors.AsType[*transport.CloseError](next(t, "end of Run", third.ran))
+	e, ok := errors.AsType[*transport.CloseError](heard.Next(t, "end of Run", third.ran))
 	require.True(t, ok)
 	require.Equal(t, &transport.CloseError{Code: transport.StatusTryAgainLater, Reason: "room is full"}, e)
 	require.Equal(t, 2, h.rooms.Members("d", "r"))
@@ -214,7 +214,7 @@ func TestFullRoomClosesWithTryAgainLater(t *testing.T) {
 	require.Equal(t, 1, h.rooms.Members("d", "r"))
 	fourth := h.join("d/r/d", withLabels("x"))
 	fourth.awaitConnected()
-	require.Empty(t, fourth.ran.all())
+	require.Empty(t, fourth.ran.All())
 }
 
 func TestRoomsHaveNoLimitsWhenToldSo(t *testing.T) {
@@ -239,7 +239,7 @@ func TestTracksOverTheLimitOfAMemberAreNotForwarded(t *testing.T) {
 	tracks := []webrtc.TrackLocal{sound(t, "1"), sound(t, "2"), sound(t, "3")}
 	sender := h.join("d/r/a", sending(tracks...))
 	viewer := h.join("d/r/b", plan{})
-	warning := next(t, "warning", h.warnings)
+	warning := heard.Next(t, "warning", h.warnings)
 	require.Contains(t, warning, msepion.ErrTooManyTracks.Error())
 	forwarded := func() (names []string) {
 		viewer.awaitFlows("two tracks", func(flows []*flow) bool {
@@ -270,7 +270,7 @@ func TestTracksOverTheLimitOfAMemberAreNotForwarded(t *testing.T) {
 	another.requireOnly(names...)
 	sender.AddTrack(sound(t, "4"))
 	another.requireMedia(append(names, h.of("d/r/a", "4"))...)
-	require.Empty(t, sender.ran.all())
+	require.Empty(t, sender.ran.All())
 }
 
 func TestKeyFrameIsAskedFromTheMemberWhoSendsTheTrack(t *testing.T) {
@@ -285,7 +285,7 @@ func TestKeyFrameIsAskedFromTheMemberWhoSendsTheTrack(t *testing.T) {
 
 	// Others ask when they are connected: more often than that is this viewer.
 	const asked = 4
-	timeout := time.After(patience)
+	timeout := time.After(heard.Patience)
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	begin := time.Now()
@@ -296,13 +296,13 @@ func TestKeyFrameIsAskedFromTheMemberWhoSendsTheTrack(t *testing.T) {
 		case <-timeout:
 			require.FailNow(t, "not asked")
 		}
-		if _, found := a.keyFrames.take(func(id string) bool { return id == "two" }); found {
+		if _, found := a.keyFrames.Take(func(id string) bool { return id == "two" }); found {
 			heard++
 		}
 	}
 	require.Greater(t, time.Since(begin), time.Second, "it is asked twice a second at most")
-	require.Less(t, len(a.keyFrames.all()), asked)
-	require.Less(t, len(b.keyFrames.all()), asked)
+	require.Less(t, len(a.keyFrames.All()), asked)
+	require.Less(t, len(b.keyFrames.All()), asked)
 }
 
 func TestDataGoesToThoseWhoHaveAChannelOfThatLabel(t *testing.T) {
@@ -328,18 +328,18 @@ func TestDataGoesToThoseWhoHaveAChannelOfThatLabel(t *testing.T) {
 	require.NoError(t, a.Channel("chat").SendText("last"))
 	for _, m := range []*bot{b, c} {
 		for _, want := range []said{{"chat", "text", true}, {"chat", "\x00\x01\x02", false}, {"chat", "last", true}} {
-			got := await(t, "message", m.texts, func(s said) bool { return s.label == "chat" && s.data != "probe" })
+			got := heard.Await(t, "message", m.texts, func(s said) bool { return s.label == "chat" && s.data != "probe" })
 			require.Equal(t, want, got, "in order")
 		}
 	}
-	await(t, "message on the pad", b.texts, func(s said) bool { return s == said{"pad", "on the pad", true} })
+	heard.Await(t, "message on the pad", b.texts, func(s said) bool { return s == said{"pad", "on the pad", true} })
 	for _, m := range []*bot{a, c, d} {
-		for _, s := range m.texts.all() {
+		for _, s := range m.texts.All() {
 			require.Equal(t, "probe", s.data)
 			require.Equal(t, "chat", s.label)
 		}
 	}
-	require.Empty(t, d.texts.all())
+	require.Empty(t, d.texts.All())
 }
 
 // awaitOpenOnce waits for a channel to be open, which may have been awaited.
@@ -357,9 +357,9 @@ func TestMemberWhoDoesNotReadAChannelIsTakenOutOfTheRoomAndTheOthersGoOn(t *test
 	stop := make(chan struct{})
 	release := sync.OnceFunc(func() { close(stop) })
 	stuck := withLabels("chat")
-	opened := newRecord[bool]()
+	opened := heard.New[bool]()
 	stuck.opts.OnChannel = func(ch *webrtc.DataChannel) {
-		ch.OnOpen(func() { opened.add(true) })
+		ch.OnOpen(func() { opened.Add(true) })
 		ch.OnMessage(func(webrtc.DataChannelMessage) { <-stop })
 	}
 	sleeper := h.join("d/r/sleeper", stuck)
@@ -367,7 +367,7 @@ func TestMemberWhoDoesNotReadAChannelIsTakenOutOfTheRoomAndTheOthersGoOn(t *test
 	talkerPlan := withLabels("chat")
 	talkerPlan.tracks = []webrtc.TrackLocal{video(t, "v")}
 	talker, reader := h.join("d/r/talker", talkerPlan), h.join("d/r/reader", withLabels("chat"))
-	next(t, "channel", opened)
+	heard.Next(t, "channel", opened)
 	talker.awaitOpen("chat")
 	reader.awaitOpen("chat")
 	h.awaitRelay(talker, reader, "chat")
@@ -385,7 +385,7 @@ func TestMemberWhoDoesNotReadAChannelIsTakenOutOfTheRoomAndTheOthersGoOn(t *test
 		default:
 		}
 	})
-	timeout := time.After(patience)
+	timeout := time.After(heard.Patience)
 	for range messages {
 		require.NoError(t, ch.SendText(block))
 		for ch.BufferedAmount() > 256<<10 {
@@ -397,7 +397,7 @@ func TestMemberWhoDoesNotReadAChannelIsTakenOutOfTheRoomAndTheOthersGoOn(t *test
 		}
 	}
 	for range messages {
-		await(t, "block", reader.texts, func(s said) bool { return len(s.data) == len(block) })
+		heard.Await(t, "block", reader.texts, func(s said) bool { return len(s.data) == len(block) })
 	}
 	select {
 	case <-sleeper.client.Done():
@@ -405,12 +405,12 @@ func TestMemberWhoDoesNotReadAChannelIsTakenOutOfTheRoomAndTheOthersGoOn(t *test
 		require.FailNow(t, "the sleeper stays")
 	}
 	release()
-	e, ok := errors.AsType[*transport.CloseError](next(t, "end of Run", sleeper.ran))
+	e, ok := errors.AsType[*transport.CloseError](heard.Next(t, "end of Run", sleeper.ran))
 	require.True(t, ok)
 	require.Equal(t, transport.StatusInternalError, e.Code)
 	require.Equal(t, 2, h.rooms.Members("d", "r"))
-	require.Contains(t, next(t, "warning", h.warnings), "does not read")
+	require.Contains(t, heard.Next(t, "warning", h.warnings), "does not read")
 	reader.requireMedia(h.of("d/r/talker", "v"))
-	require.Empty(t, talker.ran.all())
-	require.Empty(t, reader.ran.all())
+	require.Empty(t, talker.ran.All())
+	require.Empty(t, reader.ran.All())
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -15,14 +14,12 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
-
-// patience is how long a test waits for an event before it fails.
-const patience = 30 * time.Second
 
 // A world is a server to which clients connect through pipes. Tokens are
 // "domain/room/user".
@@ -105,14 +102,14 @@ func newPairOver(t *testing.T, server, client plan, prepare func(up, down *wire)
 		require.NoError(t, p.client.Start())
 	}
 	p.client.run()
-	p.server = next(t, "session", servers)
+	p.server = heard.Next(t, "session", servers)
 	return p
 }
 
 // newHost makes a server that runs a bot for each session and tells of it.
-func newHost(t *testing.T, server plan) (*world, *record[*bot]) {
+func newHost(t *testing.T, server plan) (*world, *heard.Record[*bot]) {
 	t.Helper()
-	servers := newRecord[*bot]()
+	servers := heard.New[*bot]()
 	return newWorld(t, msejsonrpc.ServerOptions{
 		Form:   server.form,
 		Limits: msejsonrpc.Limits{Messages: -1, Bytes: -1}, // a test says more in a second than anybody else
@@ -123,9 +120,9 @@ func newHost(t *testing.T, server plan) (*world, *record[*bot]) {
 					return err
 				}
 			}
-			servers.add(b)
+			servers.Add(b)
 			err := b.live(ctx, s.Messages)
-			b.ran.add(err)
+			b.ran.Add(err)
 			return err
 		},
 	}), servers
@@ -138,12 +135,12 @@ type bot struct {
 	t         *testing.T
 	client    *msejsonrpc.Client // nil for a server's
 	loop      bool
-	states    *record[webrtc.PeerConnectionState]
-	opened    *record[string] // labels
-	texts     *record[said]
-	keyFrames *record[string] // ids of tracks
-	warnings  *record[string]
-	ran       *record[error] // what Run returned
+	states    *heard.Record[webrtc.PeerConnectionState]
+	opened    *heard.Record[string] // labels
+	texts     *heard.Record[said]
+	keyFrames *heard.Record[string] // ids of tracks
+	warnings  *heard.Record[string]
+	ran       *heard.Record[error] // what Run returned
 
 	mu    sync.Mutex
 	flows []*flow
@@ -168,32 +165,32 @@ func newBot(t *testing.T, p plan, signaling any) *bot {
 	b := &bot{
 		t:         t,
 		loop:      p.loop,
-		states:    newRecord[webrtc.PeerConnectionState](),
-		opened:    newRecord[string](),
-		texts:     newRecord[said](),
-		keyFrames: newRecord[string](),
-		warnings:  newRecord[string](),
-		ran:       newRecord[error](),
+		states:    heard.New[webrtc.PeerConnectionState](),
+		opened:    heard.New[string](),
+		texts:     heard.New[said](),
+		keyFrames: heard.New[string](),
+		warnings:  heard.New[string](),
+		ran:       heard.New[error](),
 		more:      make(chan struct{}, 1),
 	}
 	opts := p.opts
 	opts.Settings = loopback.Settings()
-	opts.Logger = slog.New(warner{b.warnings})
-	opts.OnState = func(s webrtc.PeerConnectionState) { b.states.add(s) }
+	opts.Logger = heard.Warnings(b.warnings)
+	opts.OnState = func(s webrtc.PeerConnectionState) { b.states.Add(s) }
 	opts.OnTrack = b.receive
 	if p.opts.OnTrack != nil {
 		opts.OnTrack = p.opts.OnTrack
 	}
-	opts.OnKeyFrame = func(track webrtc.TrackLocal) { b.keyFrames.add(track.ID()) }
+	opts.OnKeyFrame = func(track webrtc.TrackLocal) { b.keyFrames.Add(track.ID()) }
 	opts.OnChannel = func(ch *webrtc.DataChannel) {
 		if p.opts.OnChannel != nil {
 			p.opts.OnChannel(ch)
 			return
 		}
 		own := slices.Contains(opts.Labels, ch.Label())
-		ch.OnOpen(func() { b.opened.add(ch.Label()) })
+		ch.OnOpen(func() { b.opened.Add(ch.Label()) })
 		ch.OnMessage(func(m webrtc.DataChannelMessage) {
-			b.texts.add(said{ch.Label(), string(m.Data), m.IsString})
+			b.texts.Add(said{ch.Label(), string(m.Data), m.IsString})
 			if !own {
 				_ = ch.SendText("echo of " + string(m.Data))
 			}
@@ -216,7 +213,7 @@ func newBot(t *testing.T, p plan, signaling any) *bot {
 // run runs the bot until the test ends.
 func (b *bot) run() {
 	run(b.t, func(ctx context.Context) error {
-		b.ran.add(b.live(ctx, b.client.Messages))
+		b.ran.Add(b.live(ctx, b.client.Messages))
 		return nil
 	})
 }
@@ -278,7 +275,7 @@ func name(track *webrtc.TrackRemote) string {
 // awaitFlows waits until ok is satisfied by what arrives. One goroutine at a time may call it.
 func (b *bot) awaitFlows(what string, ok func([]*flow) bool) {
 	b.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(heard.Patience)
 	for {
 		b.mu.Lock()
 		satisfied := ok(b.flows)
@@ -358,7 +355,7 @@ func (b *bot) track(n string) (track *webrtc.TrackRemote) {
 
 func (b *bot) awaitState(s webrtc.PeerConnectionState) {
 	b.t.Helper()
-	await(b.t, s.String(), b.states, func(got webrtc.PeerConnectionState) bool { return got == s })
+	heard.Await(b.t, s.String(), b.states, func(got webrtc.PeerConnectionState) bool { return got == s })
 }
 
 func (b *bot) awaitConnected() {
@@ -371,18 +368,18 @@ func (b *bot) awaitConnected() {
 func (b *bot) requireEcho(label, text string) {
 	b.t.Helper()
 	require.NoError(b.t, b.Channel(label).SendText(text))
-	await(b.t, "echo of "+text, b.texts, func(s said) bool { return s == said{label, "echo of " + text, true} })
+	heard.Await(b.t, "echo of "+text, b.texts, func(s said) bool { return s == said{label, "echo of " + text, true} })
 }
 
 func (b *bot) awaitOpen(label string) {
 	b.t.Helper()
-	await(b.t, "channel "+label, b.opened, func(got string) bool { return got == label })
+	heard.Await(b.t, "channel "+label, b.opened, func(got string) bool { return got == label })
 }
 
 // requireQuiet checks that nothing was refused.
 func (b *bot) requireQuiet() {
 	b.t.Helper()
-	require.Empty(b.t, b.warnings.all())
+	require.Empty(b.t, b.warnings.All())
 }
 
 // video and sound make tracks that are fed until the test ends.
@@ -421,9 +418,9 @@ func feed(t *testing.T, mime, id string) *webrtc.TrackLocalStaticSample {
 type wire struct {
 	transport.Conn
 	t       *testing.T
-	said    *record[msejsonrpc.Message] // as it is delivered
-	reached *record[msejsonrpc.Message] // before anything is held back or changed
-	served  chan struct{}               // closed when the server has nothing to do with it any more
+	said    *heard.Record[msejsonrpc.Message] // as it is delivered
+	reached *heard.Record[msejsonrpc.Message] // before anything is held back or changed
+	served  chan struct{}                     // closed when the server has nothing to do with it any more
 
 	mu     sync.Mutex
 	change func(m msejsonrpc.Message) []msejsonrpc.Message // nil lets everything through
@@ -434,7 +431,7 @@ type wire struct {
 func newWire(t *testing.T, conn transport.Conn) *wire {
 	return &wire{
 		Conn: conn, t: t,
-		said: newRecord[msejsonrpc.Message](), reached: newRecord[msejsonrpc.Message](),
+		said: heard.New[msejsonrpc.Message](), reached: heard.New[msejsonrpc.Message](),
 		served: make(chan struct{}),
 	}
 }
@@ -446,7 +443,7 @@ func (w *wire) Write(typ transport.MessageType, msg []byte) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reached.add(m) // under the lock: unless it is held back, it is on its way before the next hold
+	w.reached.Add(m) // under the lock: unless it is held back, it is on its way before the next hold
 	messages := []msejsonrpc.Message{m}
 	if w.change != nil {
 		messages = w.change(m)
@@ -465,7 +462,7 @@ func (w *wire) deliver(messages []msejsonrpc.Message) error {
 		if err != nil {
 			return err
 		}
-		w.said.add(m)
+		w.said.Add(m)
 		if err := w.Conn.Write(transport.Text, data); err != nil {
 			return err
 		}
@@ -503,7 +500,7 @@ func (w *wire) awaitServed() {
 	w.t.Helper()
 	select {
 	case <-w.served:
-	case <-time.After(patience):
+	case <-time.After(heard.Patience):
 		require.FailNow(w.t, "the connection is not over")
 	}
 }
@@ -548,7 +545,7 @@ func (d description) sections() int {
 
 // descriptions returns those that were delivered and that no test has awaited.
 func (w *wire) descriptions() (all []description) {
-	for _, m := range w.said.all() {
+	for _, m := range w.said.All() {
 		if d, ok := describe(m); ok {
 			all = append(all, d)
 		}
@@ -569,101 +566,16 @@ func (w *wire) count() (offers, answers int) {
 }
 
 // awaitDescription takes the first offer or answer out of a record of a wire.
-func awaitDescription(t *testing.T, r *record[msejsonrpc.Message], offer bool) description {
+func awaitDescription(t *testing.T, r *heard.Record[msejsonrpc.Message], offer bool) description {
 	t.Helper()
 	what := "answer"
 	if offer {
 		what = "offer"
 	}
-	m := await(t, what+" on the wire", r, func(m msejsonrpc.Message) bool {
+	m := heard.Await(t, what+" on the wire", r, func(m msejsonrpc.Message) bool {
 		d, ok := describe(m)
 		return ok && d.offer == offer
 	})
 	d, _ := describe(m)
 	return d
-}
-
-// A warner is a log handler that keeps warnings.
-type warner struct{ heard *record[string] }
-
-func (w warner) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
-func (w warner) WithAttrs([]slog.Attr) slog.Handler               { return w }
-func (w warner) WithGroup(string) slog.Handler                    { return w }
-
-func (w warner) Handle(_ context.Context, r slog.Record) error {
-	text := r.Message
-	r.Attrs(func(a slog.Attr) bool {
-		text += " " + a.String()
-		return true
-	})
-	w.heard.add(text)
-	return nil
-}
-
-// A record keeps what hooks have heard until a test asks for it.
-type record[T any] struct {
-	mu    sync.Mutex
-	heard []T
-	more  chan struct{} // capacity 1
-}
-
-func newRecord[T any]() *record[T] { return &record[T]{more: make(chan struct{}, 1)} }
-
-func (r *record[T]) add(v T) {
-	r.mu.Lock()
-	r.heard = append(r.heard, v)
-	r.mu.Unlock()
-	select {
-	case r.more <- struct{}{}:
-	default:
-	}
-}
-
-// all returns what no test has asked for.
-func (r *record[T]) all() []T {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.heard)
-}
-
-// forget empties the record.
-func (r *record[T]) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.heard = nil
-}
-
-func (r *record[T]) take(ok func(T) bool) (v T, found bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	i := slices.IndexFunc(r.heard, ok)
-	if i < 0 {
-		return v, false
-	}
-	v = r.heard[i]
-	r.heard = slices.Delete(r.heard, i, i+1)
-	return v, true
-}
-
-// await takes the first value that satisfies ok out of the record, which waits for it.
-// The others stay. One goroutine at a time may call it.
-func await[T any](t *testing.T, what string, r *record[T], ok func(T) bool) T {
-	t.Helper()
-	timeout := time.After(patience)
-	for {
-		if v, found := r.take(ok); found {
-			return v
-		}
-		select {
-		case <-r.more:
-		case <-timeout:
-			require.FailNow(t, "no "+what)
-		}
-	}
-}
-
-// next takes whatever comes first.
-func next[T any](t *testing.T, what string, r *record[T]) T {
-	t.Helper()
-	return await(t, what, r, func(T) bool { return true })
 }
