@@ -2,9 +2,6 @@ package cuttlefish
 
 import (
 	"fmt"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/repotest"
 	"github.com/rtcsignal/rtcsignal/internal/script"
 )
 
@@ -179,12 +177,9 @@ var zeroIsValid = map[string]bool{
 	"GamepadKey": true, "GamepadMotion": true,
 }
 
-// markers are the methods that close a set, and the types that are no union.
-var markers = map[string]bool{"wireType": true, "payloadType": true, "commandName": true, "inputType": true}
-
 func TestEveryTypeHasADocCommentAVectorAndAValidate(t *testing.T) {
 	t.Parallel()
-	docs, members := declaredTypes(t)
+	docs, members := repotest.Types(t, "wireType", "payloadType", "commandName", "inputType") // the methods that close a set
 	members["DeviceInfo"], members["ControlEvent"] = true, true
 	delete(members, "Reconnected") // does not exist on the wire
 	require.Greater(t, len(members), 30)
@@ -215,37 +210,6 @@ func TestEveryTypeHasADocCommentAVectorAndAValidate(t *testing.T) {
 		require.True(t, refused[name], "%s has no vector that Validate refuses", name)
 	}
 	require.IsType(t, new(ValidationError), new(Reconnected).Validate())
-}
-
-// declaredTypes returns the doc comments of the package's types, and which of them are
-// members of a closed set.
-func declaredTypes(t *testing.T) (docs map[string]string, members map[string]bool) {
-	t.Helper()
-	docs, members = map[string]string{}, map[string]bool{}
-	files, err := filepath.Glob("*.go")
-	require.NoError(t, err)
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
-		require.NoError(t, err)
-		for _, decl := range f.Decls {
-			switch decl := decl.(type) {
-			case *ast.GenDecl:
-				for _, spec := range decl.Specs {
-					if typ, ok := spec.(*ast.TypeSpec); ok {
-						docs[typ.Name.Name] = decl.Doc.Text() + typ.Doc.Text()
-					}
-				}
-			case *ast.FuncDecl:
-				if decl.Recv != nil && markers[decl.Name.Name] {
-					members[decl.Recv.List[0].Type.(*ast.StarExpr).X.(*ast.Ident).Name] = true
-				}
-			}
-		}
-	}
-	return docs, members
 }
 
 func TestRegistriesConstructTheTypesThatTheyName(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"go/ast"
-	"go/parser"
 	"go/token"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/repotest"
 	"github.com/rtcsignal/rtcsignal/internal/script"
 )
 
@@ -168,7 +168,7 @@ var zeroIsValid = map[string]bool{
 
 func TestEveryMessageHasADocCommentAVectorAndAValidate(t *testing.T) {
 	t.Parallel()
-	docs, types := declaredTypes(t)
+	docs, types := repotest.Types(t, "wireType")
 	delete(types, "Reconnected") // does not exist on the wire
 	require.Len(t, types, len(registry)+1, "and Unknown")
 
@@ -198,48 +198,6 @@ func TestEveryMessageHasADocCommentAVectorAndAValidate(t *testing.T) {
 		require.True(t, refused[name], "%s has no vector that Validate refuses", name)
 	}
 	require.IsType(t, new(ValidationError), new(Reconnected).Validate())
-}
-
-// declaredTypes returns the doc comments of the package's types, and which of them are
-// messages.
-func declaredTypes(t *testing.T) (docs map[string]string, types map[string]bool) {
-	t.Helper()
-	docs, types = map[string]string{}, map[string]bool{}
-	for _, f := range packageFiles(t) {
-		for _, decl := range f.Decls {
-			switch decl := decl.(type) {
-			case *ast.GenDecl:
-				for _, spec := range decl.Specs {
-					if typ, ok := spec.(*ast.TypeSpec); ok {
-						docs[typ.Name.Name] = decl.Doc.Text() + typ.Doc.Text()
-					}
-				}
-			case *ast.FuncDecl:
-				if decl.Recv != nil && decl.Name.Name == "wireType" {
-					types[decl.Recv.List[0].Type.(*ast.StarExpr).X.(*ast.Ident).Name] = true
-				}
-			}
-		}
-	}
-	return docs, types
-}
-
-// packageFiles returns the files of the package without those of its tests.
-func packageFiles(t *testing.T) []*ast.File {
-	t.Helper()
-	names, err := filepath.Glob("*.go")
-	require.NoError(t, err)
-	var files []*ast.File
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
-		require.NoError(t, err)
-		files = append(files, f)
-	}
-	require.NotEmpty(t, files)
-	return files
 }
 
 func TestRegistryConstructsTheTypesThatItNames(t *testing.T) {
@@ -278,7 +236,7 @@ func TestEveryKindHasAVector(t *testing.T) {
 		}
 	}
 	kinds := 0
-	for _, f := range packageFiles(t) {
+	for _, f := range repotest.Files(t, false) {
 		for _, decl := range f.Decls {
 			g, ok := decl.(*ast.GenDecl)
 			if !ok || g.Tok != token.CONST {

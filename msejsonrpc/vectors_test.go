@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/repotest"
 	"github.com/rtcsignal/rtcsignal/internal/script"
 )
 
@@ -137,7 +136,7 @@ var zeroIsValid = map[string]bool{"Disconnect": true, "Chat": true}
 
 func TestEveryMessageHasADocCommentAVectorAndAValidate(t *testing.T) {
 	t.Parallel()
-	docs, messages := declaredTypes(t)
+	docs, messages := repotest.Types(t, "wireType")
 	delete(messages, "Reconnected") // does not exist on the wire
 	require.Len(t, messages, len(registry)+2, "and Response and Unknown")
 
@@ -167,48 +166,6 @@ func TestEveryMessageHasADocCommentAVectorAndAValidate(t *testing.T) {
 		require.True(t, refused[name], "%s has no vector that Validate refuses", name)
 	}
 	require.IsType(t, new(ValidationError), new(Reconnected).Validate())
-}
-
-// declaredTypes returns the doc comments of the package's types, and which of them are
-// messages.
-func declaredTypes(t *testing.T) (docs map[string]string, messages map[string]bool) {
-	t.Helper()
-	docs, messages = map[string]string{}, map[string]bool{}
-	for _, f := range parsedFiles(t, false) {
-		for _, decl := range f.Decls {
-			switch decl := decl.(type) {
-			case *ast.GenDecl:
-				for _, spec := range decl.Specs {
-					if typ, ok := spec.(*ast.TypeSpec); ok {
-						docs[typ.Name.Name] = decl.Doc.Text() + typ.Doc.Text()
-					}
-				}
-			case *ast.FuncDecl:
-				if decl.Recv != nil && decl.Name.Name == "wireType" {
-					messages[decl.Recv.List[0].Type.(*ast.StarExpr).X.(*ast.Ident).Name] = true
-				}
-			}
-		}
-	}
-	return docs, messages
-}
-
-// parsedFiles returns the files of the package, or those of its tests.
-func parsedFiles(t *testing.T, tests bool) []*ast.File {
-	t.Helper()
-	names, err := filepath.Glob("*.go")
-	require.NoError(t, err)
-	var files []*ast.File
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") != tests {
-			continue
-		}
-		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
-		require.NoError(t, err)
-		files = append(files, f)
-	}
-	require.NotEmpty(t, files)
-	return files
 }
 
 func TestRegistryConstructsTheTypesThatItNames(t *testing.T) {
@@ -315,7 +272,7 @@ func TestEveryRuleHasAVectorAScriptOrATest(t *testing.T) {
 			note(found[1], file)
 		}
 	}
-	for _, f := range parsedFiles(t, true) {
+	for _, f := range repotest.Files(t, true) {
 		for _, decl := range f.Decls {
 			fn, ok := decl.(*ast.FuncDecl)
 			if !ok || fn.Recv != nil || !strings.HasPrefix(fn.Name.Name, "Test") {
