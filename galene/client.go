@@ -432,20 +432,19 @@ func (c *Client) User(id string) (u *User) {
 
 // AwaitUser waits until there is a member of the group that match takes, and returns it. It
 // is for those who look for somebody right after joining, when the members are still being
-// told of. match is called under the client's lock and must not call it. The end of the
-// client is io.EOF when it was orderly, its cause otherwise.
-func (c *Client) AwaitUser(ctx context.Context, match func(*User) bool) (found *User, err error) {
-	err = c.end.Await(ctx, func() bool {
-		users := c.machine.members()
+// told of. The end of the client is io.EOF when it was orderly, its cause otherwise.
+func (c *Client) AwaitUser(ctx context.Context, match func(*User) bool) (*User, error) {
+	for {
+		var users []*User
+		var seen uint64
+		c.end.Locked(func() { users, seen = c.machine.members(), c.machine.changes })
 		if i := slices.IndexFunc(users, match); i >= 0 {
-			found = users[i]
+			return users[i], nil
 		}
-		return found != nil
-	})
-	if err != nil {
-		return nil, err
+		if err := c.end.Await(ctx, func() bool { return c.machine.changes != seen }); err != nil {
+			return nil, err
+		}
 	}
-	return found, nil
 }
 
 // RTCConfiguration returns the newest configuration for peer connections. It changes over

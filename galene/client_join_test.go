@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,5 +246,37 @@ func TestClientThatHasLeftMayJoinAgain(t *testing.T) {
 			clientHears(t, c, peerJoined)
 		}
 		require.NoError(t, c.Close())
+	})
+}
+
+func TestAwaitUserWaitsForTheOneItTakes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, p := joinedClient(t, ClientOptions{})
+		isBob := func(u *User) bool { return *u.Username == "bob" && u.ID != c.ID() } // which asks the client
+		found := make(chan *User, 1)
+		go func() {
+			u, err := c.AwaitUser(t.Context(), isBob)
+			require.NoError(t, err)
+			found <- u
+		}()
+		p.say(`{"type":"user","kind":"add","id":"a","username":"alice"}`)
+		synctest.Wait()
+		require.Empty(t, found)
+		p.say(`{"type":"user","kind":"add","id":"b","username":"bob"}`)
+		require.Equal(t, "b", (<-found).ID)
+		u, err := c.AwaitUser(t.Context(), isBob) // who is there already
+		require.NoError(t, err)
+		require.Equal(t, "b", u.ID)
+
+		nobody := func(*User) bool { return false }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = c.AwaitUser(ctx, nobody)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		go func() { require.NoError(t, p.Close(transport.StatusNormal, "")) }()
+		_, err = c.AwaitUser(t.Context(), nobody)
+		require.ErrorIs(t, err, io.EOF)
+		<-c.Done()
 	})
 }

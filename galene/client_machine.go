@@ -58,6 +58,7 @@ type ClientMachine struct {
 	data        Fields
 	rtc         []byte // the newest configuration
 	users       map[string]*User
+	changes     uint64          // of users, counted
 	initial     int             // members that are still to be told of after joining
 	deleted     Fields          // data that may not have been deleted after all, see joined and user
 	up, down    map[string]bool // streams by id
@@ -630,6 +631,7 @@ func (m *ClientMachine) user(fx *Effects, msg *User) {
 		return
 	}
 	m.learn(msg.Permissions)
+	m.changes++
 	switch msg.Kind {
 	case UserAdd:
 		if old := m.users[msg.ID]; old != nil {
