@@ -19,6 +19,8 @@ var joinRefusals = map[string]joinRefusal{
 	"not authorised": {joinFailed(`"username":"","value":"not authorised"`), ErrNotAuthorised, ""},
 	"need-username": {joinFailed(`"username":"","error":"need-username","value":"username required"`),
 		ErrNeedUsername, ""},
+	"need-username of 1.1": {joinFailed(`"username":"","error":"need-username","value":"not authorised: username required"`),
+		ErrNeedUsername, ""},
 	"duplicate-username": {joinFailed(`"username":"u","error":"duplicate-username","value":"` + joinTaken + `"`),
 		ErrDuplicateUsername, "u"},
 	"no group":     {joinFailed(`"value":"group does not exist"`), ErrNoGroup, ""},

@@ -92,11 +92,18 @@ func (e *Error) Error() string {
 	return "galene: " + e.Text
 }
 
-// Is reports whether target is an [*Error] of the same text and, if target has one, of the
-// same ID.
+// Is reports whether target is an [*Error] of the same ID, if it has one of a join, or
+// otherwise of the same text and, if target has one, of the same ID. The texts that belong
+// to the IDs of a join have changed over the years.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
-	return ok && e.Text == t.Text && (t.ID == "" || e.ID == t.ID) && e.Redirect == t.Redirect
+	switch {
+	case !ok:
+		return false
+	case t.ID == ErrorNeedUsername, t.ID == ErrorDuplicateUsername:
+		return e.ID == t.ID
+	}
+	return e.Text == t.Text && (t.ID == "" || e.ID == t.ID) && e.Redirect == t.Redirect
 }
 
 // The errors of Galène with their texts, for comparison with [errors.Is] and to be returned
