@@ -19,8 +19,6 @@ var joinRefusals = map[string]joinRefusal{
 	"not authorised": {joinFailed(`"username":"","value":"not authorised"`), ErrNotAuthorised, ""},
 	"need-username": {joinFailed(`"username":"","error":"need-username","value":"username required"`),
 		ErrNeedUsername, ""},
-	"need-username of 1.1": {joinFailed(`"username":"","error":"need-username","value":"not authorised: username required"`),
-		ErrNeedUsername, ""},
 	"duplicate-username": {joinFailed(`"username":"u","error":"duplicate-username","value":"` + joinTaken + `"`),
 		ErrDuplicateUsername, "u"},
 	"no group":     {joinFailed(`"value":"group does not exist"`), ErrNoGroup, ""},
@@ -281,4 +279,16 @@ func TestAwaitUserWaitsForTheOneItTakes(t *testing.T) {
 		require.ErrorIs(t, err, io.EOF)
 		<-c.Done()
 	})
+}
+
+// Releases up to 1.1 have another text.
+func TestErrorsOfAJoinAreComparedByTheirIDs(t *testing.T) {
+	t.Parallel()
+	old := &Error{ID: ErrorNeedUsername, Text: "not authorised: username required"}
+	require.ErrorIs(t, old, ErrNeedUsername)
+	require.NotErrorIs(t, old, ErrDuplicateUsername)
+	require.NotErrorIs(t, old, ErrNotAuthorised)
+	require.ErrorIs(t, &Error{ID: ErrorDuplicateUsername, Text: "taken"}, ErrDuplicateUsername)
+	require.NotErrorIs(t, &Error{Text: ErrNeedUsername.Text}, ErrNeedUsername)
+	require.NotErrorIs(t, old, errors.New(old.Text))
 }
