@@ -60,7 +60,7 @@ func (c *claimSet) UnmarshalJSON(data []byte) error {
 func (c *claimSet) MarshalJSON() ([]byte, error) {
 	return jsonx.Append(nil, "", "", &wireClaims{
 		Subject: c.Subject, Audience: c.Audience, Permissions: c.Permissions, IncludeSubgroups: c.IncludeSubgroups,
-		Issuer: c.Issuer, IssuedAt: jwtclaims.Date{c.IssuedAt}, NotBefore: jwtclaims.Date{c.NotBefore}, ExpiresAt: jwtclaims.Date{c.ExpiresAt},
+		Issuer: c.Issuer, IssuedAt: jwtclaims.Date{Time: c.IssuedAt}, NotBefore: jwtclaims.Date{Time: c.NotBefore}, ExpiresAt: jwtclaims.Date{Time: c.ExpiresAt},
 		Extra: c.Extra,
 	})
 }

@@ -141,7 +141,7 @@ func (c *claimSet) MarshalJSON() ([]byte, error) {
 	}
 	return jsonx.Append(nil, "", "", &registered{
 		ID: c.ID, Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience,
-		IssuedAt: jwtclaims.Date{c.IssuedAt}, NotBefore: jwtclaims.Date{c.NotBefore}, ExpiresAt: jwtclaims.Date{c.ExpiresAt},
+		IssuedAt: jwtclaims.Date{Time: c.IssuedAt}, NotBefore: jwtclaims.Date{Time: c.NotBefore}, ExpiresAt: jwtclaims.Date{Time: c.ExpiresAt},
 		Extra: extra,
 	})
 }
