@@ -2,8 +2,6 @@ package galene
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -261,21 +259,21 @@ func TestClientMachineInEveryState(t *testing.T) {
 				`> {"type":"offer","id":"d","source":"b","sdp":"v=0"}`, `< {"type":"offer","id":"u","sdp":"v=0"}`}},
 		},
 	} {
-		b := clientTable{names: make(map[string][]string)}
+		var b script.Table
 		for _, w := range ways {
-			b.state(w.name)
+			b.State(w.name)
 			clientRows(t, &b, func() *ClientMachine {
 				m := clientAfter(t, w.cfg, w.steps...)
 				require.Equal(t, w.state, m.State(), w.name)
 				return m
 			})
 		}
-		b.compare(t, file)
+		b.Compare(t, file)
 	}
 }
 
 // clientRows takes every step from a state, twice each: the same must come of it.
-func clientRows(t *testing.T, b *clientTable, begin func() *ClientMachine) {
+func clientRows(t *testing.T, b *script.Table, begin func() *ClientMachine) {
 	row := func(name string, step func(m *ClientMachine) (Effects, error)) {
 		once := func() string {
 			m := begin()
@@ -287,7 +285,7 @@ func clientRows(t *testing.T, b *clientTable, begin func() *ClientMachine) {
 		}
 		result := once()
 		require.Equal(t, result, once(), "the machine is not deterministic")
-		b.row(name, result)
+		b.Row(name, result)
 	}
 	row("start", func(m *ClientMachine) (Effects, error) { return m.Start(clientEpoch), nil })
 	row("lost", func(m *ClientMachine) (Effects, error) { return m.Lost(clientEpoch), nil })
@@ -354,57 +352,4 @@ func clientEffects(fx Effects, err error) string {
 		fmt.Fprintf(&b, ", error %s", short(err))
 	}
 	return b.String()
-}
-
-// A clientTable is what a machine does, state by state: what becomes of it, and behind that
-// the stimuli that bring it about. It is compared with a file in testdata/machines, which is
-// there to be read.
-type clientTable struct {
-	strings.Builder
-	results []string // of the present state, in the order of their coming
-	names   map[string][]string
-}
-
-func (b *clientTable) state(name string) {
-	b.end()
-	fmt.Fprintf(b, "\n%s\n", name)
-}
-
-func (b *clientTable) row(name, result string) {
-	if b.names[result] == nil {
-		b.results = append(b.results, result)
-	}
-	b.names[result] = append(b.names[result], name)
-}
-
-// end ends a state.
-func (b *clientTable) end() {
-	for _, result := range b.results {
-		fmt.Fprintf(b, "  %s\n", result)
-		line := "     "
-		for i, name := range b.names[result] {
-			if i > 0 {
-				line += ";"
-			}
-			if len(line)+len(name) > 110 {
-				fmt.Fprintln(b, line)
-				line = "     "
-			}
-			line += " " + name
-		}
-		fmt.Fprintln(b, line)
-	}
-	b.results = nil
-	clear(b.names)
-}
-
-func (b *clientTable) compare(t *testing.T, name string) {
-	b.end()
-	path := filepath.Join("testdata", "machines", name+".txt")
-	if script.Updating() {
-		require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o644))
-	}
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, string(want), b.String(), "run with -update and read the difference")
 }

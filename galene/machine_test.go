@@ -3,8 +3,6 @@ package galene
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -142,58 +140,6 @@ func TestServerStimuliHaveEveryMessageOfTheRegistry(t *testing.T) {
 	}
 }
 
-// A serverTable is what a machine does, state by state: what becomes of it, and behind that
-// the stimuli that bring it about. It is compared with a file in testdata/machines, which
-// is there to be read.
-type serverTable struct {
-	strings.Builder
-	results []string // of the present state, in the order of their coming
-	names   map[string][]string
-}
-
-func (b *serverTable) state(name string) {
-	b.end()
-	fmt.Fprintf(b, "\n%s\n", name)
-}
-
-func (b *serverTable) row(name, result string) {
-	if b.names[result] == nil {
-		b.results = append(b.results, result)
-	}
-	b.names[result] = append(b.names[result], name)
-}
-
-// end ends a state.
-func (b *serverTable) end() {
-	for _, result := range b.results {
-		fmt.Fprintf(b, "  %s\n", result)
-		line := "     "
-		for i, name := range b.names[result] {
-			if i > 0 {
-				line += ";"
-			}
-			if len(line)+len(name) > 110 {
-				fmt.Fprintln(b, line)
-				line = "     "
-			}
-			line += " " + name
-		}
-		fmt.Fprintln(b, line)
-	}
-	b.results, b.names = nil, make(map[string][]string)
-}
-
-func (b *serverTable) compare(t *testing.T, name string) {
-	b.end()
-	path := filepath.Join("testdata", "machines", name+".txt")
-	if script.Updating() {
-		require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o644))
-	}
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, string(want), b.String(), "run with -update and read the difference")
-}
-
 // The peers of TestServerMachineInEveryState.
 const (
 	subject   PeerID = 1
@@ -273,19 +219,19 @@ func TestServerMachineInEveryState(t *testing.T) {
 		}},
 	}
 	for file, media := range map[string]bool{"server": false, "server-media": true} {
-		var b serverTable
+		var b script.Table
 		for _, w := range ways {
 			if media && w.name != "joined, sending and receiving" && w.name != "joined as a speaker" {
 				continue
 			}
-			b.state(w.name)
+			b.State(w.name)
 			serverRows(t, &b, ServerConfig{Media: media, Recorder: true}, w)
 		}
-		b.compare(t, file)
+		b.Compare(t, file)
 	}
 }
 
-func serverRows(t *testing.T, b *serverTable, cfg ServerConfig, w serverWay) {
+func serverRows(t *testing.T, b *script.Table, cfg ServerConfig, w serverWay) {
 	row := func(name string, step func(m *ServerMachine) ServerEffects) {
 		once := func() string {
 			m := NewServerMachine(cfg)
@@ -308,7 +254,7 @@ func serverRows(t *testing.T, b *serverTable, cfg ServerConfig, w serverWay) {
 		}
 		result := once()
 		require.Equal(t, result, once(), "the machine is not deterministic")
-		b.row(name, result)
+		b.Row(name, result)
 	}
 	for _, in := range serverStimuli {
 		row(in.name, func(m *ServerMachine) ServerEffects {

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -165,58 +163,6 @@ func TestStimuliHaveEveryMessageOfTheRegistry(t *testing.T) {
 	}
 }
 
-// A table is what a machine does, state by state: what becomes of it, and behind that
-// the stimuli that bring it about. It is compared with a file in testdata/machines, which
-// is there to be read.
-type table struct {
-	strings.Builder
-	results []string // of the present state, in the order of their coming
-	names   map[string][]string
-}
-
-func (b *table) state(name string) {
-	b.end()
-	fmt.Fprintf(b, "\n%s\n", name)
-}
-
-func (b *table) row(name, result string) {
-	if b.names[result] == nil {
-		b.results = append(b.results, result)
-	}
-	b.names[result] = append(b.names[result], name)
-}
-
-// end ends a state.
-func (b *table) end() {
-	for _, result := range b.results {
-		fmt.Fprintf(b, "  %s\n", result)
-		line := "     "
-		for i, name := range b.names[result] {
-			if i > 0 {
-				line += ";"
-			}
-			if len(line)+len(name) > 110 {
-				fmt.Fprintln(b, line)
-				line = "     "
-			}
-			line += " " + name
-		}
-		fmt.Fprintln(b, line)
-	}
-	b.results, b.names = nil, make(map[string][]string)
-}
-
-func (b *table) compare(t *testing.T, name string) {
-	b.end()
-	path := filepath.Join("testdata", "machines", name+".txt")
-	if script.Updating() {
-		require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o644))
-	}
-	want, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Equal(t, string(want), b.String(), "run with -update and read the difference")
-}
-
 // twice calls a step on two machines that are alike and demands the same of both.
 func twice(t *testing.T, step func() string) string {
 	once := step()
@@ -294,22 +240,22 @@ func TestClientMachineInEveryState(t *testing.T) {
 			{"authenticating again", ClientAuthenticating, noStart, steps{begun, authenticated, lost, begun}},
 		},
 	} {
-		var b table
+		var b script.Table
 		for _, w := range ways {
-			b.state(w.name)
+			b.State(w.name)
 			clientRows(t, &b, func() *ClientMachine {
 				m := clientMachine(t, w.cfg, w.steps...)
 				require.Equal(t, w.state, m.State())
 				return m
 			})
 		}
-		b.compare(t, file)
+		b.Compare(t, file)
 	}
 }
 
-func clientRows(t *testing.T, b *table, make func() *ClientMachine) {
+func clientRows(t *testing.T, b *script.Table, make func() *ClientMachine) {
 	row := func(name string, step func(m *ClientMachine) (Effects, error)) {
-		b.row(name, twice(t, func() string {
+		b.Row(name, twice(t, func() string {
 			m := make()
 			fx, err := step(m)
 			return m.State().String() + effects(fx, err)
@@ -459,12 +405,12 @@ func TestServerMachineInEveryState(t *testing.T) {
 			{"active, expired", ServerActive, func(m *ServerMachine) { active(m); expired(m) }},
 		}},
 	} {
-		var b table
+		var b script.Table
 		for _, w := range tt.ways {
-			b.state(w.name)
+			b.State(w.name)
 			serverRows(t, &b, tt.cfg, w)
 		}
-		b.compare(t, file)
+		b.Compare(t, file)
 	}
 }
 
@@ -476,9 +422,9 @@ func answer(m *ServerMachine, fx ServerEffects, d Decision) ServerEffects {
 	return fx
 }
 
-func serverRows(t *testing.T, b *table, cfg ServerConfig, w serverWay) {
+func serverRows(t *testing.T, b *script.Table, cfg ServerConfig, w serverWay) {
 	row := func(name string, step func(m *ServerMachine) ServerEffects) {
-		b.row(name, twice(t, func() string {
+		b.Row(name, twice(t, func() string {
 			m := NewServerMachine(cfg)
 			m.Connect(start, companion, Connection{})
 			identity := &Identity{UserID: "c", RoomID: "r", Role: RoleUser}
