@@ -35,6 +35,9 @@ type loggedConn struct {
 	ended  atomic.Bool // the end of reading was logged
 }
 
+// Unwrap returns the Conn that is logged, for those who ask it for more than a Conn has.
+func (c *loggedConn) Unwrap() Conn { return c.Conn }
+
 func (c *loggedConn) Read(buf []byte) (MessageType, []byte, error) {
 	typ, msg, err := c.Conn.Read(buf)
 	switch {

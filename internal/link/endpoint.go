@@ -45,7 +45,8 @@ type Closing struct {
 // EndpointOptions say how an [Endpoint] drives its machine.
 type EndpointOptions[M any] struct {
 	Options[M]
-	// Decode reads a message, under no lock. It must not keep data.
+	// Decode reads a message, under no lock. It must not keep data. With [ErrMore] it
+	// says that the message goes on with the next one of the carrier.
 	Decode func(typ transport.MessageType, data []byte) (M, error)
 	// Ready says whether the machine's handshake is done. It is called under the
 	// lock, after each step.
@@ -284,6 +285,9 @@ func (e *Endpoint[M]) run() {
 // receive is one message from the wire.
 func (e *Endpoint[M]) receive(typ transport.MessageType, data []byte) {
 	m, err := e.opts.Decode(typ, data)
+	if err == ErrMore {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {

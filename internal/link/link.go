@@ -34,6 +34,9 @@ var (
 	ErrFlood = errors.New("rtcsignal: peer sends too much")
 )
 
+// ErrMore is what a Decode returns for a part of a message that is not complete yet.
+var ErrMore = errors.New("rtcsignal: message is not complete")
+
 // The defaults of [Options].
 const (
 	DefaultQueueMessages = 256
@@ -57,6 +60,9 @@ type Options[M any] struct {
 	// goroutine, under no lock. A message of which it appends nothing is left out; an
 	// error, which Send's caller should have prevented, ends the connection.
 	Append func(dst []byte, m M) ([]byte, error)
+	// Parts, unless it is nil, returns the binary messages that belong to m: they go out
+	// right behind its encoding.
+	Parts func(m M) [][]byte
 	// Done, unless it is nil, is called after Append: the message is not used any more.
 	Done func(m M)
 	// Size estimates the length of the encoding of m in bytes.
@@ -280,9 +286,8 @@ func (l *Link[M]) write() {
 		var err error
 		for rest := batch; len(rest) > 0 && err == nil; {
 			rest = l.encode(s, rest)
-			l.opts.Counters.MessagesWritten.Add(uint64(len(s.msgs)))
-			l.opts.Counters.BytesWritten.Add(uint64(len(s.out)))
-			err = l.writeAll(s.msgs)
+			l.count(s)
+			err = l.writeParts(s)
 		}
 		clear(batch)
 
@@ -314,9 +319,16 @@ func (l *Link[M]) broken(err error) {
 // A scratch is what a writer needs while it exists: the encoded messages of a
 // batch, one behind the other.
 type scratch struct {
-	out  []byte
-	ends []int
-	msgs [][]byte
+	out   []byte
+	ends  []int
+	msgs  [][]byte
+	parts []part
+}
+
+// A part is a binary message that goes out behind the first n encoded ones.
+type part struct {
+	n    int
+	data []byte
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -324,6 +336,7 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 func (s *scratch) free() {
 	if cap(s.out) <= keepScratch && cap(s.msgs) <= DefaultQueueMessages {
 		clear(s.msgs)
+		clear(s.parts)
 		scratches.Put(s)
 	}
 }
@@ -331,7 +344,7 @@ func (s *scratch) free() {
 // encode fills s with the first messages of a batch, as many as go out together, and
 // returns the others.
 func (l *Link[M]) encode(s *scratch, batch []M) (rest []M) {
-	s.out, s.ends, s.msgs = s.out[:0], s.ends[:0], s.msgs[:0]
+	s.out, s.ends, s.msgs, s.parts = s.out[:0], s.ends[:0], s.msgs[:0], s.parts[:0]
 	n := 0
 	for ; n < len(batch) && len(s.out) < together; n++ {
 		out, err := l.opts.Append(s.out, batch[n])
@@ -343,6 +356,10 @@ func (l *Link[M]) encode(s *scratch, batch []M) (rest []M) {
 			n = len(batch)
 			break
 		}
+		var parts [][]byte
+		if l.opts.Parts != nil {
+			parts = l.opts.Parts(batch[n])
+		}
 		if l.opts.Done != nil {
 			l.opts.Done(batch[n])
 		}
@@ -351,6 +368,9 @@ func (l *Link[M]) encode(s *scratch, batch []M) (rest []M) {
 		}
 		s.out = out
 		s.ends = append(s.ends, len(out))
+		for _, data := range parts {
+			s.parts = append(s.parts, part{len(s.ends), data})
+		}
 	}
 	start := 0
 	for _, end := range s.ends {
@@ -358,6 +378,32 @@ func (l *Link[M]) encode(s *scratch, batch []M) (rest []M) {
 		start = end
 	}
 	return batch[n:]
+}
+
+// count notes what is about to be written.
+func (l *Link[M]) count(s *scratch) {
+	messages, bytes := len(s.msgs)+len(s.parts), len(s.out)
+	for _, p := range s.parts {
+		bytes += len(p.data)
+	}
+	l.opts.Counters.MessagesWritten.Add(uint64(messages))
+	l.opts.Counters.BytesWritten.Add(uint64(bytes))
+}
+
+// writeParts writes the encoded messages, and behind each the binary ones that belong to
+// it.
+func (l *Link[M]) writeParts(s *scratch) error {
+	done := 0
+	for _, p := range s.parts {
+		if err := l.writeAll(s.msgs[done:p.n]); err != nil {
+			return err
+		}
+		done = p.n
+		if err := l.conn.Write(transport.Binary, p.data); err != nil {
+			return err
+		}
+	}
+	return l.writeAll(s.msgs[done:])
 }
 
 func (l *Link[M]) writeAll(msgs [][]byte) error {

@@ -51,7 +51,7 @@ var contents = map[string][]string{
 	"internal/link":        {"transport"},
 	"internal/alarm":       {},
 	"internal/calls":       {},
-	"internal/socketio":    {"transport", "internal/jsonx"},
+	"internal/socketio":    {"transport", "transport/engineio", "internal/jsonx"},
 	"internal/pionpeer":    {"internal/link"},
 	"internal/jwtclaims":   {"internal/jsonx"},
 	"msejsonrpc/msejwt":    {"msejsonrpc", "internal/jsonx", "internal/jwtclaims"},
