@@ -53,7 +53,7 @@ type Client struct {
 	counters link.Counters
 }
 
-// ConnectPacket opens a session over conn, which carries Engine.IO messages and is the client's
+// Connect opens a session over conn, which carries Engine.IO messages and is the client's
 // from then on; see the packages transport/engineio and enginehttp. ctx bounds only that.
 // What follows is [Client.Login].
 func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Client, error) {

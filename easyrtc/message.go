@@ -446,11 +446,15 @@ type SessionDataData struct {
 //
 // Server to client.
 type ICEConfig struct {
-	Packet     `json:"-"`
-	MsgData    *ICEConfigData `json:"msgData,omitempty"`
-	EasyrtcID  string         `json:"easyrtcid,omitempty"`
-	ServerTime int64          `json:"serverTime,omitempty"`
-	Extra      Fields         `json:"-"`
+	Packet `json:"-"`
+	// MsgData holds the servers.
+	MsgData *ICEConfigData `json:"msgData,omitempty"`
+	// EasyrtcID is the receiver's, and ServerTime in ms of Unix time; both are absent in an
+	// acknowledgement.
+	EasyrtcID  string `json:"easyrtcid,omitempty"`
+	ServerTime int64  `json:"serverTime,omitempty"`
+	// Extra are members of other names.
+	Extra Fields `json:"-"`
 }
 
 // ICEConfigData hold the ICE servers.

@@ -1,0 +1,83 @@
+// Package easyrtchttp brings package easyrtc and net/http together: a client in one call,
+// and a handler that stands in for the Node server of open-easyrtc, so that a page which
+// loads easyrtc.js works on it unchanged.
+//
+//	client, token, err := easyrtchttp.Login(ctx, "https://example.org", &easyrtc.Login{
+//		Application: "app", Username: "bot", Rooms: []string{"lobby"},
+//	}, nil)
+//
+//	http.Handle("/", easyrtchttp.NewHandler(srv, &easyrtchttp.Options{Static: os.DirFS("public")}))
+//
+// What connects is package transport/engineio/enginehttp, whose options are those of the
+// connections.
+package easyrtchttp
+
+import (
+	"context"
+
+	"github.com/rtcsignal/rtcsignal/easyrtc"
+	"github.com/rtcsignal/rtcsignal/transport"
+	"github.com/rtcsignal/rtcsignal/transport/engineio/enginehttp"
+)
+
+// DialOptions say how to connect. A nil *DialOptions, and nil fields, mean the defaults.
+type DialOptions struct {
+	// Client is for the client; its Redial is set with Reconnect.
+	Client *easyrtc.ClientOptions
+	// HTTP is for the connection. By default it is a WebSocket of Engine.IO 4, which
+	// open-easyrtc speaks since 2.1; older servers speak 3. With Polling among its
+	// Transports the client gets through where WebSockets do not.
+	HTTP *enginehttp.Options
+	// Reconnect opens a new connection when one is lost, and logs in again.
+	Reconnect bool
+}
+
+// readLimit is above what a server takes, because it adds to what it hands on.
+const readLimit = 2 * easyrtc.DefaultMessageBytes
+
+// Dial connects to a server, at an address such as https://example.org; without a path it
+// is /socket.io/ there. The error is an [*enginehttp.DialError].
+func Dial(ctx context.Context, server string, opts *DialOptions) (transport.Conn, error) {
+	o := enginehttp.Options{}
+	if opts != nil && opts.HTTP != nil {
+		o = *opts.HTTP
+	}
+	if o.ReadLimit == 0 {
+		o.ReadLimit = readLimit
+	}
+	return enginehttp.Dial(ctx, server, &o)
+}
+
+// Connect is [Dial] and [easyrtc.Connect]. ctx bounds only that.
+func Connect(ctx context.Context, server string, opts *DialOptions) (*easyrtc.Client, error) {
+	var o easyrtc.ClientOptions
+	if opts != nil {
+		if opts.Client != nil {
+			o = *opts.Client
+		}
+		if opts.Reconnect {
+			o.Redial = func(ctx context.Context) (transport.Conn, error) { return Dial(ctx, server, opts) }
+		}
+	}
+	conn, err := Dial(ctx, server, opts)
+	if err != nil {
+		return nil, err
+	}
+	return easyrtc.Connect(ctx, conn, &o)
+}
+
+// Login is [Connect] and [easyrtc.Client.Login]. A refusal is an [*easyrtc.Error].
+func Login(
+	ctx context.Context, server string, login *easyrtc.Login, opts *DialOptions,
+) (*easyrtc.Client, *easyrtc.TokenData, error) {
+	client, err := Connect(ctx, server, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	token, err := client.Login(ctx, login)
+	if err != nil {
+		_ = client.Close()
+		return nil, nil, err
+	}
+	return client, token, nil
+}
