@@ -145,6 +145,9 @@ func (m *ClientMachine) done(fx *Effects, id uint64, response Message, err error
 // becomes of it is told by a [Reply]. The error is a [*ValidationError], a [*StateError] or
 // [ErrTooManyCalls].
 func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
+	if msg == nil {
+		return Effects{}, &StateError{State: m.state, Type: "nothing"}
+	}
 	if required := allowedStates(msg); !slices.Contains(required, m.state) {
 		return Effects{}, stateError(m.state, msg, required...)
 	}
@@ -206,15 +209,17 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 	var fx Effects
 	switch msg := msg.(type) {
 	case *ConnectPacket:
-		m.connected(&fx, now)
+		if msg.Namespace == "" {
+			m.connected(&fx, now)
+		}
 		return fx
 	case *ConnectErrorPacket:
-		if m.state == ClientOpening {
+		if m.state == ClientOpening && msg.Namespace == "" {
 			m.close(&fx, fmt.Errorf("%w: %s", ErrNamespace, reason(msg.Payload)))
 		}
 		return fx
 	case *DisconnectPacket:
-		if m.state > ClientOpening && m.state < ClientClosed {
+		if m.state > ClientOpening && m.state < ClientClosed && msg.Namespace == "" {
 			m.close(&fx, ErrDisconnected)
 		}
 		return fx
@@ -315,7 +320,7 @@ func (m *ClientMachine) acknowledged(fx *Effects, now time.Time, msg Message) {
 	case *Authenticate:
 		token, ok := msg.(*Token)
 		if !ok || token.MsgData == nil {
-			m.done(fx, id, msg, ErrUnexpectedReply)
+			m.failed(fx, id, msg, ErrUnexpectedReply)
 			return
 		}
 		m.loggedIn(fx, now, sent, token)
@@ -342,6 +347,17 @@ func (m *ClientMachine) acknowledged(fx *Effects, now time.Time, msg Message) {
 	m.done(fx, id, msg, nil)
 }
 
+// failed ends a pending call whose acknowledgement has not come, or is none. After a login
+// nobody knows where the connection stands then.
+func (m *ClientMachine) failed(fx *Effects, id uint64, response Message, err error) {
+	_, login := m.pending[id].sent.(*Authenticate)
+	m.done(fx, id, response, err)
+	if login {
+		m.reset(fx, ClientClosed)
+		fx.Close = &CloseReason{Code: transport.StatusNormal, Err: err}
+	}
+}
+
 // merged returns a presence with a later change.
 func merged(p, change *PresenceUpdate) *PresenceUpdate {
 	if p == nil {
@@ -354,6 +370,9 @@ func merged(p, change *PresenceUpdate) *PresenceUpdate {
 	if change.Status != nil {
 		out.Status = change.Status
 	}
+	if change.Type != nil {
+		out.Type = change.Type
+	}
 	return &out
 }
 
@@ -362,7 +381,7 @@ func (m *ClientMachine) loggedIn(fx *Effects, now time.Time, sent *Authenticate,
 	m.state, m.token = ClientReady, token.MsgData
 	m.rooms = nil
 	m.fold(token.MsgData.RoomData)
-	m.login = sent
+	m.login = remembered(m.login, sent)
 	maps.Copy(m.requests, sent.MsgData.RoomJoin)
 	others := make(map[string]RoomRequest) // the default room
 	for name := range token.MsgData.RoomData {
@@ -393,6 +412,22 @@ func (m *ClientMachine) loggedIn(fx *Effects, now time.Time, sent *Authenticate,
 		}
 	}
 	fx.Deliver = append(fx.Deliver, &Reconnected{Token: token})
+}
+
+// remembered returns what to log in again with after a login and a later one, which need not
+// say again who the client is.
+func remembered(login, later *Authenticate) *Authenticate {
+	if login == nil {
+		return later
+	}
+	out, data := *later, *later.MsgData
+	data.Username = cmp.Or(data.Username, login.MsgData.Username)
+	data.EasyrtcSID = cmp.Or(data.EasyrtcSID, login.MsgData.EasyrtcSID)
+	if data.Credential == nil {
+		data.Credential = login.MsgData.Credential
+	}
+	out.MsgData = &data
+	return &out
 }
 
 // fold takes what the server says about rooms. Rooms and occupants that the application
@@ -462,8 +497,9 @@ func (d *ClientListDelta) apply(list map[string]*Occupant) map[string]*Occupant 
 	return list
 }
 
-// Malformed takes what is no message: of an event or an acknowledgement it is the sender's
-// fault and is left out; a packet that is none ends the connection.
+// Malformed takes what is no message: an event that is none is the sender's fault and is
+// left out, an acknowledgement is an error of the call; a packet that is none ends the
+// connection.
 func (m *ClientMachine) Malformed(_ time.Time, err *DecodeError) Effects {
 	var fx Effects
 	switch {
@@ -472,6 +508,12 @@ func (m *ClientMachine) Malformed(_ time.Time, err *DecodeError) Effects {
 		m.reset(&fx, ClientClosed)
 		fx.Close = &CloseReason{Code: transport.StatusNoStatus, Err: err}
 	default:
+		if id, ok := err.ack.Number(); ok {
+			if _, pending := m.pending[id]; pending {
+				m.failed(&fx, id, nil, err)
+			}
+			break
+		}
 		if _, ok := err.ID.Number(); ok {
 			fx.Send = append(fx.Send, &Ack{Packet: Packet{ID: err.ID, Ack: true}})
 		}
@@ -506,7 +548,7 @@ func (m *ClientMachine) Expire(now time.Time) Effects {
 			m.send(&fx, now, &StillAlive{MsgData: json.RawMessage("{}")}, nil)
 			m.alarm.Set(stillAlive, now.Add(m.still))
 		default:
-			m.expired(&fx, id)
+			m.failed(&fx, id, nil, ErrCallTimeout)
 		}
 		if fx.Close != nil {
 			return fx
@@ -524,17 +566,6 @@ func (m *ClientMachine) Close(time.Time) Effects {
 	m.reset(&fx, ClientClosed)
 	fx.Close = &CloseReason{Code: transport.StatusNormal, Final: true}
 	return fx
-}
-
-// expired gives up on an acknowledgement. One of a login may still come, and nobody would
-// know what for.
-func (m *ClientMachine) expired(fx *Effects, id uint64) {
-	_, login := m.pending[id].sent.(*Authenticate)
-	m.done(fx, id, nil, ErrCallTimeout)
-	if login {
-		m.reset(fx, ClientClosed)
-		fx.Close = &CloseReason{Code: transport.StatusNormal, Err: ErrCallTimeout}
-	}
 }
 
 // Lost takes the end of the connection. The rooms are void, and so are the ids of all

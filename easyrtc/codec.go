@@ -2,6 +2,7 @@ package easyrtc
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -174,8 +175,8 @@ func decodeControl(p socketio.Packet) (Message, error) {
 func decodeArguments(pkt Packet, args []json.RawMessage) (Message, error) {
 	m := &Unknown{Packet: pkt, Args: args}
 	if !pkt.Ack {
-		name, ok := jsonx.Text(args[0])
-		if !ok {
+		name, _ := jsonx.Text(args[0])
+		if len(name) == 0 {
 			return m, nil
 		}
 		m.Event, m.Args = string(name), args[1:]
@@ -231,31 +232,86 @@ func decodeObject(pkt Packet, event string, o *jsonx.Object) (Message, error) {
 // fill stores the members of o in m.
 func fill(m Message, pkt Packet, event string, o *jsonx.Object) (Message, error) {
 	*m.packet() = pkt
-	if err := checkTargets(m, o); err != nil {
-		return nil, decodeError(m, err)
+	err := checkMembers(m, o)
+	if err == nil {
+		err = o.Decode(m, "msgType", true)
 	}
-	if err := o.Decode(m, "msgType", true); err != nil {
-		return nil, decodeError(m, err)
+	if err == nil {
+		return m, nil
 	}
-	return m, nil
+	e := decodeError(m, cmp.Or(firstProblem(m, o), err))
+	if data, _ := o.Get("msgData"); e.Code == CodeMsgRejectBadData && e.Err == jsonx.ErrType && isContainer(data) {
+		e.Code = CodeMsgRejectBadStructure // an array is an object without the member that is due
+	}
+	return nil, e
 }
 
 var errEmpty = errors.New("empty")
 
-// checkTargets refuses an empty target, which is not the same as none.
-func checkTargets(m Message, o *jsonx.Object) error {
+// checkMembers refuses what would be lost in the members of m: an empty name, which is not
+// the same as none, and a null in place of a map. Of several targets the original looks at
+// the room last.
+func checkMembers(m Message, o *jsonx.Object) error {
 	switch m.(type) {
 	case *Offer, *Answer, *Candidate, *Reject, *Hangup, *Msg:
-	default:
-		return nil
-	}
-	for _, name := range [...]string{"targetEasyrtcid", "targetRoom", "targetGroup"} {
-		if value, ok := o.Get(name); ok && string(value) == `""` {
-			return &jsonx.Error{Field: name, Err: errEmpty}
+		for _, name := range [...]string{"targetEasyrtcid", "targetGroup", "targetRoom"} {
+			switch value, ok := o.Get(name); {
+			case ok && !isText(value):
+				return &jsonx.Error{Field: name, Err: jsonx.ErrType}
+			case ok && len(value) == len(`""`):
+				return &jsonx.Error{Field: name, Err: errEmpty}
+			}
+		}
+	case *Authenticate:
+		data, _ := o.Get("msgData")
+		if rooms, ok := peek(data, "roomJoin"); ok && !jsonx.IsObject(rooms) {
+			return &jsonx.Error{Field: "msgData.roomJoin", Err: jsonx.ErrNotObject}
+		}
+	case *SetRoomAPIField:
+		data, _ := o.Get("msgData")
+		field, _ := peek(data, "setRoomApiField")
+		if name, ok := peek(field, "roomName"); ok && string(name) == `""` {
+			return &jsonx.Error{Field: "msgData.setRoomApiField.roomName", Err: errEmpty}
 		}
 	}
 	return nil
 }
+
+// firstProblem is what the original finds first in a message in which more is wrong, if
+// that is not the first on the wire.
+func firstProblem(m Message, o *jsonx.Object) error {
+	data, ok := o.Get("msgData")
+	switch m.(type) {
+	case *Authenticate:
+		switch version, ok := jsonx.Peek(data, "apiVersion"); {
+		case !jsonx.IsObject(data):
+			return nil
+		case !ok:
+			return &jsonx.Error{Field: "msgData.apiVersion", Err: jsonx.ErrMissing}
+		case !isText(version):
+			return &jsonx.Error{Field: "msgData.apiVersion", Err: jsonx.ErrType}
+		}
+		return checkMembers(m, o)
+	case *Offer, *Answer, *Candidate:
+		if !isContainer(data) || isEmpty(data) {
+			return &jsonx.Error{Field: "msgData", Err: errors.New(reasonEmpty)}
+		}
+	case *Reject, *Hangup:
+		if ok {
+			return &jsonx.Error{Field: "msgData", Err: errors.New(reasonPresent)}
+		}
+	}
+	return nil
+}
+
+func peek(value json.RawMessage, name string) (member json.RawMessage, ok bool) {
+	if !jsonx.IsObject(value) {
+		return nil, false
+	}
+	return jsonx.Peek(value, name)
+}
+
+func isText(value json.RawMessage) bool { return len(value) > 0 && value[0] == '"' }
 
 func decodeUnknown(pkt Packet, event, typ string, o *jsonx.Object) (Message, error) {
 	m := &Unknown{Packet: pkt, Event: event, Type: typ}
@@ -293,7 +349,11 @@ func decodeError(m Message, err error) *DecodeError {
 	}
 	if m != nil {
 		e.Event, e.Type = m.event(), m.wireType()
-		if p := m.packet(); p != nil && !p.Ack {
+		switch p := m.packet(); {
+		case p == nil:
+		case p.Ack:
+			e.ack = p.ID
+		default:
 			e.ID, e.Code = p.ID, codeOf(e.Event, e.Type, e.Field)
 		}
 	}
@@ -327,7 +387,12 @@ func appendMessage(dst []byte, m Message) ([]byte, error) {
 	case *Reconnected, nil:
 		return dst, errNotOnWire
 	}
-	dst, err := appendStart(dst, *m.packet(), m.event())
+	pkt := *m.packet()
+	switch m.(type) {
+	case *Ack, *Token, *RoomList: // which are nothing else
+		pkt.Ack = true
+	}
+	dst, err := appendStart(dst, pkt, m.event())
 	if err != nil {
 		return dst, err
 	}
@@ -364,7 +429,11 @@ func appendStart(dst []byte, pkt Packet, event string) ([]byte, error) {
 }
 
 func appendControl(dst []byte, p socketio.Packet) ([]byte, error) {
-	if err := socketio.CheckPayload(p); err != nil {
+	err := socketio.CheckNamespace(p.Namespace)
+	if err == nil {
+		err = socketio.CheckPayload(p)
+	}
+	if err != nil {
 		return dst, err
 	}
 	return socketio.Append(dst, p), nil
@@ -380,7 +449,7 @@ func (m *Unknown) appendArguments(dst []byte) ([]byte, error) {
 		dst = dst[:len(dst)-1]
 	}
 	for i, arg := range m.Args {
-		if err := jsonx.CheckAt(arg, 2); err != nil {
+		if err := jsonx.Check(arg); err != nil {
 			return dst, err
 		}
 		if i > 0 {

@@ -21,6 +21,8 @@ type DecodeError struct {
 	Event string
 	ID    ID
 	Code  ErrorCode
+
+	ack ID // that of an acknowledgement
 }
 
 // Error says what is wrong and where.

@@ -192,7 +192,7 @@ type RoomJoin struct {
 
 // RoomJoinData name the rooms.
 type RoomJoinData struct {
-	RoomJoin map[string]RoomRequest `json:"roomJoin"`
+	RoomJoin map[string]RoomRequest `json:"roomJoin,omitzero"`
 	Extra    Fields                 `json:"-"`
 }
 
@@ -207,7 +207,7 @@ type RoomLeave struct {
 
 // RoomLeaveData name the rooms.
 type RoomLeaveData struct {
-	RoomLeave map[string]RoomRequest `json:"roomLeave"`
+	RoomLeave map[string]RoomRequest `json:"roomLeave,omitzero"`
 	Extra     Fields                 `json:"-"`
 }
 
@@ -229,7 +229,7 @@ type SetRoomAPIFieldData struct {
 
 // A RoomAPIField is what a client shows of itself in a room.
 type RoomAPIField struct {
-	RoomName string `json:"roomName"`
+	RoomName string `json:"roomName,omitempty"`
 	// Field is an object of [Field] by name, as browsers send it; servers take any object
 	// or array of less than 4096 UTF-16 units.
 	Field json.RawMessage `json:"field,omitempty"`

@@ -364,7 +364,7 @@ func (s *Server) decideRooms(ctx context.Context, sess *ServerSession, q Questio
 	d.Rooms = make(map[string]RoomDecision, len(q.Rooms))
 	for _, r := range q.Rooms {
 		entry := &RoomEntry{Client: q.Client, Room: r.Name, Parameter: r.Parameter}
-		var room RoomDecision
+		room := RoomDecision{MustExist: !r.New && s.opts.RoomCreate != nil}
 		var err error
 		if r.New && s.opts.RoomCreate != nil {
 			room.Field, err = s.opts.RoomCreate(ctx, entry)

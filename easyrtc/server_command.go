@@ -2,6 +2,7 @@ package easyrtc
 
 import (
 	"bytes"
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -55,8 +56,6 @@ func (m *ServerMachine) command(fx *ServerEffects, now time.Time, c *conn, msg M
 		m.reply(fx, c, id, new(Ack))
 	case *SetUserCfg: // nothing comes of it, as in the original
 		m.reply(fx, c, id, new(Ack))
-	default: // what only servers send
-		m.refuse(fx, now, c, id, ErrBadType)
 	}
 }
 
@@ -141,13 +140,13 @@ func (m *ServerMachine) join(fx *ServerEffects, now time.Time, c *conn, msg *Roo
 	names := slices.Sorted(maps.Keys(rooms))
 	var refused *Error
 	for _, name := range names {
-		if err := m.checkRoom(c, c.app, name, 1, d); err != nil {
+		if err := m.checkRoom(c, c.app, name, &entries{rooms: rooms}, d); err != nil {
 			if refused == nil {
 				refused = err
 			}
 			continue
 		}
-		m.joinRoom(fx, now, c, name, d.Rooms[name].Field)
+		m.joinRoom(fx, now, c, name, rooms, d.Rooms[name].Field)
 	}
 	if refused != nil {
 		m.refuse(fx, now, c, msg.ID, refused)
@@ -180,10 +179,21 @@ func (m *ServerMachine) setAPIField(fx *ServerEffects, now time.Time, c *conn, m
 		m.refuse(fx, now, c, msg.ID, ErrBadRoom)
 		return
 	}
-	if mb.apiField = bytes.Clone(s.Field); isEmpty(s.Field) {
+	if mb.apiField = compact(s.Field); isEmpty(s.Field) {
 		mb.apiField = nil
 	}
 	mb.refresh()
 	m.tellRoom(fx, now, mb)
 	m.reply(fx, c, msg.ID, &RoomData{MsgData: mb.room.update(mb.delta())})
+}
+
+// compact returns a copy of a checked JSON value that is kept and sent to many, without
+// white space, which the limits do not count.
+func compact(value json.RawMessage) json.RawMessage {
+	if value == nil {
+		return nil
+	}
+	var b bytes.Buffer
+	_ = json.Compact(&b, value) // never fails
+	return bytes.Clone(b.Bytes())
 }

@@ -74,6 +74,9 @@ func (m *ServerMachine) login(fx *ServerEffects, now time.Time, c *conn, msg *Au
 		app = m.application(name, nil)
 		app.byClient = true
 		m.made++
+		if r := app.rooms[m.cfg.DefaultRoom]; r != nil {
+			r.field = withFields(r.field, d.Rooms[r.name].Field)
+		}
 	}
 	if d.EasyrtcID != "" && d.EasyrtcID != c.id {
 		delete(m.ids, c.id)
@@ -82,7 +85,7 @@ func (m *ServerMachine) login(fx *ServerEffects, now time.Time, c *conn, msg *Au
 	}
 	m.identify(now, c, app, msg.MsgData, d)
 	for _, room := range slices.Sorted(maps.Keys(rooms)) {
-		m.joinRoom(fx, now, c, room, d.Rooms[room].Field)
+		m.joinRoom(fx, now, c, room, rooms, d.Rooms[room].Field)
 	}
 	m.reply(fx, c, msg.ID, &Token{MsgData: m.token(now, c)})
 	m.tellAll(fx, now, c)
@@ -98,11 +101,12 @@ func (m *ServerMachine) checkLogin(c *conn, app *application, rooms map[string]R
 	case c.app != nil && c.app != app: // a connection stays in its application
 		return NewError(CodeLoginAppAuthFail)
 	case d.EasyrtcID != "" && d.EasyrtcID != c.id && (m.ids[d.EasyrtcID] != nil || c.state == ServerReady ||
-		!m.rules.EasyrtcID(d.EasyrtcID)):
+		!m.rules.EasyrtcID(d.EasyrtcID) || d.EasyrtcID == proto):
 		return ErrLoginGenFail
 	}
+	coming := entries{rooms: rooms}
 	for _, name := range slices.Sorted(maps.Keys(rooms)) {
-		switch err := m.checkRoom(c, app, name, len(rooms), d); {
+		switch err := m.checkRoom(c, app, name, &coming, d); {
 		case err == nil:
 		case err == errNoRoom:
 			return ErrLoginBadRoom
@@ -151,8 +155,8 @@ func (m *ServerMachine) identify(now time.Time, c *conn, app *application, login
 
 // stillAlive puts the end of a client off that has shown that it lives.
 func (m *ServerMachine) stillAlive(now time.Time, c *conn) {
-	if m.cfg.StillAliveInterval > 0 {
-		m.deadline(now, c, m.cfg.StillAliveInterval+max(m.cfg.StillAliveGrace, 0))
+	if m.cfg.StillAliveInterval > 0 && m.cfg.StillAliveGrace >= 0 {
+		m.deadline(now, c, m.cfg.StillAliveInterval+m.cfg.StillAliveGrace)
 	} else {
 		m.alarm.Clear(c.peer)
 	}
@@ -168,7 +172,7 @@ func changed(p *Presence, change *PresenceUpdate) *Presence {
 		out.Status = new(strings.Clone(*change.Status))
 	}
 	if change.Type != nil {
-		out.Type = bytes.Clone(change.Type)
+		out.Type = compact(change.Type)
 	}
 	return &out
 }

@@ -130,6 +130,9 @@ type Decision struct {
 type RoomDecision struct {
 	Refuse *Error
 	Field  FieldMap // of a new room, besides what every room begins with
+	// MustExist refuses the room if it is not there any more: nobody was asked whether it may
+	// be made.
+	MustExist bool
 }
 
 // A Closing is a connection to be closed after what is queued for it.
@@ -295,7 +298,7 @@ func (m *ServerMachine) open(fx *ServerEffects, now time.Time, c *conn) {
 			m.count++
 			sid = fmt.Sprintf("sid-%d", m.count)
 		}
-		hello.Payload = fmt.Appendf(nil, `{"sid":%q}`, sid)
+		hello.Payload, _ = json.Marshal(map[string]string{"sid": sid}) // never fails
 	}
 	fx.Send = append(fx.Send, Delivery{c.peer, hello})
 	m.deadline(now, c, m.cfg.LoginTimeout)
@@ -329,18 +332,18 @@ func (m *ServerMachine) Receive(now time.Time, id PeerID, msg Message) ServerEff
 		return fx
 	case *DisconnectPacket:
 		if msg.Namespace != "" || c.state != ServerConnected && c.state != ServerReady {
-			m.close(&fx, c)
+			m.close(&fx, now, c)
 		} else {
 			m.leave(&fx, now, c)
 			m.deadline(now, c, m.cfg.ConnectTimeout)
 		}
 		return fx
 	case *ConnectErrorPacket:
-		m.close(&fx, c)
+		m.close(&fx, now, c)
 		return fx
 	}
 	if c.state != ServerConnected && c.state != ServerReady {
-		m.close(&fx, c) // as Socket.IO does with what is out of place
+		m.close(&fx, now, c) // as Socket.IO does with what is out of place
 		return fx
 	}
 	p := msg.packet()
@@ -362,7 +365,7 @@ func (m *ServerMachine) connect(fx *ServerEffects, now time.Time, c *conn, msg *
 			Namespace: msg.Namespace, Payload: json.RawMessage(`{"message":"Invalid namespace"}`),
 		}})
 	case c.state == ServerConnected || c.state == ServerReady:
-		m.close(fx, c)
+		m.close(fx, now, c)
 	default:
 		m.open(fx, now, c)
 	}
@@ -377,8 +380,8 @@ func (m *ServerMachine) event(fx *ServerEffects, now time.Time, c *conn, msg Mes
 	case c.state != ServerReady || !acks || event != EventCmd && event != EventMsg:
 		// Nobody listens.
 	default:
-		if u, ok := msg.(*Unknown); ok {
-			m.refuse(fx, now, c, id, NewError(codeOf(event, u.Type, "msgType")))
+		if _, ofClients := clientCommands[msg.wireType()]; event == EventCmd && !ofClients {
+			m.refuse(fx, now, c, id, ErrBadType)
 			return
 		}
 		if err := validate(msg, m.rules); err != nil {
@@ -440,7 +443,7 @@ func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) Se
 	_, acks := err.ID.Number()
 	switch {
 	case err.Event == "", c.state != ServerConnected && c.state != ServerReady:
-		m.close(&fx, c)
+		m.close(&fx, now, c)
 	case c.asked != nil:
 	case err.Event == EventAuth && !acks:
 		m.throwOut(&fx, now, c)
@@ -513,10 +516,13 @@ func (m *ServerMachine) throwOut(fx *ServerEffects, now time.Time, c *conn) {
 	m.deadline(now, c, m.cfg.ConnectTimeout)
 }
 
-// close ends a connection without a word: that is how Socket.IO does it.
-func (m *ServerMachine) close(fx *ServerEffects, c *conn) {
-	fx.Close = append(fx.Close, Closing{Peer: c.peer, Code: transport.StatusNoStatus})
+// close ends a connection without a word: that is how Socket.IO does it. What it still
+// says is nobody's.
+func (m *ServerMachine) close(fx *ServerEffects, now time.Time, c *conn) {
+	m.leave(fx, now, c)
+	delete(m.conns, c.peer)
 	m.alarm.Clear(c.peer)
+	fx.Close = append(fx.Close, Closing{Peer: c.peer, Code: transport.StatusNoStatus})
 }
 
 // Deadline returns when to call Expire.
@@ -538,7 +544,7 @@ func (m *ServerMachine) Expire(now time.Time) ServerEffects {
 		case ServerReady:
 			m.throwOut(&fx, now, c)
 		}
-		m.close(&fx, c)
+		m.close(&fx, now, c)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -62,7 +63,10 @@ func (m *ServerMachine) application(name string, field FieldMap) *application {
 			app.add(m.cfg.DefaultRoom, m.cfg.RoomField)
 		}
 	}
-	app.byClient = false
+	if app.byClient {
+		app.byClient = false
+		m.made--
+	}
 	app.field = withFields(app.field, field)
 	return app
 }
@@ -178,37 +182,54 @@ var (
 	errRoomFull = NewError(CodeMsgRejectBadRoom)
 )
 
-// checkRoom returns why a connection may not join a room, one of so many, or nil. A room
-// that is full is so for its members, too, as in the original.
-func (m *ServerMachine) checkRoom(c *conn, app *application, name string, together int, d Decision) *Error {
+// entries are rooms that a message joins, and how many of them have been found free but
+// are not joined yet.
+type entries struct {
+	rooms   map[string]RoomRequest
+	entered int // in which the connection was not
+	made    int // which did not exist
+}
+
+// checkRoom returns why a connection may not join a room, or nil. A room that is full is so
+// for its members, too, as in the original.
+func (m *ServerMachine) checkRoom(c *conn, app *application, name string, coming *entries, d Decision) *Error {
 	if err := d.Rooms[name].Refuse; err != nil {
 		return err
 	}
-	isMember := c.membership(name) != nil
-	if m.cfg.RoomsEach > 0 && !isMember && len(c.rooms)+together > m.cfg.RoomsEach {
-		return errRoomFull
-	}
-	var r *room
+	exists, members, rooms := !m.cfg.NoDefaultRoom && name == m.cfg.DefaultRoom, 0, 0
 	if app != nil {
-		r = app.rooms[name]
+		r := app.rooms[name]
+		if exists, rooms = r != nil, len(app.rooms); exists {
+			members = len(r.members)
+		}
+	} else if !m.cfg.NoDefaultRoom {
+		rooms = 1
 	}
+	isMember := c.membership(name) != nil
+	more := rooms + coming.made + 1 - m.cfg.Rooms
 	switch {
-	case r != nil && m.cfg.RoomConnections > 0 && len(r.members) >= m.cfg.RoomConnections:
+	case m.cfg.RoomsEach > 0 && !isMember && len(c.rooms)+coming.entered >= m.cfg.RoomsEach,
+		m.cfg.RoomConnections > 0 && members >= m.cfg.RoomConnections:
 		return errRoomFull
-	case r != nil:
-		return nil
-	case m.cfg.NoNewRooms && (app != nil || name != m.cfg.DefaultRoom):
+	case exists:
+	case m.cfg.NoNewRooms, d.Rooms[name].MustExist:
 		return errNoRoom
-	case app != nil && m.cfg.Rooms > 0 && len(app.rooms)+together > m.cfg.Rooms && !app.canForget(len(app.rooms)+together-m.cfg.Rooms):
+	case m.cfg.Rooms > 0 && more > 0 && (app == nil || !app.canForget(more, coming.rooms)):
 		return errRoomFull
+	default:
+		coming.made++
+	}
+	if !isMember {
+		coming.entered++
 	}
 	return nil
 }
 
-// canForget reports whether so many rooms that clients have made are empty.
-func (a *application) canForget(n int) bool {
+// canForget reports whether so many rooms that clients have made are empty, besides those
+// that are about to be joined.
+func (a *application) canForget(n int, joined map[string]RoomRequest) bool {
 	for _, r := range a.rooms {
-		if r.byClient && len(r.members) == 0 {
+		if r.isForgettable(joined) {
 			n--
 		}
 		if n <= 0 {
@@ -218,11 +239,16 @@ func (a *application) canForget(n int) bool {
 	return false
 }
 
-// forget deletes an empty room that a client has made, the first by name.
-func (a *application) forget() {
+func (r *room) isForgettable(joined map[string]RoomRequest) bool {
+	_, keep := joined[r.name]
+	return r.byClient && len(r.members) == 0 && !keep
+}
+
+// forget deletes the first room by name of those that canForget counts.
+func (a *application) forget(joined map[string]RoomRequest) {
 	first := ""
 	for name, r := range a.rooms {
-		if r.byClient && len(r.members) == 0 && (first == "" || name < first) {
+		if r.isForgettable(joined) && (first == "" || name < first) {
 			first = name
 		}
 	}
@@ -240,13 +266,15 @@ func (c *conn) membership(room string) *membership {
 	return nil
 }
 
-// joinRoom lets a connection in, and tells those who are there. One that is there already
-// is told of again.
-func (m *ServerMachine) joinRoom(fx *ServerEffects, now time.Time, c *conn, name string, field FieldMap) {
+// joinRoom lets a connection in, with the message that joins all these rooms, and tells
+// those who are there. One that is there already is told of again.
+func (m *ServerMachine) joinRoom(
+	fx *ServerEffects, now time.Time, c *conn, name string, joined map[string]RoomRequest, field FieldMap,
+) {
 	r := c.app.rooms[name]
 	if r == nil {
 		if m.cfg.Rooms > 0 && len(c.app.rooms) >= m.cfg.Rooms {
-			c.app.forget()
+			c.app.forget(joined)
 		}
 		r = c.app.add(name, withFields(m.cfg.RoomField, field))
 		r.byClient = true
@@ -352,7 +380,7 @@ func (m *ServerMachine) tellAll(fx *ServerEffects, now time.Time, c *conn) {
 	for _, other := range others {
 		var key strings.Builder
 		for _, mb := range shared[other] {
-			key.WriteString(mb.room.name + "/")
+			key.WriteString(strconv.Quote(mb.room.name))
 		}
 		data := same[key.String()]
 		if data == nil {

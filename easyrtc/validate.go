@@ -1,12 +1,16 @@
 package easyrtc
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 	"github.com/rtcsignal/rtcsignal/internal/socketio"
@@ -373,6 +377,10 @@ func checkPresence(m Message, p *PresenceUpdate, r *Rules) *ValidationError {
 		return invalid(m, "msgData.setPresence.show", "none of away, chat, dnd, xa")
 	case p.Status != nil && !r.PresenceStatus(*p.Status):
 		return invalid(m, "msgData.setPresence.status", reasonLine)
+	case jsonUnits(p.Type) >= MaxAPIField: // all in the rooms get it, and all who come
+		return &ValidationError{
+			Type: m.wireType(), Field: "msgData.setPresence.type", Reason: "too long", Code: CodeMsgRejectBadSize,
+		}
 	}
 	return nil
 }
@@ -456,10 +464,10 @@ func (m *Msg) check(r *Rules) *ValidationError {
 		return nil
 	case m.TargetEasyrtcID != "" && !r.EasyrtcID(m.TargetEasyrtcID):
 		return invalid(m, "targetEasyrtcid", reasonName)
+	case m.TargetGroup != "" && !r.GroupName(m.TargetGroup): // before the room, as in the original
+		return invalid(m, "targetGroup", reasonName)
 	case m.TargetRoom != "" && !r.RoomName(m.TargetRoom):
 		return invalid(m, "targetRoom", reasonName)
-	case m.TargetGroup != "" && !r.GroupName(m.TargetGroup):
-		return invalid(m, "targetGroup", reasonName)
 	}
 	return nil
 }
@@ -499,7 +507,7 @@ func checkPushed(m Message) *ValidationError {
 		return missing(m.MsgData == nil || m.MsgData.ForwardToURL == nil || m.MsgData.ForwardToURL.URL == "",
 			"msgData.forwardToUrl.url")
 	case *Unknown:
-		if !m.Ack && m.Event == "" && len(m.Args) == 0 {
+		if !m.Ack && m.Event == "" && (len(m.Args) == 0 || !isNameless(m.Args[0])) {
 			return invalid(m, "event", reasonMissing)
 		}
 		if socketio.Reserved(m.Event) {
@@ -507,6 +515,12 @@ func checkPushed(m Message) *ValidationError {
 		}
 	}
 	return nil
+}
+
+// isNameless reports whether an argument may stand in place of the name of an event: a
+// number, as in Socket.IO, or an empty text.
+func isNameless(arg json.RawMessage) bool {
+	return len(arg) > 0 && (arg[0] == '-' || '0' <= arg[0] && arg[0] <= '9' || string(arg) == `""`)
 }
 
 func hasMember(value json.RawMessage, name string) bool {
@@ -532,8 +546,15 @@ func jsonUnits(value json.RawMessage) (n int) {
 				}
 				end++
 			}
-			n += stringUnits(value[i : end+1])
+			n += stringUnits(value[i+1 : end])
 			i = end + 1
+		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			end := i + 1
+			for end < len(value) && strings.IndexByte("+-.eE0123456789", value[end]) >= 0 {
+				end++
+			}
+			n += numberUnits(value[i:end])
+			i = end
 		default:
 			n++
 			i++
@@ -542,20 +563,60 @@ func jsonUnits(value json.RawMessage) (n int) {
 	return n
 }
 
+// stringUnits takes what stands between the quotes of a text.
 func stringUnits(quoted []byte) (n int) {
-	text, _ := jsonx.Text(quoted)
 	n = 2
-	for _, r := range string(text) {
+	for i := 0; i < len(quoted); {
+		if quoted[i] != '\\' {
+			r, size := utf8.DecodeRune(quoted[i:])
+			n += utf16.RuneLen(r)
+			i += size
+			continue
+		}
+		if quoted[i+1] != 'u' {
+			if n++; quoted[i+1] != '/' {
+				n++
+			}
+			i += 2
+			continue
+		}
+		r := hexRune(quoted[i+2:])
+		i += 6
 		switch {
-		case r == '"', r == '\\', r == '\n', r == '\r', r == '\t', r == '\b', r == '\f':
+		case utf16.IsSurrogate(r):
+			if i < len(quoted) && bytes.HasPrefix(quoted[i:], []byte(`\u`)) && utf16.DecodeRune(r, hexRune(quoted[i+2:])) != utf8.RuneError {
+				n, i = n+2, i+6
+			} else {
+				n += 6
+			}
+		case r >= 0x20 && r != '"' && r != '\\':
+			n++
+		case strings.ContainsRune("\"\\\b\f\n\r\t", r):
 			n += 2
-		case r < 0x20:
-			n += 6
 		default:
-			n += units(string(r))
+			n += 6
 		}
 	}
 	return n
+}
+
+// hexRune reads the four digits of an escape.
+func hexRune(digits []byte) rune {
+	n, _ := strconv.ParseUint(string(digits[:4]), 16, 16)
+	return rune(n)
+}
+
+// numberUnits returns the length of a number as JavaScript writes it.
+func numberUnits(text []byte) int {
+	f, err := strconv.ParseFloat(string(text), 64)
+	switch {
+	case err != nil:
+		return len("null") // too big
+	case f == 0:
+		return len("0")
+	}
+	b, _ := json.Marshal(f) // in the same notation
+	return len(b)
 }
 
 var scratch = sync.Pool{New: func() any { return new([]byte) }}

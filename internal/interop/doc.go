@@ -28,6 +28,10 @@
 // and where the document differs from JSON-RPC 2.0. Of the two uses that the document
 // makes of "id":null, jsonrpc-lite takes that in errors, and not that in notifications.
 //
+// EasyRTC's peers are servers and pages from npm, of several years: testdata/easyrtc/server.js
+// starts a server of any version, page.html has an unmodified easyrtc.js, and naf.html
+// networked-aframe.
+//
 // One suite of Galène's tests runs against its server and against ours. What differs stands
 // in one table, deviations in galene_deviation_test.go.
 //

@@ -13,6 +13,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 	"github.com/rtcsignal/rtcsignal/transport"
@@ -130,7 +132,7 @@ func Parse(text []byte) (p Packet, err error) {
 		for end < len(rest) && rest[end] != ',' {
 			end++
 		}
-		if end > maxNamespace {
+		if end > maxNamespace || !utf8.Valid(rest[:end]) {
 			return p, ErrNamespace
 		}
 		if end > 1 {
@@ -186,9 +188,10 @@ var reserved = map[string]bool{
 }
 
 // Arguments returns the elements of a packet's JSON, after a check: of an event, its name
-// and arguments, of an acknowledgement its arguments. They point into the packet.
+// and arguments, of an acknowledgement its arguments. They point into the packet. The
+// levels of each are counted as if it were alone.
 func Arguments(p Packet) ([]json.RawMessage, error) {
-	if err := jsonx.Check(p.Data); err != nil {
+	if err := jsonx.CheckAt(p.Data, 0); err != nil {
 		return nil, err
 	}
 	var args []json.RawMessage
@@ -208,14 +211,28 @@ func Arguments(p Packet) ([]json.RawMessage, error) {
 			return nil, ErrPayload
 		}
 	}
-	if p.Type.binary() {
-		return args, CheckPlaceholders(p.Data, p.Attachments)
+	if p.Attachments > 0 {
+		if err := CheckPlaceholders(p.Data, p.Attachments); err != nil {
+			return nil, err
+		}
 	}
 	return args, nil
 }
 
 // Reserved reports whether no peer may send an event of that name.
 func Reserved(event string) bool { return reserved[event] }
+
+// CheckNamespace reports whether a packet can have a namespace of that name; "" stands for
+// [Default].
+func CheckNamespace(name string) error {
+	if name == "" {
+		return nil
+	}
+	if name[0] != '/' || len(name) > maxNamespace || strings.Contains(name, ",") || !utf8.ValidString(name) {
+		return ErrNamespace
+	}
+	return nil
+}
 
 // CheckPayload checks the JSON of a packet that is neither an event nor an acknowledgement.
 func CheckPayload(p Packet) error {
@@ -283,12 +300,14 @@ func CheckPlaceholders(data []byte, attachments int) error {
 				isKey = false
 			}
 			i = end
+		case ':', ' ', '\t', '\r', '\n':
+			i++
 		default:
 			n := 1
 			for i+n < len(data) && data[i+n] != ',' && data[i+n] != '}' && data[i+n] != ']' && space(data[i+n:]) == 0 {
 				n++
 			}
-			if len(open) > 0 && c != ':' {
+			if len(open) > 0 {
 				o := &open[len(open)-1]
 				switch o.key {
 				case "._placeholder":
@@ -297,9 +316,6 @@ func CheckPlaceholders(data []byte, attachments int) error {
 					index, err := jsonx.Int(data[i : i+n])
 					o.indexed = err == nil && 0 <= index && index < int64(attachments)
 				}
-			}
-			if c == ':' || space(data[i:]) > 0 {
-				n = 1
 			}
 			i += n
 		}

@@ -268,6 +268,45 @@ func TestWriteGivesUpAPeerThatDoesNotRead(t *testing.T) {
 	})
 }
 
+func TestMessagesDoNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, v := range []engineio.Version{engineio.V3, engineio.V4} {
+		server, client := open(t, &engineio.Options{Version: v})
+		batch := [][]byte{make([]byte, 150), make([]byte, 5500)}
+		next, written := make(chan transport.MessageType), make(chan error, 1)
+		go func() {
+			for typ := range next {
+				written <- errors.Join(client.Write(typ, batch[1]), client.WriteBatch(typ, batch))
+			}
+		}()
+		for _, typ := range []transport.MessageType{transport.Text, transport.Binary} {
+			buf := make([]byte, 0, 8192)
+			require.Zero(t, testing.AllocsPerRun(100, func() {
+				next <- typ
+				for range 3 {
+					if _, _, err := server.Read(buf); err != nil {
+						panic(err)
+					}
+				}
+				if err := <-written; err != nil {
+					panic(err)
+				}
+			}), "%v of V%v", typ, v)
+		}
+		close(next)
+		require.NoError(t, server.Close(transport.StatusNormal, ""))
+	}
+}
+
+func TestNoOtherVersionIsSpoken(t *testing.T) {
+	t.Parallel()
+	a, _ := transport.Pipe()
+	require.Panics(t, func() { engineio.Client(a, &engineio.Options{Version: 2}) })
+	require.Panics(t, func() { _, _ = engineio.Server(a, &engineio.Options{Version: 5}) })
+}
+
 // A plainConn is no transport.BatchWriter.
 type plainConn struct{ transport.Conn }
 

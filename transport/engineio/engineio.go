@@ -61,7 +61,8 @@ func (v Version) String() string { return fmt.Sprint(int(v)) }
 // Options configure a [Conn]. The zero value of a field means its default, nil
 // means all defaults. Options are only read and may be shared.
 type Options struct {
-	// Version is the protocol's revision; the default is [V4].
+	// Version is the protocol's revision; the default is [V4]. Server and
+	// Client panic when there is no such version.
 	Version Version
 
 	// SID is the session id that a Server announces; the default is a new one
@@ -94,8 +95,12 @@ func (o *Options) withDefaults() Options {
 	if o != nil {
 		r = *o
 	}
-	if r.Version == 0 {
+	switch r.Version {
+	case 0:
 		r.Version = V4
+	case V3, V4:
+	default:
+		panic(fmt.Sprintf("engineio: no such version: %d", r.Version))
 	}
 	if r.SID == "" {
 		r.SID = NewSID()

@@ -14,7 +14,8 @@ import (
 func TestHandshakesOfGenuineServers(t *testing.T) {
 	t.Parallel()
 	for wire, want := range map[string]engineio.Handshake{
-		`{"sid":"-SFLexcIO4D4pQGiAAAA","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`: {
+		`{"sid":"-SFLexcIO4D4pQGiAAAA","upgrades":["websocket"],` +
+			`"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}`: {
 			SID: "-SFLexcIO4D4pQGiAAAA", Upgrades: []string{"websocket"},
 			PingInterval: 25 * time.Second, PingTimeout: 20 * time.Second, MaxPayload: 1_000_000,
 		},
@@ -42,7 +43,8 @@ func TestHandshakeWithoutUpgradesHasAnEmptyList(t *testing.T) {
 func TestUnknownMembersOfAHandshakeAreIgnored(t *testing.T) {
 	t.Parallel()
 	var h engineio.Handshake
-	require.NoError(t, json.Unmarshal([]byte(`{"x":{"a":1,"b":{"a":2}},"sid":"s","y":["x","x"],"pingInterval":1,"pingTimeout":2}`), &h))
+	wire := `{"x":{"a":1,"b":{"a":2}},"sid":"s","y":["x","x"],"pingInterval":1,"pingTimeout":2}`
+	require.NoError(t, json.Unmarshal([]byte(wire), &h))
 	require.Equal(t, engineio.Handshake{SID: "s", PingInterval: time.Millisecond, PingTimeout: 2 * time.Millisecond}, h)
 }
 

@@ -9,6 +9,10 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport/engineio"
 )
 
+func binary(data ...byte) engineio.Packet {
+	return engineio.Packet{Type: engineio.Message, Binary: true, Data: append([]byte{}, data...)}
+}
+
 func TestPacketsOfWebSocketMessages(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -24,9 +28,9 @@ func TestPacketsOfWebSocketMessages(t *testing.T) {
 		{engineio.V3, transport.Text, "4é", engineio.Packet{Type: engineio.Message, Data: []byte("é")}},
 		{engineio.V4, transport.Text, "5", engineio.Packet{Type: engineio.Upgrade, Data: []byte{}}},
 		{engineio.V4, transport.Text, "6", engineio.Packet{Type: engineio.Noop, Data: []byte{}}},
-		{engineio.V4, transport.Binary, "\x04\x01", engineio.Packet{Type: engineio.Message, Binary: true, Data: []byte{4, 1}}},
-		{engineio.V4, transport.Binary, "", engineio.Packet{Type: engineio.Message, Binary: true, Data: []byte{}}},
-		{engineio.V3, transport.Binary, "\x04\x01", engineio.Packet{Type: engineio.Message, Binary: true, Data: []byte{1}}},
+		{engineio.V4, transport.Binary, "\x04\x01", binary(4, 1)},
+		{engineio.V4, transport.Binary, "", binary()},
+		{engineio.V3, transport.Binary, "\x04\x01", binary(1)},
 	} {
 		p, err := engineio.ParsePacket(test.version, test.typ, []byte(test.frame))
 		require.NoError(t, err, "%q", test.frame)

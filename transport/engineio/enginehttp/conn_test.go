@@ -1,6 +1,7 @@
 package enginehttp_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -13,43 +14,47 @@ import (
 // limit is the read limit in bytes of the tests of one: a type and a message.
 const limit = 100_001
 
+// patient is a write time-out that no test comes to.
+const patient = time.Minute
+
 func TestWebSocketIsAConn(t *testing.T) {
 	t.Parallel()
-	run(t, onlyWebSocket, &conntest.Options{MaxMessage: 100_000, ReadLimit: limit - 1, WriteTimeout: brief})
+	eachEnd(t, onlyWebSocket, &conntest.Options{MaxMessage: limit - 1, ReadLimit: limit - 1, WriteTimeout: brief})
 }
 
 func TestPollingIsAConn(t *testing.T) {
 	t.Parallel()
-	run(t, onlyPolling, &conntest.Options{NoCloseCodes: true, MaxMessage: 60_000, WriteTimeout: brief})
+	eachEnd(t, onlyPolling, &conntest.Options{NoCloseCodes: true, MaxMessage: 60_000, WriteTimeout: brief})
 }
 
-// TestChangingIsAConn: the messages of each test come while the transport
-// changes, or after.
+// TestUpgradedIsAConn: the messages of the tests come after the upgrade.
 func TestUpgradedIsAConn(t *testing.T) {
 	t.Parallel()
-	versions(t, func(t *testing.T, v engineio.Version) {
-		conntest.Run(t, func(t *testing.T) (a, b transport.Conn) {
-			opts := enginehttp.Options{WriteTimeout: brief, Transports: upgrading, Version: v}
-			server, client := serve(t, &opts).dial(t, &opts)
-			upgraded(t, server, client)
-			return server, client
-		}, &conntest.Options{MaxMessage: 100_000, WriteTimeout: brief})
-	})
+	eachEnd(t, upgrading, &conntest.Options{MaxMessage: limit - 1, ReadLimit: limit - 1, WriteTimeout: brief})
 }
 
-func run(t *testing.T, transports []string, opts *conntest.Options) {
+// eachEnd runs the tests for both versions from both ends.
+func eachEnd(t *testing.T, transports []string, opts *conntest.Options) {
 	versions(t, func(t *testing.T, v engineio.Version) {
 		for _, from := range []string{"Server", "Client"} {
 			t.Run("From"+from, func(t *testing.T) {
 				t.Parallel()
 				conntest.Run(t, func(t *testing.T) (a, b transport.Conn) {
-					o := enginehttp.Options{ReadLimit: limit, WriteTimeout: brief, Transports: transports, Version: v}
+					o := enginehttp.Options{ReadLimit: limit, WriteTimeout: patient, Transports: transports, Version: v}
 					clients, servers := o, o
-					if from == "Client" {
-						// The server must not be the first to give up.
-						servers.WriteTimeout = 10 * time.Second
+					// The end that writes is to give up, and is the only one.
+					if strings.HasSuffix(t.Name(), "/PeerThatDoesNotReadIsGivenUp") ||
+						strings.HasSuffix(t.Name(), "/CloseUnblocksWrite") {
+						if from == "Server" {
+							servers.WriteTimeout = brief
+						} else {
+							clients.WriteTimeout = brief
+						}
 					}
 					server, client := serve(t, &servers).dial(t, &clients)
+					if len(transports) == 2 {
+						upgraded(t, server, client)
+					}
 					if from == "Server" {
 						return server, client
 					}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 	"github.com/rtcsignal/rtcsignal/transport/engineio"
 	"github.com/rtcsignal/rtcsignal/transport/engineio/enginehttp"
+	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
 
 // refused dials and returns the error.
@@ -197,6 +199,80 @@ func TestARefusedUpgradeLeavesPollingAlone(t *testing.T) {
 	require.Equal(t, enginehttp.Polling, client.Transport())
 }
 
+// answerProbe accepts WebSockets in the place of the handler, answers the first
+// packet and waits for the client to close.
+func answerProbe(answer string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("Upgrade") == "" {
+			return false
+		}
+		ws, err := wsconn.Accept(w, r, nil)
+		if err != nil {
+			return true
+		}
+		if _, _, err = ws.Read(nil); err == nil {
+			_ = ws.Write(transport.Text, []byte(answer))
+			_, _, _ = ws.Read(nil)
+		}
+		_ = ws.Close(transport.StatusGoingAway, "")
+		return true
+	}
+}
+
+func TestAnUpgradeThatIsAnsweredWronglyLeavesPollingAlone(t *testing.T) {
+	t.Parallel()
+	for _, packet := range []string{"3", "6", "0{}", ""} {
+		s := serve(t, nil)
+		answered := make(chan struct{})
+		probe := answerProbe(packet)
+		s.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if !probe(w, r) {
+				return false
+			}
+			close(answered)
+			return true
+		}
+		server, client := s.dial(t, &enginehttp.Options{Transports: upgrading})
+		<-answered
+		require.NoError(t, client.Write(transport.Text, []byte("hello")))
+		requireRead(t, server, transport.Text, "hello")
+		require.NoError(t, server.Write(transport.Text, []byte("hello")))
+		requireRead(t, client, transport.Text, "hello")
+		require.Equal(t, enginehttp.Polling, client.Transport())
+	}
+}
+
+// TestAnUpgradeThatBreaksLateEndsTheClient: once it has stopped polling there is
+// no way back.
+func TestAnUpgradeThatBreaksLateEndsTheClient(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	s.before = answerProbe("3probe") // and the end after the client's "5"
+	server, client := s.dial(t, &enginehttp.Options{Transports: upgrading})
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, _, err := client.Read(nil); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	var err error
+	for err == nil {
+		select {
+		case <-s.pending: // the poll that the upgrade waits for
+			require.NoError(t, server.Write(transport.Text, []byte("hello")))
+		case err = <-ended:
+		}
+	}
+	ce, ok := errors.AsType[*transport.CloseError](err)
+	require.True(t, ok)
+	require.Equal(t, transport.StatusGoingAway, ce.Code)
+	_, err = s.request(t.Context(), http.MethodPost, "EIO=4&transport=polling&sid="+server.SID(), "1")
+	require.NoError(t, err)
+}
+
 func TestPostsKeepToTheServersLimit(t *testing.T) {
 	t.Parallel()
 	versions(t, func(t *testing.T, v engineio.Version) {
@@ -235,6 +311,41 @@ func TestPostsKeepToTheServersLimit(t *testing.T) {
 	})
 }
 
+// TestErrorsDoNotTellTheSessionID: with it anybody could take the session over.
+func TestErrorsDoNotTellTheSessionID(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &enginehttp.Options{WriteTimeout: brief})
+	s.before = func(_ http.ResponseWriter, r *http.Request) bool {
+		if !r.URL.Query().Has("sid") {
+			return false
+		}
+		panic(http.ErrAbortHandler)
+	}
+	logged := make(lines, 10)
+	opts := &enginehttp.Options{Transports: upgrading, Logger: slog.New(slog.NewTextHandler(logged, nil))}
+	c, err := enginehttp.Dial(t.Context(), s.URL, opts)
+	require.NoError(t, err)
+	_, _, err = c.Read(nil)
+	ce, ok := errors.AsType[*transport.CloseError](err)
+	require.True(t, ok)
+	require.Equal(t, transport.StatusAbnormal, ce.Code)
+	server := <-s.conns
+	require.NotContains(t, err.Error(), server.SID())
+	line := <-logged
+	require.Contains(t, line, "no upgrade")
+	require.NotContains(t, line, server.SID())
+	require.NoError(t, c.Close(transport.StatusNormal, ""))
+	require.NoError(t, server.Close(transport.StatusNormal, ""))
+}
+
+// lines receives what is written to it.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) {
+	l <- string(p)
+	return len(p), nil
+}
+
 // A script answers polls with fixed bodies and holds back the last ones.
 func script(t *testing.T, contentType string, bodies ...string) *httptest.Server {
 	var n atomic.Int64
@@ -257,7 +368,9 @@ func script(t *testing.T, contentType string, bodies ...string) *httptest.Server
 
 func handshake(t *testing.T) string {
 	t.Helper()
-	data, err := json.Marshal(engineio.Handshake{SID: "x", PingInterval: engineio.DefaultPingInterval, PingTimeout: engineio.DefaultPingTimeout})
+	data, err := json.Marshal(engineio.Handshake{
+		SID: "x", PingInterval: engineio.DefaultPingInterval, PingTimeout: engineio.DefaultPingTimeout,
+	})
 	require.NoError(t, err)
 	return "0" + string(data)
 }
@@ -329,8 +442,11 @@ func TestAServerThatForgetsTheSessionEndsAPollingClient(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	var forget atomic.Bool
+	polls := make(chan struct{}, 10)
 	s.before = func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPost && forget.Load() {
+		if r.Method == http.MethodGet {
+			polls <- struct{}{}
+		} else if forget.Load() {
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = io.WriteString(w, `{"code":1,"message":"Session ID unknown"}`)
 			return true
@@ -340,6 +456,9 @@ func TestAServerThatForgetsTheSessionEndsAPollingClient(t *testing.T) {
 	server, client := s.dial(t, &enginehttp.Options{Transports: onlyPolling})
 	require.NoError(t, server.Write(transport.Text, []byte("hello")))
 	requireRead(t, client, transport.Text, "hello")
+	for range 3 { // the handshake, the one that brought the message, and one that waits
+		<-polls
+	}
 	forget.Store(true)
 	require.NoError(t, client.Write(transport.Text, []byte("lost")))
 	_, _, err := client.Read(nil)
@@ -353,7 +472,7 @@ func TestAServerThatForgetsTheSessionEndsAPollingClient(t *testing.T) {
 
 func TestDialUsesTheClientThatItIsGiven(t *testing.T) {
 	t.Parallel()
-	for _, transports := range [][]string{onlyPolling, onlyWebSocket} {
+	for _, transports := range [][]string{onlyPolling, onlyWebSocket, upgrading} {
 		s := serve(t, nil)
 		var used atomic.Bool
 		base := &http.Transport{}
@@ -365,6 +484,12 @@ func TestDialUsesTheClientThatItIsGiven(t *testing.T) {
 		require.NoError(t, c.Write(transport.Text, []byte("hello")))
 		requireRead(t, server, transport.Text, "hello")
 		require.True(t, used.Load())
+		if len(transports) == 2 {
+			upgraded(t, server, c)
+		}
+		require.NoError(t, c.WriteBatch(transport.Text, [][]byte{[]byte("one"), []byte("two")}))
+		requireRead(t, server, transport.Text, "one")
+		requireRead(t, server, transport.Text, "two")
 		t.Cleanup(base.CloseIdleConnections)
 	}
 }

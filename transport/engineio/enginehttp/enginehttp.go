@@ -23,10 +23,11 @@
 // with code 1006, as after a lost connection. Close waits until the peer has
 // fetched what was written, for WriteTimeout at most.
 //
-// In revision 4 text must not contain the byte 0x1E, which JSON never does. Text
-// of clients of Socket.IO 1 that poll is read, see
-// [engineio.UndoDoubleUTF8]; what such a client receives must be ASCII, since
-// nothing tells it from a client of Socket.IO 2.
+// In revision 4 polling cannot carry text with the byte 0x1E, which JSON never
+// contains: Write refuses it, and the connection stays. Text of clients of
+// Socket.IO 1 that poll is read, see [engineio.UndoDoubleUTF8]; what such a
+// client receives must be ASCII, since nothing tells it from a client of
+// Socket.IO 2, and so must what Dial sends to a server of Socket.IO 1.
 //
 // # Cost
 //

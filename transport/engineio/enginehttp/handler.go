@@ -2,8 +2,9 @@ package enginehttp
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,8 +48,8 @@ type handler struct {
 
 // A refusal is why a request is none of Engine.IO, as the Node server words it.
 type refusal struct {
-	Code    int    `json:"code"`
-	Message string `json:"message"`
+	code    int
+	message string
 }
 
 var (
@@ -71,8 +72,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case why != nil:
 		h.refuse(w, r, why)
-	case r.URL.Query().Get("transport") == WebSocket:
-		h.refuse(w, r, badRequest)
 	case s != nil:
 		s.serveHTTP(w, r)
 	default:
@@ -82,7 +81,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // upgrading reports whether r asks for a WebSocket.
 func upgrading(r *http.Request) bool {
-	return r.Method == http.MethodGet && listed(r.Header, "Connection", "upgrade") && listed(r.Header, "Upgrade", "websocket")
+	return r.Method == http.MethodGet &&
+		listed(r.Header, "Connection", "upgrade") && listed(r.Header, "Upgrade", "websocket")
 }
 
 // listed reports whether a header that is a list has the token.
@@ -98,31 +98,29 @@ func listed(h http.Header, name, token string) bool {
 }
 
 // check returns the session that r is for, nil for a new one, and the version.
-func (h *handler) check(r *http.Request) (*session, engineio.Version, *refusal) {
+func (h *handler) check(r *http.Request) (s *session, v engineio.Version, why *refusal) {
 	query := r.URL.Query()
-	if t := query.Get("transport"); t != Polling && t != WebSocket {
+	name := query.Get("transport")
+	if name != Polling && name != WebSocket {
 		return nil, 0, unknownTransport
 	}
-	v, known := h.version(query.Get("EIO"))
 	if query.Has("sid") {
-		s := h.session(query.Get("sid"))
-		switch {
-		case s == nil:
+		if s = h.session(query.Get("sid")); s == nil {
 			return nil, 0, unknownSession
-		case !known || s.line.version != v:
-			return nil, 0, badRequest
 		}
-		return s, v, nil
 	}
+	v, known := h.version(query.Get("EIO"))
 	switch {
-	case r.Method != http.MethodGet:
+	case s == nil && r.Method != http.MethodGet:
 		return nil, 0, badMethod
-	case query.Get("transport") == WebSocket && !upgrading(r):
+	case (name == WebSocket) != upgrading(r):
+		return nil, 0, badRequest
+	case s != nil && (!known || v != s.line.version):
 		return nil, 0, badRequest
 	case !known:
 		return nil, 0, badVersion
 	}
-	return nil, v, nil
+	return s, v, nil
 }
 
 func (h *handler) version(eio string) (engineio.Version, bool) {
@@ -153,15 +151,12 @@ func (h *handler) remove(s *session) {
 }
 
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, why *refusal) {
-	h.opts.Logger.Info("enginehttp: request refused", "remote", r.RemoteAddr, "reason", why.Message)
+	h.opts.Logger.Info("enginehttp: request refused", "remote", r.RemoteAddr, "reason", why.message)
 	if upgrading(r) {
-		respond(w, http.StatusBadRequest, "text/html", []byte(why.Message))
+		respond(w, http.StatusBadRequest, "text/html", []byte(why.message))
 		return
 	}
-	body, err := json.Marshal(why)
-	if err != nil { // never
-		body = nil
-	}
+	body := fmt.Appendf(nil, `{"code":%d,"message":%q}`, why.code, why.message)
 	respond(w, http.StatusBadRequest, "application/json", body)
 }
 
@@ -173,6 +168,7 @@ func respond(w http.ResponseWriter, status int, contentType string, body []byte)
 	if len(body) > 0 {
 		header.Set("Content-Type", contentType)
 	}
+	header.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	// When the client is gone its session ends by other signs.
 	_, _ = w.Write(body)
@@ -193,9 +189,6 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request) bool {
 // polling session changes to.
 func (h *handler) websocket(w http.ResponseWriter, r *http.Request) {
 	s, v, why := h.check(r)
-	if why == nil && r.URL.Query().Get("transport") != WebSocket {
-		why = badRequest
-	}
 	if why != nil {
 		h.refuse(w, r, why)
 		return

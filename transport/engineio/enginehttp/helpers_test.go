@@ -42,6 +42,12 @@ type server struct {
 // has ended.
 func serve(t *testing.T, opts *enginehttp.Options) *server {
 	t.Helper()
+	return serveWith(t, opts, func(*http.Server) {})
+}
+
+// serveWith is serve with an HTTP server that has been configured.
+func serveWith(t *testing.T, opts *enginehttp.Options, configure func(*http.Server)) *server {
+	t.Helper()
 	s := &server{conns: make(chan *enginehttp.Conn, 100), pending: make(chan string, 10_000)}
 	ended := make(chan struct{})
 	s.handler = enginehttp.Handler(func(_ context.Context, c transport.Conn) error {
@@ -49,7 +55,9 @@ func serve(t *testing.T, opts *enginehttp.Options) *server {
 		<-ended
 		return nil
 	}, opts)
-	s.Server = httptest.NewServer(s)
+	s.Server = httptest.NewUnstartedServer(s)
+	configure(s.Config)
+	s.Start()
 	t.Cleanup(func() {
 		close(ended)
 		s.CloseClientConnections()
@@ -149,13 +157,27 @@ func (s *server) session(t *testing.T, v engineio.Version) *session {
 	a, err := s.request(t.Context(), http.MethodGet, query, "")
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, a.status)
-	m := handshakes.FindStringSubmatch(a.body)
-	require.NotNil(t, m, a.body)
-	p := &session{server: s, conn: <-s.conns, query: query + "&sid=" + m[2], sid: m[2]}
+	sid := s.opened(t, v, a)
+	p := &session{server: s, conn: <-s.conns, query: query + "&sid=" + sid, sid: sid}
 	require.Equal(t, p.sid, p.conn.SID())
 	require.Equal(t, v, p.conn.EngineIO())
 	require.Equal(t, enginehttp.Polling, p.conn.Transport())
 	return p
+}
+
+// opened returns the id of the session that an answer opens, and has the client
+// leave after the test: the server's Close would wait for a poll.
+func (s *server) opened(t *testing.T, v engineio.Version, a answer) (sid string) {
+	t.Helper()
+	m := handshakes.FindStringSubmatch(a.body)
+	require.NotNil(t, m, a.body)
+	t.Cleanup(func() {
+		bye := engineio.AppendPayload(nil, v, engineio.Packet{Type: engineio.Close})
+		query := "EIO=" + v.String() + "&transport=polling&sid=" + m[2]
+		_, err := s.request(context.Background(), http.MethodPost, query, string(bye))
+		require.NoError(t, err)
+	})
+	return m[2]
 }
 
 func (p *session) get(t *testing.T) answer {
@@ -214,7 +236,8 @@ func (p *session) post(t *testing.T, body string) {
 func (p *session) requireGone(t *testing.T) {
 	t.Helper()
 	a := p.get(t)
-	require.Equal(t, answer{http.StatusBadRequest, "application/json", `{"code":1,"message":"Session ID unknown"}`, a.header}, a)
+	body := `{"code":1,"message":"Session ID unknown"}`
+	require.Equal(t, answer{http.StatusBadRequest, "application/json", body, a.header}, a)
 }
 
 // requireRead checks the next message.

@@ -1,6 +1,7 @@
 package enginehttp
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"slices"
@@ -18,6 +19,11 @@ const (
 	maxQueuedPackets = 1000
 	maxQueuedBytes   = 256 << 10
 )
+
+// separator ends a packet in a polling payload of V4.
+const separator = 0x1e
+
+var errSeparator = errors.New("enginehttp: text with the byte 0x1E cannot be polled")
 
 // A line is a polling session beneath the engineio.Conn of either side: a
 // transport.Conn of packets in the form that WebSocket messages have. HTTP
@@ -154,6 +160,9 @@ func (l *line) enqueue(typ transport.MessageType, frames [][]byte) (n int, chang
 		}
 		if l.up.Load() != nil || l.switching || !l.out.room(len(p.Data)) {
 			break
+		}
+		if l.version == engineio.V4 && !p.Binary && bytes.IndexByte(p.Data, separator) >= 0 {
+			return n, nil, errSeparator
 		}
 		if l.limit > 0 && payloadSize(l.version, p) > l.limit {
 			return n, nil, l.endLocked(transport.ErrMessageTooBig)

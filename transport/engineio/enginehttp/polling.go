@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync/atomic"
+	"time"
 
 	"github.com/rtcsignal/rtcsignal/transport"
 	"github.com/rtcsignal/rtcsignal/transport/engineio"
@@ -225,13 +226,12 @@ func parseAnswer(v engineio.Version, contentType string, body []byte) ([]enginei
 
 // post sends packets in one request, which has the write time-out.
 func (p *poller) post(packets []engineio.Packet) error {
-	ctx, cancel := context.WithTimeout(p.ctx, p.line.timeout)
-	defer cancel()
-	resp, err := p.do(ctx, http.MethodPost, engineio.AppendPayload(nil, p.line.version, packets...))
+	// The cause is noted before the request ends, which the server may answer
+	// by ending the session.
+	limit := time.AfterFunc(p.line.timeout, func() { p.line.end(transport.ErrWriteTimeout) })
+	defer limit.Stop()
+	resp, err := p.do(p.ctx, http.MethodPost, engineio.AppendPayload(nil, p.line.version, packets...))
 	if err != nil {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return transport.ErrWriteTimeout
-		}
 		return failed("posting", err)
 	}
 	defer resp.Body.Close()
@@ -257,7 +257,7 @@ func (p *poller) do(ctx context.Context, method string, body []byte) (*http.Resp
 	}
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer resp.Body.Close()
@@ -272,7 +272,7 @@ func (p *poller) do(ctx context.Context, method string, body []byte) (*http.Resp
 func (p *poller) upgrade() {
 	ws, err := p.probe()
 	if err != nil {
-		p.opts.Logger.Info("enginehttp: no upgrade", "error", err)
+		p.opts.Logger.Info("enginehttp: no upgrade", "error", withoutURL(err))
 		return
 	}
 	p.line.mu.Lock()
@@ -320,6 +320,14 @@ func (p *poller) finish(ws transport.Conn) error {
 		return lost()
 	}
 	return nil
+}
+
+// withoutURL returns err without the address, which has the session's id.
+func withoutURL(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
 }
 
 // failed returns why a session without a word of its server's has ended.

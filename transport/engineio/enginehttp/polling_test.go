@@ -31,6 +31,31 @@ func TestPollsBringWhatWasWritten(t *testing.T) {
 	}
 }
 
+func TestTextThatWouldEndItsPacketIsNotPolled(t *testing.T) {
+	t.Parallel()
+	p := serve(t, nil).session(t, engineio.V4)
+	require.Error(t, p.conn.Write(transport.Text, []byte("a\x1e1")))
+	require.NoError(t, p.conn.Write(transport.Binary, []byte{0x1e}))
+	require.Equal(t, "bHg==", p.poll(t))
+	p = serve(t, nil).session(t, engineio.V3)
+	require.NoError(t, p.conn.Write(transport.Text, []byte("a\x1e1")))
+	require.Equal(t, "4:4a\x1e1", p.poll(t))
+}
+
+// TestAPollOutlivesTheTimeoutsOfTheServer: an answer takes up to a ping interval.
+func TestAPollOutlivesTheTimeoutsOfTheServer(t *testing.T) {
+	t.Parallel()
+	opts := &enginehttp.Options{PingInterval: 3 * brief, PingTimeout: time.Minute}
+	p := serveWith(t, opts, func(s *http.Server) {
+		s.ReadTimeout, s.WriteTimeout = brief, brief
+	}).session(t, engineio.V4)
+	for range 2 {
+		require.Equal(t, "2", p.poll(t))
+		p.post(t, "3\x1e4alive")
+		requireRead(t, p.conn, transport.Text, "alive")
+	}
+}
+
 func TestAPendingPollIsAnsweredOnceThereIsSomething(t *testing.T) {
 	t.Parallel()
 	p := serve(t, nil).session(t, engineio.V4)
@@ -165,7 +190,7 @@ func TestAServerThatReturnsClosesTheSession(t *testing.T) {
 	}, nil)
 	a, err := s.request(t.Context(), http.MethodGet, "EIO=4&transport=polling", "")
 	require.NoError(t, err)
-	p := &session{server: s, sid: handshakes.FindStringSubmatch(a.body)[2]}
+	p := &session{server: s, sid: s.opened(t, engineio.V4, a)}
 	p.query = "EIO=4&transport=polling&sid=" + p.sid
 	pending := p.await(t)
 	p.post(t, "4now")
@@ -297,9 +322,10 @@ func TestAPostWaitsForTheReader(t *testing.T) {
 	for i := range messages {
 		packets = append(packets, engineio.Packet{Type: engineio.Message, Data: fmt.Append(nil, i)})
 	}
+	body := string(engineio.AppendPayload(nil, engineio.V4, packets...))
 	answered := make(chan answer, 1)
 	go func() {
-		a, err := p.request(t.Context(), http.MethodPost, p.query, string(engineio.AppendPayload(nil, engineio.V4, packets...)))
+		a, err := p.request(t.Context(), http.MethodPost, p.query, body)
 		if err != nil {
 			a.body = err.Error()
 		}
@@ -351,7 +377,8 @@ func TestHeartbeatsGoThroughPolls(t *testing.T) {
 
 func TestASilentClientEndsByHeartbeat(t *testing.T) {
 	t.Parallel()
-	opts := &enginehttp.Options{PingInterval: time.Millisecond, PingTimeout: time.Millisecond, WriteTimeout: brief}
+	const short = time.Millisecond
+	opts := &enginehttp.Options{PingInterval: short, PingTimeout: short, WriteTimeout: brief}
 	versions(t, func(t *testing.T, v engineio.Version) {
 		p := serve(t, opts).session(t, v)
 		_, _, err := p.conn.Read(nil)

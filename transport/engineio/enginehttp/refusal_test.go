@@ -1,6 +1,7 @@
 package enginehttp_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"testing"
@@ -137,6 +138,26 @@ func TestARefusedHandshakeIsNoConnection(t *testing.T) {
 	s.session(t, engineio.V4)
 }
 
+func TestTheEndOfServingIsToldWithACode(t *testing.T) {
+	t.Parallel()
+	for want, serving := range map[transport.StatusCode]func() error{
+		transport.StatusNormal:        func() error { return nil },
+		transport.StatusInternalError: func() error { panic("test") },
+	} {
+		s := serve(t, nil)
+		s.handler = enginehttp.Handler(func(context.Context, transport.Conn) error { return serving() }, nil)
+		c, err := enginehttp.Dial(t.Context(), s.URL, nil)
+		require.NoError(t, err)
+		_, _, err = c.Read(nil)
+		require.Equal(t, &transport.CloseError{Code: want}, err)
+		require.NoError(t, c.Close(transport.StatusNormal, ""))
+	}
+}
+
+func patterns(patterns ...string) enginehttp.Options {
+	return enginehttp.Options{OriginPatterns: patterns}
+}
+
 func TestPagesOfOtherHostsMayPollWhenTold(t *testing.T) {
 	t.Parallel()
 	const page = "https://page.example"
@@ -147,9 +168,9 @@ func TestPagesOfOtherHostsMayPollWhenTold(t *testing.T) {
 		vary   string
 	}{
 		"not by default":        {},
-		"not by other patterns": {opts: enginehttp.Options{OriginPatterns: []string{"other.example", "http://page.example", "["}}, vary: "Origin"},
-		"by a pattern":          {opts: enginehttp.Options{OriginPatterns: []string{"*.example"}}, origin: page, vary: "Origin"},
-		"by scheme and host":    {opts: enginehttp.Options{OriginPatterns: []string{"https://Page.example"}}, origin: page, vary: "Origin"},
+		"not by other patterns": {opts: patterns("other.example", "http://page.example", "["), vary: "Origin"},
+		"by a pattern":          {opts: patterns("*.example"), origin: page, vary: "Origin"},
+		"by scheme and host":    {opts: patterns("https://Page.example"), origin: page, vary: "Origin"},
 		"any":                   {opts: enginehttp.Options{AllowAnyOrigin: true}, origin: "*"},
 		"any with credentials": {
 			opts: enginehttp.Options{AllowAnyOrigin: true, AllowCredentials: true}, origin: page, creds: "true", vary: "Origin",
@@ -165,6 +186,7 @@ func TestPagesOfOtherHostsMayPollWhenTold(t *testing.T) {
 			a, err := s.request(t.Context(), http.MethodGet, "EIO=4&transport=polling", "", "Origin", page)
 			require.NoError(t, err)
 			require.Equal(t, http.StatusOK, a.status)
+			s.opened(t, engineio.V4, a)
 			require.Equal(t, test.origin, a.header.Get("Access-Control-Allow-Origin"))
 			require.Equal(t, test.creds, a.header.Get("Access-Control-Allow-Credentials"))
 			require.Equal(t, test.vary, a.header.Get("Vary"))
@@ -192,6 +214,7 @@ func TestRequestsWithoutAnOriginNeedNoLeave(t *testing.T) {
 	a, err := s.request(t.Context(), http.MethodGet, "EIO=4&transport=polling", "")
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, a.status)
+	s.opened(t, engineio.V4, a)
 	require.Empty(t, a.header.Get("Access-Control-Allow-Origin"))
 }
 
