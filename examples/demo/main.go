@@ -40,6 +40,7 @@ var protocols = []protocol{
 	{"cuttlefish", runCuttlefish, serveCuttlefish},
 	{"mse", runMSE, serveMSE},
 	{"galene", runGalene, serveGalene},
+	{"easyrtc", runEasyRTC, serveEasyRTC},
 }
 
 func main() {
