@@ -45,6 +45,7 @@ func Dial(ctx context.Context, server string, opts *DialOptions) (transport.Conn
 	if o.ReadLimit == 0 {
 		o.ReadLimit = readLimit
 	}
+	o.ASCII = true
 	return enginehttp.Dial(ctx, server, &o)
 }
 

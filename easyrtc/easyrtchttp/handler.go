@@ -57,7 +57,12 @@ func NewHandler(srv *easyrtc.Server, opts *Options) *Handler {
 	if opts != nil {
 		h.opts = *opts
 	}
-	h.connect = enginehttp.Handler(srv.Serve, h.opts.HTTP)
+	o := enginehttp.Options{}
+	if h.opts.HTTP != nil {
+		o = *h.opts.HTTP
+	}
+	o.ASCII = true // peers of Socket.IO 1 read nothing else
+	h.connect = enginehttp.Handler(srv.Serve, &o)
 	h.socketIO, h.api, h.static = files(h.opts.SocketIO), files(h.opts.API), files(h.opts.Static)
 	return h
 }

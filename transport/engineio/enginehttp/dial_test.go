@@ -2,6 +2,7 @@ package enginehttp_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -470,6 +471,26 @@ func TestAServerThatForgetsTheSessionEndsAPollingClient(t *testing.T) {
 	requireLost(t, server)
 }
 
+func TestAPostThatHasNoAnswerEndsTheClient(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	s.before = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+		return true
+	}
+	server, client := s.dial(t, &enginehttp.Options{Transports: onlyPolling, WriteTimeout: brief})
+	require.Equal(t, server.SID(), <-s.pending)
+	require.NoError(t, client.Write(transport.Text, []byte("lost")))
+	_, _, err := client.Read(nil)
+	require.ErrorIs(t, err, transport.ErrWriteTimeout)
+	require.ErrorIs(t, client.Write(transport.Text, nil), transport.ErrWriteTimeout)
+	requireLost(t, server)
+}
+
 func TestDialUsesTheClientThatItIsGiven(t *testing.T) {
 	t.Parallel()
 	for _, transports := range [][]string{onlyPolling, onlyWebSocket, upgrading} {
@@ -491,6 +512,25 @@ func TestDialUsesTheClientThatItIsGiven(t *testing.T) {
 		requireRead(t, server, transport.Text, "one")
 		requireRead(t, server, transport.Text, "two")
 		t.Cleanup(base.CloseIdleConnections)
+	}
+}
+
+func TestDialOverTLS(t *testing.T) {
+	t.Parallel()
+	for _, transports := range [][]string{onlyPolling, onlyWebSocket, upgrading} {
+		s := serveWith(t, nil, func(s *httptest.Server) {
+			s.EnableHTTP2 = true
+			s.StartTLS()
+		})
+		roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+		opts := &enginehttp.Options{Transports: transports, TLSConfig: &tls.Config{RootCAs: roots}}
+		server, c := s.dial(t, opts)
+		if len(transports) == 2 {
+			upgraded(t, server, c)
+		}
+		require.NoError(t, c.Write(transport.Text, []byte("hello")))
+		requireRead(t, server, transport.Text, "hello")
+		require.Zero(t, refused(t, s.URL, &enginehttp.Options{Transports: transports}).StatusCode)
 	}
 }
 

@@ -24,10 +24,11 @@
 // fetched what was written, for WriteTimeout at most.
 //
 // In revision 4 polling cannot carry text with the byte 0x1E, which JSON never
-// contains: Write refuses it, and the connection stays. Text of clients of
-// Socket.IO 1 that poll is read, see [engineio.UndoDoubleUTF8]; what such a
-// client receives must be ASCII, since nothing tells it from a client of
-// Socket.IO 2, and so must what Dial sends to a server of Socket.IO 1.
+// contains: Write refuses it, and the connection stays. Clients and servers of
+// Socket.IO 1 encode text as UTF-8 twice when they poll. What such a client sends
+// is read, see [engineio.UndoDoubleUTF8]; what it is sent must be ASCII, as with
+// the option ASCII, since nothing tells it from a client of Socket.IO 2, and so
+// must what Dial sends to such a server.
 //
 // # Cost
 //
@@ -121,6 +122,12 @@ type Options struct {
 	// cookies, which clients of Socket.IO 1 and 2 always do.
 	AllowCredentials bool
 
+	// ASCII writes every character beyond ASCII in the messages of a polling
+	// connection of revision 3 as JSON escapes it, so that peers of Socket.IO 1
+	// understand it as well. It is for messages that have such characters in
+	// JSON texts only, as those of Socket.IO do.
+	ASCII bool
+
 	// MaxConns is how many connections a Handler serves at once; further
 	// requests are answered with 503. The default is [DefaultMaxConns], a
 	// negative value means no limit.
@@ -139,8 +146,9 @@ type Options struct {
 	TLSConfig *tls.Config
 
 	// HTTPClient makes the requests of Dial; the default is a client of its own
-	// that obeys the proxy variables of the environment. Its Timeout must allow
-	// for answers that take a ping interval.
+	// that obeys the proxy variables of the environment and keeps no cookies,
+	// which some load balancers need for polling. A Timeout of the client must
+	// allow for polls that take a ping interval.
 	HTTPClient *http.Client
 
 	// Logger receives refused handshakes and failures of a Handler's function.

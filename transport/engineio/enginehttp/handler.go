@@ -29,8 +29,8 @@ import (
 // they ask for a WebSocket.
 //
 // http.Server's Shutdown waits for pending polls; neither it nor Close knows the
-// WebSocket connections: whoever serves the connections ends them. The handler
-// lifts the server's ReadTimeout and WriteTimeout from pending polls.
+// WebSocket connections: whoever serves the connections ends them. The server's
+// WriteTimeout does not apply to pending polls.
 func Handler(serve func(context.Context, transport.Conn) error, opts *Options) http.Handler {
 	o := opts.withDefaults()
 	return &handler{serve: serve, opts: o, origins: origins{o}, sessions: make(map[string]*session)}

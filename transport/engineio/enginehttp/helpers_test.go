@@ -42,11 +42,11 @@ type server struct {
 // has ended.
 func serve(t *testing.T, opts *enginehttp.Options) *server {
 	t.Helper()
-	return serveWith(t, opts, func(*http.Server) {})
+	return serveWith(t, opts, func(s *httptest.Server) { s.Start() })
 }
 
-// serveWith is serve with an HTTP server that has been configured.
-func serveWith(t *testing.T, opts *enginehttp.Options, configure func(*http.Server)) *server {
+// serveWith is serve with an HTTP server that the test starts.
+func serveWith(t *testing.T, opts *enginehttp.Options, start func(*httptest.Server)) *server {
 	t.Helper()
 	s := &server{conns: make(chan *enginehttp.Conn, 100), pending: make(chan string, 10_000)}
 	ended := make(chan struct{})
@@ -56,8 +56,7 @@ func serveWith(t *testing.T, opts *enginehttp.Options, configure func(*http.Serv
 		return nil
 	}, opts)
 	s.Server = httptest.NewUnstartedServer(s)
-	configure(s.Config)
-	s.Start()
+	start(s.Server)
 	t.Cleanup(func() {
 		close(ended)
 		s.CloseClientConnections()

@@ -35,6 +35,7 @@ type line struct {
 	version engineio.Version
 	timeout time.Duration // of a Write
 	limit   int           // size of the largest packet that may be written; 0 is none
+	ascii   bool          // text is escaped
 	over    func()        // called with mu held, perhaps more than once, when the line has ended
 
 	up       atomic.Pointer[upgraded]
@@ -54,7 +55,7 @@ type line struct {
 type upgraded struct{ transport.Conn }
 
 func newLine(v engineio.Version, o *Options, over func()) *line {
-	return &line{version: v, timeout: o.WriteTimeout, over: over}
+	return &line{version: v, timeout: o.WriteTimeout, ascii: o.ASCII && v == engineio.V3, over: over}
 }
 
 // change wakes everybody who waits. It is called with mu held.
@@ -158,7 +159,10 @@ func (l *line) enqueue(typ transport.MessageType, frames [][]byte) (n int, chang
 		if err != nil {
 			return n, nil, err
 		}
-		if l.up.Load() != nil || l.switching || !l.out.room(len(p.Data)) {
+		if l.ascii && !p.Binary {
+			p.Data = escaped(p.Data)
+		}
+		if l.up.Load() != nil || !l.out.room(len(p.Data)) {
 			break
 		}
 		if l.version == engineio.V4 && !p.Binary && bytes.IndexByte(p.Data, separator) >= 0 {
@@ -262,9 +266,9 @@ func (l *line) tell() {
 // lost is what the end of a line is to its reader when the peer caused it.
 func lost() error { return &transport.CloseError{Code: transport.StatusAbnormal} }
 
-// receive queues packets for Read and waits while there is no room, until done
-// is closed or the limit has passed; nil is never. It reports whether all were
-// queued: none is once the line has ended.
+// receive queues packets for Read and waits while there is no room. It ends the
+// line when done is closed or the limit has passed meanwhile, and fails once the
+// line has ended. A nil limit is none.
 func (l *line) receive(packets []engineio.Packet, done <-chan struct{}, limit <-chan time.Time) error {
 	for len(packets) > 0 {
 		l.mu.Lock()
@@ -280,11 +284,12 @@ func (l *line) receive(packets []engineio.Packet, done <-chan struct{}, limit <-
 		if packets = packets[n:]; n > 0 {
 			l.change()
 		}
-		changed := l.wait()
-		l.mu.Unlock()
 		if len(packets) == 0 {
+			l.mu.Unlock()
 			return nil
 		}
+		changed := l.wait()
+		l.mu.Unlock()
 		select {
 		case <-changed:
 		case <-done:
@@ -323,6 +328,7 @@ func (l *line) upgrade(ws transport.Conn) bool {
 		return false
 	}
 	l.switching = true
+	// What is written meanwhile comes after it.
 	for !l.out.empty() {
 		packets := l.out.take(l.version, 0)
 		l.mu.Unlock()

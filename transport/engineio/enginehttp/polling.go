@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -63,22 +65,13 @@ func dialPolling(ctx context.Context, u *url.URL, o *Options, upgrade bool) (tra
 	p.line.limit = h.MaxPayload
 	conn := &Conn{Conn: engineio.Client(p.line, o.engine(o.Version)), line: p.line}
 	p.running.Store(2)
-	if upgrade && offered(h.Upgrades) {
+	if upgrade && slices.Contains(h.Upgrades, WebSocket) {
 		p.running.Store(3)
 		go p.run(p.upgrade)
 	}
 	go p.run(p.polls)
 	go p.run(p.posts)
 	return conn, nil
-}
-
-func offered(upgrades []string) bool {
-	for _, name := range upgrades {
-		if name == WebSocket {
-			return true
-		}
-	}
-	return false
 }
 
 // run calls f; after the last of its calls nothing of the polling is left.
@@ -246,12 +239,7 @@ func (p *poller) do(ctx context.Context, method string, body []byte) (*http.Resp
 	if err != nil {
 		return nil, err
 	}
-	for name, values := range p.opts.Header {
-		req.Header[name] = values
-	}
-	if host := p.opts.Header.Get("Host"); host != "" {
-		req.Host = host
-	}
+	maps.Copy(req.Header, p.opts.Header)
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "text/plain;charset=UTF-8")
 	}

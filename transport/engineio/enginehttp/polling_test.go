@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -45,14 +46,48 @@ func TestTextThatWouldEndItsPacketIsNotPolled(t *testing.T) {
 // TestAPollOutlivesTheTimeoutsOfTheServer: an answer takes up to a ping interval.
 func TestAPollOutlivesTheTimeoutsOfTheServer(t *testing.T) {
 	t.Parallel()
-	opts := &enginehttp.Options{PingInterval: 3 * brief, PingTimeout: time.Minute}
-	p := serveWith(t, opts, func(s *http.Server) {
-		s.ReadTimeout, s.WriteTimeout = brief, brief
-	}).session(t, engineio.V4)
-	for range 2 {
-		require.Equal(t, "2", p.poll(t))
-		p.post(t, "3\x1e4alive")
-		requireRead(t, p.conn, transport.Text, "alive")
+	for name, start := range map[string]func(*httptest.Server){
+		"HTTP1": func(s *httptest.Server) { s.Start() },
+		"HTTP2": func(s *httptest.Server) {
+			s.EnableHTTP2 = true
+			s.StartTLS()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := &enginehttp.Options{PingInterval: 3 * brief, PingTimeout: time.Minute}
+			p := serveWith(t, opts, func(s *httptest.Server) {
+				s.Config.ReadTimeout, s.Config.WriteTimeout = brief, brief
+				start(s)
+			}).session(t, engineio.V4)
+			for range 2 {
+				require.Equal(t, "2", p.poll(t))
+				p.post(t, "3\x1e4alive")
+				requireRead(t, p.conn, transport.Text, "alive")
+			}
+		})
+	}
+}
+
+func TestAnEndedSessionIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	s.handler = enginehttp.Handler(func(_ context.Context, c transport.Conn) error {
+		_, _, err := c.Read(nil)
+		return err
+	}, &enginehttp.Options{MaxConns: 1})
+	for range 3 {
+		var a answer
+		for a.status != http.StatusOK { // the session before ends on its own
+			var err error
+			a, err = s.request(t.Context(), http.MethodGet, "EIO=4&transport=polling", "")
+			require.NoError(t, err)
+		}
+		require.Equal(t, 1, enginehttp.Sessions(s.handler))
+		query := "EIO=4&transport=polling&sid=" + s.opened(t, engineio.V4, a)
+		a, err := s.request(t.Context(), http.MethodPost, query, "1")
+		require.NoError(t, err)
+		require.Equal(t, "ok", a.body)
 	}
 }
 

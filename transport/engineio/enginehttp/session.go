@@ -62,8 +62,8 @@ func (s *session) serveHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *session) poll(w http.ResponseWriter, r *http.Request) {
 	l := s.line
 	rc := http.NewResponseController(w)
-	// Neither is an error of the poll where the writer cannot do it.
-	_ = rc.SetReadDeadline(time.Time{})
+	// In HTTP/2 the server's WriteTimeout would end the poll. A writer that has
+	// no deadlines needs no change.
 	_ = rc.SetWriteDeadline(time.Time{})
 
 	l.mu.Lock()
