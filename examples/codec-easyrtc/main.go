@@ -9,15 +9,11 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
-	"log"
-	"os"
-	"strings"
 
 	"github.com/rtcsignal/rtcsignal/easyrtc"
+	"github.com/rtcsignal/rtcsignal/examples/internal/lines"
 )
 
 // samples are what a client and a server say to each other.
@@ -31,36 +27,7 @@ const samples = `0
 23["somebodyElses",{"events":"survive"}]
 `
 
-func main() {
-	log.SetFlags(0)
-	var input io.Reader = strings.NewReader(samples)
-	if len(os.Args) > 1 {
-		input = os.Stdin
-		if name := os.Args[1]; name != "-" {
-			f, err := os.Open(name)
-			if err != nil {
-				log.Fatal(err)
-			}
-			defer f.Close()
-			input = f
-		}
-	}
-	valid := true
-	lines := bufio.NewScanner(input)
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		if err := explain(lines.Bytes()); err != nil {
-			fmt.Printf("line %d: %v\n", n, err)
-			valid = false
-		}
-	}
-	if err := lines.Err(); err != nil {
-		log.Fatal(err)
-	}
-	if !valid {
-		os.Exit(1)
-	}
-}
+func main() { lines.Main(samples, explain) }
 
 // explain decodes a packet, validates it, and prints what it is.
 func explain(data []byte) error {

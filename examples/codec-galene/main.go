@@ -9,13 +9,9 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
-	"log"
-	"os"
-	"strings"
 
+	"github.com/rtcsignal/rtcsignal/examples/internal/lines"
 	"github.com/rtcsignal/rtcsignal/galene"
 )
 
@@ -32,36 +28,7 @@ const samples = `{"type":"handshake","version":["2"],"id":"a1b2"}
 {"type":"request","request":{"audio":true,"video":700000}}
 `
 
-func main() {
-	log.SetFlags(0)
-	var input io.Reader = strings.NewReader(samples)
-	if len(os.Args) > 1 {
-		input = os.Stdin
-		if name := os.Args[1]; name != "-" {
-			f, err := os.Open(name)
-			if err != nil {
-				log.Fatal(err)
-			}
-			defer f.Close()
-			input = f
-		}
-	}
-	valid := true
-	lines := bufio.NewScanner(input)
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		if err := explain(lines.Bytes()); err != nil {
-			fmt.Printf("line %d: %v\n", n, err)
-			valid = false
-		}
-	}
-	if err := lines.Err(); err != nil {
-		log.Fatal(err)
-	}
-	if !valid {
-		os.Exit(1)
-	}
-}
+func main() { lines.Main(samples, explain) }
 
 // explain decodes a message, validates it, and prints what it is.
 func explain(data []byte) error {

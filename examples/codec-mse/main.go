@@ -9,14 +9,10 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
-	"log"
-	"os"
-	"strings"
 
+	"github.com/rtcsignal/rtcsignal/examples/internal/lines"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 )
 
@@ -29,36 +25,7 @@ const samples = `{"id":1,"method":"ping","jsonrpc":"2.0"}
 {"id":"a","method":"acme/hello","jsonrpc":"2.0","params":["unknown methods survive"]}
 `
 
-func main() {
-	log.SetFlags(0)
-	var input io.Reader = strings.NewReader(samples)
-	if len(os.Args) > 1 {
-		input = os.Stdin
-		if name := os.Args[1]; name != "-" {
-			f, err := os.Open(name)
-			if err != nil {
-				log.Fatal(err)
-			}
-			defer f.Close()
-			input = f
-		}
-	}
-	valid := true
-	lines := bufio.NewScanner(input)
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		if err := explain(lines.Bytes()); err != nil {
-			fmt.Printf("line %d: %v\n", n, err)
-			valid = false
-		}
-	}
-	if err := lines.Err(); err != nil {
-		log.Fatal(err)
-	}
-	if !valid {
-		os.Exit(1)
-	}
-}
+func main() { lines.Main(samples, explain) }
 
 // explain decodes a message, validates it, and prints what it is.
 func explain(data []byte) error {
