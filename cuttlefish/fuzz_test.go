@@ -12,7 +12,7 @@ import (
 // again on the other side.
 func fuzzFormat(f *testing.F, format format) {
 	for _, v := range readVectors(f) {
-		f.Add([]byte(v.wire))
+		f.Add([]byte(v.Wire))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := format.decode(data)

@@ -156,15 +156,15 @@ func TestDecodeKeepsALargePayloadByteForByte(t *testing.T) {
 func TestDecodeDoesNotKeepTheData(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		want, err := v.format.decode([]byte(v.wire))
+		want, err := v.format.decode([]byte(v.Wire))
 		if err != nil {
 			continue
 		}
-		data := []byte(v.wire)
+		data := []byte(v.Wire)
 		m, err := v.format.decode(data)
 		require.NoError(t, err)
 		clear(data)
-		require.Equal(t, want, m, v.name)
+		require.Equal(t, want, m, v.Name)
 	}
 }
 

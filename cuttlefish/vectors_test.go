@@ -1,8 +1,6 @@
 package cuttlefish
 
 import (
-	"fmt"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -69,52 +67,15 @@ func decoder[V validator](decode func([]byte) (V, error)) func([]byte) (validato
 
 // A vector is one text with what is to come of it.
 type vector struct {
-	name    string // file and number
-	format  format
-	wire    string
-	from    string
-	problem string // what Decode or Validate says, or ""
-	encoded string // what Encode writes; the wire unless the vector says otherwise
+	script.Vector
+	format format
 }
 
-// readVectors returns the vectors of testdata/vectors. A file holds one or more, each
-// of which begins with its wire.
-func readVectors(tb testing.TB) []vector {
+func readVectors(tb testing.TB) (all []vector) {
 	tb.Helper()
-	files, err := filepath.Glob("testdata/vectors/*.txtar")
-	require.NoError(tb, err)
-	require.NotEmpty(tb, files)
-	var all []vector
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		require.NoError(tb, err)
-		base := strings.TrimSuffix(filepath.Base(file), ".txtar")
-		i := 0
-		for _, s := range script.Parse(data) {
-			text := strings.TrimSpace(string(s.Data))
-			if s.Name == "wire" {
-				i++
-				all = append(all, vector{
-					name: fmt.Sprintf("%s/%d", base, i), format: formatOf(base), wire: text, encoded: text,
-				})
-				continue
-			}
-			require.NotZero(tb, i, "%s begins with %s", file, s.Name)
-			v := &all[len(all)-1]
-			switch s.Name {
-			case "from":
-				v.from = text
-			case "error":
-				require.NotEmpty(tb, text, v.name)
-				v.problem = text
-			case "valid":
-				require.Empty(tb, text, v.name)
-			case "encoded":
-				v.encoded = text
-			default:
-				require.Fail(tb, "unknown section", "%s: %s", v.name, s.Name)
-			}
-		}
+	for _, v := range script.Vectors(tb) {
+		require.Empty(tb, v.More, v.Name)
+		all = append(all, vector{v, formatOf(v.Name)})
 	}
 	return all
 }
@@ -131,29 +92,21 @@ func formatOf(file string) format {
 func TestVectorsDecodeValidateAndEncode(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		t.Run(v.name, func(t *testing.T) {
+		t.Run(v.Name, func(t *testing.T) {
 			t.Parallel()
-			require.NotEmpty(t, v.from)
-			m, err := v.format.decode([]byte(v.wire))
+			m, err := v.format.decode([]byte(v.Wire))
 			if err != nil {
-				require.EqualError(t, err, v.problem)
+				require.EqualError(t, err, v.Problem)
 				require.IsType(t, new(DecodeError), err)
 				return
 			}
-			if err := m.Validate(); v.problem != "" {
-				require.EqualError(t, err, v.problem)
+			if err := m.Validate(); v.Problem != "" {
+				require.EqualError(t, err, v.Problem)
 				require.IsType(t, new(ValidationError), err)
 			} else {
 				require.NoError(t, err)
 			}
-			b, err := v.format.encode(m)
-			require.NoError(t, err)
-			require.Equal(t, v.encoded, string(b))
-			again, err := v.format.decode(b)
-			require.NoError(t, err)
-			if v.encoded == v.wire {
-				require.Equal(t, m, again)
-			}
+			script.Written(t, v.Vector, m, v.Encoded, v.format.encode, v.format.decode)
 		})
 	}
 }
@@ -161,9 +114,9 @@ func TestVectorsDecodeValidateAndEncode(t *testing.T) {
 func TestVectorsNameTracesThatExist(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		for word := range strings.FieldsSeq(v.from) {
+		for word := range strings.FieldsSeq(v.From) {
 			if name := strings.TrimRight(word, ",:;"); strings.HasSuffix(name, ".jsonl") {
-				require.FileExists(t, filepath.Join("testdata/traces", name), v.name)
+				require.FileExists(t, filepath.Join("testdata/traces", name), v.Name)
 			}
 		}
 	}
@@ -187,12 +140,12 @@ func TestEveryTypeHasADocCommentAVectorAndAValidate(t *testing.T) {
 	seen := map[string]reflect.Type{}
 	refused := map[string]bool{}
 	for _, v := range readVectors(t) {
-		m, err := v.format.decode([]byte(v.wire))
+		m, err := v.format.decode([]byte(v.Wire))
 		if err != nil {
 			continue
 		}
 		typ := reflect.TypeOf(m).Elem()
-		if v.problem == "" {
+		if v.Problem == "" {
 			seen[typ.Name()] = typ
 		} else {
 			refused[typ.Name()] = true
@@ -229,13 +182,13 @@ func TestValidateRefusesFurtherMembersThatWouldNotEncode(t *testing.T) {
 	t.Parallel()
 	tooDeep := []byte(strings.Repeat("[", 64) + strings.Repeat("]", 64))
 	for _, v := range readVectors(t) {
-		if v.problem != "" {
+		if v.Problem != "" {
 			continue
 		}
 		for name, raw := range map[string][]byte{
 			"acme": []byte("{bad"), "acme_empty": {}, "acme_two": []byte("1 2"), "acme_deep": tooDeep,
 		} {
-			m, err := v.format.decode([]byte(v.wire))
+			m, err := v.format.decode([]byte(v.Wire))
 			require.NoError(t, err)
 			extra := reflect.ValueOf(m).Elem().FieldByName("Extra")
 			if extra.IsNil() {
@@ -243,8 +196,8 @@ func TestValidateRefusesFurtherMembersThatWouldNotEncode(t *testing.T) {
 			}
 			extra.Interface().(Fields)[name] = raw
 			err = m.Validate()
-			require.IsType(t, new(ValidationError), err, v.name)
-			require.Equal(t, name, err.(*ValidationError).Field, v.name)
+			require.IsType(t, new(ValidationError), err, v.Name)
+			require.Equal(t, name, err.(*ValidationError).Field, v.Name)
 		}
 	}
 }

@@ -132,16 +132,16 @@ func TestDecodeTakes64LevelsAndSoDoValidateAndEncode(t *testing.T) {
 func TestDecodeDoesNotKeepTheData(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		want, err := Decode([]byte(v.wire))
+		want, err := Decode([]byte(v.Wire))
 		if err != nil {
 			continue
 		}
-		data := []byte(v.wire)
+		data := []byte(v.Wire)
 		m, err := Decode(data)
 		require.NoError(t, err)
-		require.Equal(t, v.wire, string(data), "%s: its argument stays", v.name)
+		require.Equal(t, v.Wire, string(data), "%s: its argument stays", v.Name)
 		clear(data)
-		require.Equal(t, want, m, v.name)
+		require.Equal(t, want, m, v.Name)
 	}
 }
 
@@ -280,7 +280,7 @@ func TestEncodeOfNothingFails(t *testing.T) {
 func TestASharedMessageIsEncodedOnceAndAsItIs(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		m, err := Decode([]byte(v.wire))
+		m, err := Decode([]byte(v.Wire))
 		if err != nil || v.unwritable != "" {
 			continue
 		}
@@ -290,7 +290,7 @@ func TestASharedMessageIsEncodedOnceAndAsItIs(t *testing.T) {
 		for range 2 {
 			b, err := Encode(s)
 			require.NoError(t, err)
-			require.Equal(t, v.encoded, string(b), v.name)
+			require.Equal(t, v.Encoded, string(b), v.Name)
 		}
 	}
 	chat := &Chat{Value: json.RawMessage(`1`)}
@@ -394,18 +394,18 @@ func TestEncodeDoesNotEscapeForHTML(t *testing.T) {
 func TestEncodeDoesNotChangeTheMessage(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		m, err := Decode([]byte(v.wire))
+		m, err := Decode([]byte(v.Wire))
 		if err != nil {
 			continue
 		}
-		same, err := Decode([]byte(v.wire))
+		same, err := Decode([]byte(v.Wire))
 		require.NoError(t, err)
 		for _, dialect := range []Dialect{DialectV2, DialectV1, Dialect04, DialectDocument} {
 			b, err := dialect.Encode(m)
 			if err == nil {
 				clear(b)
 			}
-			require.Equal(t, same, m, "%s in %s", v.name, dialect)
+			require.Equal(t, same, m, "%s in %s", v.Name, dialect)
 		}
 	}
 }

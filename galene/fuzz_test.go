@@ -19,7 +19,7 @@ import (
 // side.
 func FuzzDecode(f *testing.F) {
 	for _, v := range readVectors(f) {
-		f.Add([]byte(v.wire))
+		f.Add([]byte(v.Wire))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		before := bytes.Clone(data)
@@ -158,7 +158,7 @@ func namesInAnotherCase(o *jsonx.Object, declared reflect.Type) bool {
 // what is valid is so for the real server.
 func FuzzICE(f *testing.F) {
 	for _, v := range readVectors(f) {
-		if m, err := Decode([]byte(v.wire)); err == nil {
+		if m, err := Decode([]byte(v.Wire)); err == nil {
 			if c, ok := m.(*ICE); ok {
 				f.Add([]byte(c.Candidate))
 			}

@@ -85,10 +85,10 @@ func TestRedactLeavesEverythingElseAsItIs(t *testing.T) {
 	t.Parallel()
 	left := 0
 	for _, v := range readVectors(t) {
-		before := strings.Clone(v.wire)
-		data := []byte(v.wire)
+		before := strings.Clone(v.Wire)
+		data := []byte(v.Wire)
 		got := string(Redact(data))
-		require.Equal(t, before, string(data), "%s: its argument stays", v.name)
+		require.Equal(t, before, string(data), "%s: its argument stays", v.Name)
 		m, err := Decode(data)
 		if err != nil {
 			continue
@@ -105,12 +105,12 @@ func TestRedactLeavesEverythingElseAsItIs(t *testing.T) {
 				continue
 			}
 		case *Ping:
-			if strings.HasPrefix(v.name, "types/") {
+			if strings.HasPrefix(v.Name, "types/") {
 				continue // with a member called password, maybe
 			}
 		}
 		left++
-		require.Equal(t, v.wire, got, v.name)
+		require.Equal(t, v.Wire, got, v.Name)
 	}
 	require.Greater(t, left, 100)
 }

@@ -2,11 +2,8 @@ package galene
 
 import (
 	"encoding/json"
-	"fmt"
 	"go/ast"
 	"go/token"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -19,65 +16,35 @@ import (
 
 // A vector is one text with what is to come of it.
 type vector struct {
-	name       string // file and number
-	wire       string
-	from       string
-	problem    string // what Decode or Validate says, or ""
+	script.Vector
 	checked    string // what Check says of a text that decodes, or ""
 	unwritable string // what Encode says, or ""
-	encoded    string // what Encode writes; the wire unless the vector says otherwise
 	in         map[Dialect]string
 }
 
-// readVectors returns the vectors of testdata/vectors. A file holds one or more, each
-// of which begins with its wire.
-func readVectors(tb testing.TB) []vector {
+func readVectors(tb testing.TB) (all []vector) {
 	tb.Helper()
-	files, err := filepath.Glob("testdata/vectors/*.txtar")
-	require.NoError(tb, err)
-	require.NotEmpty(tb, files)
-	var all []vector
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		require.NoError(tb, err)
-		base := strings.TrimSuffix(filepath.Base(file), ".txtar")
-		i := 0
-		for _, s := range script.Parse(data) {
-			text := strings.TrimSpace(string(s.Data))
-			if s.Name == "wire" {
-				i++
-				all = append(all, vector{
-					name: fmt.Sprintf("%s/%d", base, i), wire: text, encoded: text, in: map[Dialect]string{},
-				})
-				continue
-			}
-			require.NotZero(tb, i, "%s begins with %s", file, s.Name)
-			v := &all[len(all)-1]
+	for _, v := range script.Vectors(tb) {
+		one := vector{Vector: v, in: map[Dialect]string{}}
+		for _, s := range v.More {
+			text := string(s.Data)
 			switch s.Name {
-			case "from":
-				v.from = text
-			case "error":
-				require.NotEmpty(tb, text, v.name)
-				v.problem = text
 			case "check":
-				require.NotEmpty(tb, text, v.name)
-				v.checked = text
-			case "valid":
-				require.Empty(tb, text, v.name)
+				require.NotEmpty(tb, text, v.Name)
+				one.checked = text
 			case "unwritable":
-				require.NotEmpty(tb, text, v.name)
-				v.unwritable = text
-			case "encoded":
-				v.encoded = text
+				require.NotEmpty(tb, text, v.Name)
+				one.unwritable = text
 			case "in 1", "in 0.4", "in document": // empty: as it came
 				if text == "" {
-					text = v.wire
+					text = v.Wire
 				}
-				v.in[map[string]Dialect{"in 1": DialectV1, "in 0.4": Dialect04, "in document": DialectDocument}[s.Name]] = text
+				one.in[map[string]Dialect{"in 1": DialectV1, "in 0.4": Dialect04, "in document": DialectDocument}[s.Name]] = text
 			default:
-				require.Fail(tb, "unknown section", "%s: %s", v.name, s.Name)
+				require.Fail(tb, "unknown section", "%s: %s", v.Name, s.Name)
 			}
 		}
+		all = append(all, one)
 	}
 	return all
 }
@@ -85,14 +52,13 @@ func readVectors(tb testing.TB) []vector {
 func TestVectorsDecodeValidateAndEncode(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		t.Run(v.name, func(t *testing.T) {
+		t.Run(v.Name, func(t *testing.T) {
 			t.Parallel()
-			require.NotEmpty(t, v.from)
-			m, err := Decode([]byte(v.wire))
-			checked := Check([]byte(v.wire))
+			m, err := Decode([]byte(v.Wire))
+			checked := Check([]byte(v.Wire))
 			if err != nil {
 				require.Nil(t, m)
-				require.EqualError(t, err, v.problem)
+				require.EqualError(t, err, v.Problem)
 				require.IsType(t, new(DecodeError), err)
 				require.IsType(t, new(DecodeError), checked, "Check refuses no less than Decode")
 				return
@@ -103,13 +69,13 @@ func TestVectorsDecodeValidateAndEncode(t *testing.T) {
 			} else {
 				require.NoError(t, checked)
 			}
-			if err := m.Validate(); v.problem != "" {
-				require.EqualError(t, err, v.problem)
+			if err := m.Validate(); v.Problem != "" {
+				require.EqualError(t, err, v.Problem)
 				require.IsType(t, new(ValidationError), err)
 			} else {
 				require.NoError(t, err)
 			}
-			requireWrites(t, Encode, v, m, v.encoded)
+			requireWrites(t, Encode, v, m, v.Encoded)
 		})
 	}
 }
@@ -118,9 +84,9 @@ func TestVectorsEncodeInTheirDialects(t *testing.T) {
 	t.Parallel()
 	seen := map[Dialect]int{}
 	for _, v := range readVectors(t) {
-		m, err := Decode([]byte(v.wire))
+		m, err := Decode([]byte(v.Wire))
 		if err != nil {
-			require.Empty(t, v.in, v.name)
+			require.Empty(t, v.in, v.Name)
 			continue
 		}
 		if v.unwritable == "" {
@@ -128,7 +94,7 @@ func TestVectorsEncodeInTheirDialects(t *testing.T) {
 			require.NoError(t, err)
 			same, err := DialectV2.Encode(m)
 			require.NoError(t, err)
-			require.Equal(t, string(b), string(same), "%s: the dialect of Encode", v.name)
+			require.Equal(t, string(b), string(same), "%s: the dialect of Encode", v.Name)
 		}
 		for dialect, want := range v.in {
 			seen[dialect]++
@@ -143,22 +109,13 @@ func TestVectorsEncodeInTheirDialects(t *testing.T) {
 // requireWrites demands that encode writes m as it is to be, and again what comes of that.
 func requireWrites(t *testing.T, encode func(Message) ([]byte, error), v vector, m Message, want string) {
 	t.Helper()
-	b, err := encode(m)
-	if v.unwritable != "" {
-		require.EqualError(t, err, v.unwritable, v.name)
-		require.Nil(t, b, v.name)
+	if v.unwritable == "" {
+		script.Written(t, v.Vector, m, want, encode, Decode)
 		return
 	}
-	require.NoError(t, err, v.name)
-	require.Equal(t, want, string(b), v.name)
-	again, err := Decode(b)
-	require.NoError(t, err, v.name)
-	same, err := encode(again)
-	require.NoError(t, err, v.name)
-	require.Equal(t, want, string(same), v.name)
-	if want == v.wire {
-		require.Equal(t, m, again, v.name)
-	}
+	b, err := encode(m)
+	require.EqualError(t, err, v.unwritable, v.Name)
+	require.Nil(t, b, v.Name)
 }
 
 // zeroIsValid are the types that need no member.
@@ -175,12 +132,12 @@ func TestEveryMessageHasADocCommentAVectorAndAValidate(t *testing.T) {
 	seen := map[string]reflect.Type{}
 	refused := map[string]bool{}
 	for _, v := range readVectors(t) {
-		m, err := Decode([]byte(v.wire))
+		m, err := Decode([]byte(v.Wire))
 		if err != nil {
 			continue
 		}
 		typ := reflect.TypeOf(m).Elem()
-		if v.problem == "" {
+		if v.Problem == "" {
 			seen[typ.Name()] = typ
 		} else {
 			refused[typ.Name()] = true
@@ -223,8 +180,8 @@ func TestEveryKindHasAVector(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, v := range readVectors(t) {
-		m, err := Decode([]byte(v.wire))
-		if err != nil || v.problem != "" {
+		m, err := Decode([]byte(v.Wire))
+		if err != nil || v.Problem != "" {
 			continue
 		}
 		value := reflect.ValueOf(m).Elem()
@@ -284,24 +241,24 @@ func TestValidateRefusesFurtherMembersThatWouldNotEncode(t *testing.T) {
 	}
 	checked := 0
 	for _, v := range readVectors(t) {
-		if v.problem != "" {
+		if v.Problem != "" {
 			continue
 		}
-		m, err := Decode([]byte(v.wire))
+		m, err := Decode([]byte(v.Wire))
 		require.NoError(t, err)
 		extra := extraOf(m)
 		for name, raw := range bad {
 			extra[name] = raw
 			err = m.Validate()
-			require.IsType(t, new(ValidationError), err, v.name)
-			require.Equal(t, name, err.(*ValidationError).Field, v.name)
+			require.IsType(t, new(ValidationError), err, v.Name)
+			require.Equal(t, name, err.(*ValidationError).Field, v.Name)
 			_, err = Encode(m)
 			if len(raw) > 0 { // an empty one is written as null
-				require.Error(t, err, "%s: %s", v.name, name)
+				require.Error(t, err, "%s: %s", v.Name, name)
 			}
 			delete(extra, name)
 		}
-		require.NoError(t, m.Validate(), v.name)
+		require.NoError(t, m.Validate(), v.Name)
 		checked++
 	}
 	require.Greater(t, checked, 100)

@@ -17,7 +17,7 @@ import (
 // again on the other side.
 func FuzzDecode(f *testing.F) {
 	for _, v := range readVectors(f) {
-		f.Add([]byte(v.wire))
+		f.Add([]byte(v.Wire))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := Decode(data)
@@ -58,7 +58,7 @@ func FuzzDecode(f *testing.F) {
 // trip in the form of an object, and in that of a string but for its section.
 func FuzzICECandidate(f *testing.F) {
 	for _, v := range readVectors(f) {
-		if m, err := Decode([]byte(v.wire)); err == nil {
+		if m, err := Decode([]byte(v.Wire)); err == nil {
 			if c, ok := m.(*ICECandidate); ok {
 				f.Add([]byte(c.Candidate))
 			}
@@ -102,7 +102,7 @@ func FuzzICECandidate(f *testing.F) {
 // in the form of an object, and in that of a string but for its type.
 func FuzzSDPOffer(f *testing.F) {
 	for _, v := range readVectors(f) {
-		if m, err := Decode([]byte(v.wire)); err == nil {
+		if m, err := Decode([]byte(v.Wire)); err == nil {
 			if o, ok := m.(*SDPOffer); ok {
 				f.Add([]byte(o.Offer))
 			}

@@ -20,8 +20,8 @@ func nestedArrays(n int) string { return strings.Repeat("[", n) + strings.Repeat
 func documentText(tb testing.TB, name string) string {
 	tb.Helper()
 	for _, v := range readVectors(tb) {
-		if v.name == "document-"+name+"/1" {
-			return v.wire
+		if v.Name == "document-"+name+"/1" {
+			return v.Wire
 		}
 	}
 	require.Fail(tb, "no such example", name)
@@ -141,15 +141,15 @@ func TestDecodeKeepsALargeOfferByteForByte(t *testing.T) {
 func TestDecodeDoesNotKeepTheData(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		want, err := Decode([]byte(v.wire))
+		want, err := Decode([]byte(v.Wire))
 		if err != nil {
 			continue
 		}
-		data := []byte(v.wire)
+		data := []byte(v.Wire)
 		m, err := Decode(data)
 		require.NoError(t, err)
 		clear(data)
-		require.Equal(t, want, m, v.name)
+		require.Equal(t, want, m, v.Name)
 	}
 }
 
@@ -349,16 +349,16 @@ func TestEncodeDoesNotEscapeForHTML(t *testing.T) {
 func TestEncodeDoesNotChangeTheMessage(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		m, err := Decode([]byte(v.wire))
+		m, err := Decode([]byte(v.Wire))
 		if err != nil {
 			continue
 		}
-		same, err := Decode([]byte(v.wire))
+		same, err := Decode([]byte(v.Wire))
 		require.NoError(t, err)
 		b, err := Encode(m)
 		require.NoError(t, err)
 		clear(b)
-		require.Equal(t, same, m, v.name)
+		require.Equal(t, same, m, v.Name)
 	}
 }
 
@@ -451,22 +451,22 @@ func TestMatchersTakeTheDocumentsResultsAlone(t *testing.T) {
 	}
 	responses := 0
 	for _, v := range readVectors(t) {
-		m, err := Decode([]byte(v.wire))
+		m, err := Decode([]byte(v.Wire))
 		r, ok := m.(*Response)
-		if err != nil || !ok || v.problem != "" {
+		if err != nil || !ok || v.Problem != "" {
 			continue
 		}
 		responses++
 		for example, matches := range matchers {
-			want := v.name == "document-"+example+"/1"
-			if !strings.HasPrefix(v.name, "document-") { // of a rule: look at the value
+			want := v.Name == "document-"+example+"/1"
+			if !strings.HasPrefix(v.Name, "document-") { // of a rule: look at the value
 				want = map[string]bool{
 					"ping-response": string(r.Result) == `"pong"` || string(r.Result) == `"p\u006fng"`,
 					"auth-response": string(r.Result) == `"authenticated"`, "start-response": string(r.Result) == `"started"`,
 					"whoami-response": r.Error == nil && jsonx.IsObject(r.Result),
 				}[example]
 			}
-			require.Equal(t, want, matches(r), "%s of %s", example, v.name)
+			require.Equal(t, want, matches(r), "%s of %s", example, v.Name)
 		}
 	}
 	require.Greater(t, responses, 30)

@@ -56,16 +56,16 @@ func TestRedactShowsNothingOfWhatIsNoMessage(t *testing.T) {
 func TestRedactLeavesEverythingElseAsItIs(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		before := strings.Clone(v.wire)
-		data := []byte(v.wire)
+		before := strings.Clone(v.Wire)
+		data := []byte(v.Wire)
 		got := string(Redact(data))
-		require.Equal(t, before, string(data), "%s: its argument stays", v.name)
+		require.Equal(t, before, string(data), "%s: its argument stays", v.Name)
 		m, err := Decode(data)
 		_, auth := m.(*Auth)
 		if err != nil || auth {
 			continue
 		}
-		require.Equal(t, v.wire, got, v.name)
+		require.Equal(t, v.Wire, got, v.Name)
 	}
 }
 

@@ -2,7 +2,6 @@ package msejsonrpc
 
 import (
 	"encoding/json"
-	"fmt"
 	"go/ast"
 	"os"
 	"path/filepath"
@@ -20,52 +19,19 @@ import (
 
 // A vector is one text with what is to come of it.
 type vector struct {
-	name    string // file and number
-	wire    string
-	from    string
-	problem string // what Decode or Validate says, or ""
-	code    string // of a DecodeError, with " for " and the id when there is one to answer to
-	encoded string // what Encode writes; the wire unless the vector says otherwise
+	script.Vector
+	code string // of a DecodeError, with " for " and the id when there is one to answer to
 }
 
-// readVectors returns the vectors of testdata/vectors. A file holds one or more, each
-// of which begins with its wire.
-func readVectors(tb testing.TB) []vector {
+func readVectors(tb testing.TB) (all []vector) {
 	tb.Helper()
-	files, err := filepath.Glob("testdata/vectors/*.txtar")
-	require.NoError(tb, err)
-	require.NotEmpty(tb, files)
-	var all []vector
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		require.NoError(tb, err)
-		base := strings.TrimSuffix(filepath.Base(file), ".txtar")
-		i := 0
-		for _, s := range script.Parse(data) {
-			text := strings.TrimSpace(string(s.Data))
-			if s.Name == "wire" {
-				i++
-				all = append(all, vector{name: fmt.Sprintf("%s/%d", base, i), wire: text, encoded: text})
-				continue
-			}
-			require.NotZero(tb, i, "%s begins with %s", file, s.Name)
-			v := &all[len(all)-1]
-			switch s.Name {
-			case "from":
-				v.from = text
-			case "error":
-				require.NotEmpty(tb, text, v.name)
-				v.problem = text
-			case "code":
-				v.code = text
-			case "valid":
-				require.Empty(tb, text, v.name)
-			case "encoded":
-				v.encoded = text
-			default:
-				require.Fail(tb, "unknown section", "%s: %s", v.name, s.Name)
-			}
+	for _, v := range script.Vectors(tb) {
+		one := vector{Vector: v}
+		for _, s := range v.More {
+			require.Equal(tb, "code", s.Name, v.Name)
+			one.code = string(s.Data)
 		}
+		all = append(all, one)
 	}
 	return all
 }
@@ -73,13 +39,12 @@ func readVectors(tb testing.TB) []vector {
 func TestVectorsDecodeValidateAndEncode(t *testing.T) {
 	t.Parallel()
 	for _, v := range readVectors(t) {
-		t.Run(v.name, func(t *testing.T) {
+		t.Run(v.Name, func(t *testing.T) {
 			t.Parallel()
-			require.NotEmpty(t, v.from)
-			m, err := Decode([]byte(v.wire))
+			m, err := Decode([]byte(v.Wire))
 			if err != nil {
 				require.Nil(t, m)
-				require.EqualError(t, err, v.problem)
+				require.EqualError(t, err, v.Problem)
 				e, ok := err.(*DecodeError)
 				require.True(t, ok)
 				code := strconv.Itoa(int(e.Code))
@@ -90,23 +55,13 @@ func TestVectorsDecodeValidateAndEncode(t *testing.T) {
 				return
 			}
 			require.Empty(t, v.code, "decodes after all")
-			if err := m.Validate(); v.problem != "" {
-				require.EqualError(t, err, v.problem)
+			if err := m.Validate(); v.Problem != "" {
+				require.EqualError(t, err, v.Problem)
 				require.IsType(t, new(ValidationError), err)
 			} else {
 				require.NoError(t, err)
 			}
-			b, err := Encode(m)
-			require.NoError(t, err)
-			require.Equal(t, v.encoded, string(b))
-			again, err := Decode(b)
-			require.NoError(t, err)
-			same, err := Encode(again)
-			require.NoError(t, err)
-			require.Equal(t, v.encoded, string(same))
-			if v.encoded == v.wire {
-				require.Equal(t, m, again)
-			}
+			script.Written(t, v.Vector, m, v.Encoded, Encode, Decode)
 		})
 	}
 }
@@ -116,16 +71,16 @@ func TestDocumentVectorsEncodeToTheSameValue(t *testing.T) {
 	t.Parallel()
 	documents := 0
 	for _, v := range readVectors(t) {
-		if !strings.HasPrefix(v.name, "document-") {
+		if !strings.HasPrefix(v.Name, "document-") {
 			continue
 		}
 		documents++
-		require.Empty(t, v.problem, v.name)
-		m, err := Decode([]byte(v.wire))
-		require.NoError(t, err, v.name)
+		require.Empty(t, v.Problem, v.Name)
+		m, err := Decode([]byte(v.Wire))
+		require.NoError(t, err, v.Name)
 		b, err := Encode(m)
-		require.NoError(t, err, v.name)
-		require.JSONEq(t, v.wire, string(b), v.name)
+		require.NoError(t, err, v.Name)
+		require.JSONEq(t, v.Wire, string(b), v.Name)
 	}
 	require.Equal(t, 12+7, documents, "messages and errors")
 }
@@ -143,12 +98,12 @@ func TestEveryMessageHasADocCommentAVectorAndAValidate(t *testing.T) {
 	seen := map[string]reflect.Type{}
 	refused := map[string]bool{}
 	for _, v := range readVectors(t) {
-		m, err := Decode([]byte(v.wire))
+		m, err := Decode([]byte(v.Wire))
 		if err != nil {
 			continue
 		}
 		typ := reflect.TypeOf(m).Elem()
-		if v.problem == "" {
+		if v.Problem == "" {
 			seen[typ.Name()] = typ
 		} else {
 			refused[typ.Name()] = true
@@ -219,20 +174,20 @@ func TestValidateRefusesFurtherMembersThatWouldNotEncode(t *testing.T) {
 	}
 	checked := 0
 	for _, v := range readVectors(t) {
-		if v.problem != "" {
+		if v.Problem != "" {
 			continue
 		}
-		m, err := Decode([]byte(v.wire))
+		m, err := Decode([]byte(v.Wire))
 		require.NoError(t, err)
 		for path, extra := range withExtras(m) {
 			for name, raw := range bad {
 				extra[name] = raw
 				err = m.Validate()
-				require.IsType(t, new(ValidationError), err, v.name)
-				require.Equal(t, path+name, err.(*ValidationError).Field, v.name)
+				require.IsType(t, new(ValidationError), err, v.Name)
+				require.Equal(t, path+name, err.(*ValidationError).Field, v.Name)
 				delete(extra, name)
 			}
-			require.NoError(t, m.Validate(), v.name)
+			require.NoError(t, m.Validate(), v.Name)
 			checked++
 		}
 	}

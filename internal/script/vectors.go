@@ -1,0 +1,89 @@
+package script
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A Vector is one text with what is to come of it.
+type Vector struct {
+	Name    string // file and number
+	Wire    string
+	From    string // whose text it is
+	Problem string // what decoding or validating it says, or ""
+	Encoded string // what it is written as; the wire unless the vector says otherwise
+	More    []File // the sections that only some packages have; their text is trimmed
+}
+
+// Vectors returns the vectors of testdata/vectors. A file holds one or more, each of which
+// begins with its wire.
+//
+//	-- wire --       the text
+//	-- from --       whose it is
+//	-- valid --      empty
+//	-- error --      or this, with what is wrong
+//	-- encoded --    what it is written as, unless it stays as it is
+func Vectors(tb testing.TB) []Vector {
+	tb.Helper()
+	files, err := filepath.Glob("testdata/vectors/*.txtar")
+	require.NoError(tb, err)
+	require.NotEmpty(tb, files)
+	var all []Vector
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(tb, err)
+		base := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		first := len(all)
+		for _, s := range Parse(data) {
+			text := strings.TrimSpace(string(s.Data))
+			if s.Name == "wire" {
+				name := fmt.Sprintf("%s/%d", base, len(all)-first+1)
+				all = append(all, Vector{Name: name, Wire: text, Encoded: text})
+				continue
+			}
+			require.Greater(tb, len(all), first, "%s begins with %s", file, s.Name)
+			v := &all[len(all)-1]
+			switch s.Name {
+			case "from":
+				v.From = text
+			case "error":
+				require.NotEmpty(tb, text, v.Name)
+				v.Problem = text
+			case "valid":
+				require.Empty(tb, text, v.Name)
+			case "encoded":
+				v.Encoded = text
+			default:
+				v.More = append(v.More, File{s.Name, []byte(text)})
+			}
+		}
+		for _, v := range all[first:] {
+			require.NotEmpty(tb, v.From, "%s: whose text is it?", v.Name)
+		}
+	}
+	return all
+}
+
+// Written demands that encode writes m, which a vector decodes to, as want, and again what
+// decode makes of that. Where want is the wire, decode makes the same message of it.
+func Written[M any](
+	tb testing.TB, v Vector, m M, want string, encode func(M) ([]byte, error), decode func([]byte) (M, error),
+) {
+	tb.Helper()
+	b, err := encode(m)
+	require.NoError(tb, err, v.Name)
+	require.Equal(tb, want, string(b), v.Name)
+	again, err := decode(b)
+	require.NoError(tb, err, v.Name)
+	same, err := encode(again)
+	require.NoError(tb, err, v.Name)
+	require.Equal(tb, want, string(same), v.Name)
+	if want == v.Wire {
+		require.Equal(tb, m, again, v.Name)
+	}
+}
