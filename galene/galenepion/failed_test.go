@@ -15,6 +15,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
 	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 )
 
 // A network loses all packets of a peer when a test says so.
@@ -68,15 +69,15 @@ func TestSenderWhosePathIsLostRestartsICE(t *testing.T) {
 	states := heard.New[webrtc.PeerConnectionState]()
 	pub := a.publish(&galenepion.PublishOptions{
 		OnState: func(s webrtc.PeerConnectionState) { states.Add(s) },
-	}, video(t, "v"))
-	b.requireMedia("v")
+	}, piontest.Video(t, "v"))
+	b.flows.RequireMedia(t, "v")
 	a.line().said.Forget()
 	n.lost.Store(true)
 	heard.Await(t, "failure", states, func(s webrtc.PeerConnectionState) bool { return s == webrtc.PeerConnectionStateFailed })
 	n.lost.Store(false)
 	awaitMessage(t, a.line().said, func(m *galene.Offer) bool { return m.ID == pub.ID() })
-	b.requireMedia("v")
-	b.requireOnly("v")
+	b.flows.RequireMedia(t, "v")
+	b.flows.RequireOnly(t, "v")
 	require.NoError(t, pub.Err())
 }
 
@@ -86,14 +87,14 @@ func TestReceiverWhosePathIsLostAsksForARestartOfICE(t *testing.T) {
 	w := newWorld(t, galene.ServerOptions{})
 	a := w.join(plan{name: "a"})
 	b := w.join(plan{name: "b", request: all, settings: n.settings(t, true)})
-	a.publish(nil, video(t, "v"))
+	a.publish(nil, piontest.Video(t, "v"))
 	s := b.requireStream()
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 	n.lost.Store(true)
 	awaitMessage(t, b.line().said, func(m *galene.Renegotiate) bool { return m.ID == s.ID })
 	n.lost.Store(false)
-	b.requireMedia("v")
-	b.requireOnly("v")
+	b.flows.RequireMedia(t, "v")
+	b.flows.RequireOnly(t, "v")
 	require.NoError(t, s.Err())
 }
 
@@ -107,7 +108,7 @@ func TestPublicationWithoutAPathEnds(t *testing.T) {
 		opts: galenepion.Options{ConnectTimeout: 100 * time.Millisecond},
 	})
 	b := w.join(plan{name: "b", request: all})
-	pub, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "mine"}, video(t, "v"))
+	pub, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "mine"}, piontest.Video(t, "v"))
 	if err == nil { // the answer was handled before the time was over
 		<-pub.Done()
 		err = pub.Err()
@@ -127,8 +128,8 @@ func TestSubscriptionWithoutAPathIsAborted(t *testing.T) {
 		name: "b", settings: n.settings(t, false), request: all,
 		opts: galenepion.Options{ConnectTimeout: 100 * time.Millisecond},
 	})
-	track := video(t, "v")
-	run(t, func(ctx context.Context) error { // the abort may come before the answer
+	track := piontest.Video(t, "v")
+	piontest.Run(t, func(ctx context.Context) error { // the abort may come before the answer
 		_, err := a.Publish(ctx, &galenepion.PublishOptions{ID: "mine"}, track)
 		return err
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
 	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 )
 
 // newGroup makes a world whose server forwards between any number of users.
@@ -28,7 +29,7 @@ func TestThreeMembersSeeEachOtherThroughARouter(t *testing.T) {
 	b := w.join(plan{name: "b", request: all})
 	c := w.join(plan{name: "c", request: all})
 	for _, m := range []*member{a, b, c} {
-		m.publish(&galenepion.PublishOptions{Label: "camera"}, video(t, "v"), sound(t, "s"))
+		m.publish(&galenepion.PublishOptions{Label: "camera"}, piontest.Video(t, "v"), piontest.Sound(t, "s"))
 	}
 	for _, m := range []*member{a, b, c} {
 		from := make(map[string]bool)
@@ -37,10 +38,10 @@ func TestThreeMembersSeeEachOtherThroughARouter(t *testing.T) {
 		}
 		require.Len(t, from, 2)
 		require.NotContains(t, from, m.client.ID())
-		m.awaitFlows("four tracks", func(flows []*flow) bool {
+		m.flows.Await(t, "four tracks", func(flows []*piontest.Flow) bool {
 			live := 0
 			for _, f := range flows {
-				if !f.ended && f.packets > 2 {
+				if !f.Ended && f.Packets > 2 {
 					live++
 				}
 			}
@@ -55,14 +56,14 @@ func TestStreamOfARouterDoesWhatIsAskedOfIt(t *testing.T) {
 	w := newGroup(t)
 	a := w.join(plan{name: "a"})
 	b := w.join(plan{name: "b", request: all})
-	pub := a.publish(nil, video(t, "v"), sound(t, "s"))
+	pub := a.publish(nil, piontest.Video(t, "v"), piontest.Sound(t, "s"))
 	s := b.requireStream()
 	tracks := func(n int) {
 		t.Helper()
-		b.awaitFlows("tracks", func(flows []*flow) bool {
+		b.flows.Await(t, "tracks", func(flows []*piontest.Flow) bool {
 			live := 0
 			for _, f := range flows {
-				if f.stream == s && !f.ended && f.packets > 2 {
+				if f.Of == s && !f.Ended && f.Packets > 2 {
 					live++
 				}
 			}
@@ -88,7 +89,7 @@ func TestStreamOfARouterDoesWhatIsAskedOfIt(t *testing.T) {
 	s = b.requireStream()
 	tracks(2)
 	first := s
-	pub = a.publish(&galenepion.PublishOptions{Replace: pub}, video(t, "v"), sound(t, "s"))
+	pub = a.publish(&galenepion.PublishOptions{Replace: pub}, piontest.Video(t, "v"), piontest.Sound(t, "s"))
 	s = b.requireStream()
 	require.Same(t, first, s.Replaces)
 	tracks(2)
@@ -113,16 +114,16 @@ func TestEncodingsOfATrackAreToldApart(t *testing.T) {
 		require.NoError(t, err)
 		tracks = append(tracks, track)
 		// Key frames of VP8, as far as anybody looks at them.
-		play(t, track, append([]byte{0}, bytes.Repeat([]byte{byte(i)}, 99)...))
+		piontest.Play(t, track, append([]byte{0}, bytes.Repeat([]byte{byte(i)}, 99)...))
 	}
 	a.publish(&galenepion.PublishOptions{OnKeyFrame: func(track webrtc.TrackLocal) { wanted.Add(track.RID()) }}, tracks...)
 	s := b.requireStream()
-	media := func(flows []*flow) bool { return len(flows) > 0 && flows[len(flows)-1].packets > 2 }
-	b.awaitFlows("media", media)
+	media := func(flows []*piontest.Flow) bool { return len(flows) > 0 && flows[len(flows)-1].Packets > 2 }
+	b.flows.Await(t, "media", media)
 	heard.Await(t, "request for a key frame of h", wanted, func(rid string) bool { return rid == "h" })
 	require.NoError(t, s.Request([]galene.TrackKind{galene.TrackVideoLow}))
 	heard.Await(t, "request for a key frame of l", wanted, func(rid string) bool { return rid == "l" })
-	b.awaitFlows("media", media)
+	b.flows.Await(t, "media", media)
 }
 
 func TestStreamComesBackThroughARouter(t *testing.T) {
@@ -130,9 +131,9 @@ func TestStreamComesBackThroughARouter(t *testing.T) {
 	w := newGroup(t)
 	a := w.join(plan{name: "a", redial: true})
 	b := w.join(plan{name: "b", request: all, redial: true})
-	a.publish(nil, video(t, "v"))
+	a.publish(nil, piontest.Video(t, "v"))
 	s := b.requireStream()
-	b.awaitFlows("media", func(flows []*flow) bool { return len(flows) > 0 && flows[0].packets > 2 })
+	b.flows.Await(t, "media", func(flows []*piontest.Flow) bool { return len(flows) > 0 && flows[0].Packets > 2 })
 
 	require.NoError(t, b.client.UserAction(galene.UserUnpresent, a.client.ID()))
 	require.NoError(t, b.requireClosed(s))
@@ -144,8 +145,8 @@ func TestStreamComesBackThroughARouter(t *testing.T) {
 	b.cut()
 	require.ErrorIs(t, b.requireClosed(s), galenepion.ErrDisconnected)
 	s = b.requireStream()
-	b.awaitFlows("media", func(flows []*flow) bool {
+	b.flows.Await(t, "media", func(flows []*piontest.Flow) bool {
 		last := flows[len(flows)-1]
-		return last.stream == s && !last.ended && last.packets > 2
+		return last.Of == s && !last.Ended && last.Packets > 2
 	})
 }

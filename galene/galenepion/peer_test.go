@@ -11,6 +11,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
 	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 )
 
 func TestTwoMembersSeeAndHearEachOther(t *testing.T) {
@@ -18,10 +19,10 @@ func TestTwoMembersSeeAndHearEachOther(t *testing.T) {
 	w := newWorld(t, galene.ServerOptions{})
 	a := w.join(plan{name: "a", request: all})
 	b := w.join(plan{name: "b", request: all})
-	a.publish(&galenepion.PublishOptions{Label: "camera"}, video(t, "va"), sound(t, "sa"))
-	pub := b.publish(&galenepion.PublishOptions{Label: "screenshare"}, video(t, "vb"), sound(t, "sb"))
-	b.requireMedia("va", "sa")
-	a.requireMedia("vb", "sb")
+	a.publish(&galenepion.PublishOptions{Label: "camera"}, piontest.Video(t, "va"), piontest.Sound(t, "sa"))
+	pub := b.publish(&galenepion.PublishOptions{Label: "screenshare"}, piontest.Video(t, "vb"), piontest.Sound(t, "sb"))
+	b.flows.RequireMedia(t, "va", "sa")
+	a.flows.RequireMedia(t, "vb", "sb")
 
 	s := a.requireStream()
 	require.Equal(t, pub.ID(), s.ID)
@@ -32,8 +33,8 @@ func TestTwoMembersSeeAndHearEachOther(t *testing.T) {
 	require.Nil(t, s.Replaces)
 	require.NoError(t, s.Err())
 	require.Equal(t, "camera", b.requireStream().Label)
-	a.requireOnly("vb", "sb")
-	b.requireOnly("va", "sa")
+	a.flows.RequireOnly(t, "vb", "sb")
+	b.flows.RequireOnly(t, "va", "sa")
 	a.requireQuiet()
 	b.requireQuiet()
 }
@@ -41,8 +42,8 @@ func TestTwoMembersSeeAndHearEachOther(t *testing.T) {
 func TestNothingIsSaidThatEndsAConnectionToGalene(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	pub := a.publish(nil, video(t, "v"))
-	b.requireMedia("v")
+	pub := a.publish(nil, piontest.Video(t, "v"))
+	b.flows.RequireMedia(t, "v")
 	pub.Unpublish()
 	b.requireClosed(b.requireStream())
 	for _, m := range []*member{a, b} {
@@ -70,7 +71,7 @@ func TestOtherMessagesAreTheApplications(t *testing.T) {
 	chat := heard.Await(t, "chat", b.messages, func(m galene.Message) bool { _, ok := m.(*galene.Chat); return ok })
 	text, _ := galene.Text(chat.(*galene.Chat).Value)
 	require.Equal(t, "hello", text)
-	a.publish(nil, sound(t, "s")).Unpublish()
+	a.publish(nil, piontest.Sound(t, "s")).Unpublish()
 	b.requireClosed(b.requireStream())
 	for _, m := range append(a.messages.All(), b.messages.All()...) {
 		switch m.(type) {
@@ -120,8 +121,8 @@ func TestHandleSaysWhatIsAboutStreamsOrFiles(t *testing.T) {
 func TestClosedPeerTakesItsStreamsBack(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	pub := a.publish(nil, video(t, "v"))
-	b.requireMedia("v")
+	pub := a.publish(nil, piontest.Video(t, "v"))
+	b.flows.RequireMedia(t, "v")
 	require.NoError(t, a.Close())
 	require.NoError(t, a.Close())
 	<-a.Done()
@@ -130,8 +131,8 @@ func TestClosedPeerTakesItsStreamsBack(t *testing.T) {
 	require.Nil(t, pub.PeerConnection())
 	require.ErrorIs(t, pub.Restart(), galenepion.ErrClosed)
 	require.NoError(t, b.requireClosed(b.requireStream()))
-	b.requireOnly()
-	_, err := a.Publish(t.Context(), nil, video(t, "again"))
+	b.flows.RequireOnly(t)
+	_, err := a.Publish(t.Context(), nil, piontest.Video(t, "again"))
 	require.ErrorIs(t, err, galenepion.ErrClosed)
 	require.NoError(t, a.client.Chat("still here"), "the client is the application's")
 }
@@ -139,9 +140,9 @@ func TestClosedPeerTakesItsStreamsBack(t *testing.T) {
 func TestClosedPeerWantsNoStreams(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	a.publish(nil, video(t, "v"))
+	a.publish(nil, piontest.Video(t, "v"))
 	s := b.requireStream()
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 	require.NoError(t, b.Close())
 	require.NoError(t, b.requireClosed(s))
 	awaitMessage(t, b.line().said, func(m *galene.Abort) bool { return m.ID == s.ID })
@@ -152,7 +153,7 @@ func TestPeerEndsWithItsClient(t *testing.T) {
 	t.Run("orderly", func(t *testing.T) {
 		t.Parallel()
 		a, b := newPair(t)
-		pub := a.publish(nil, video(t, "v"))
+		pub := a.publish(nil, piontest.Video(t, "v"))
 		require.NoError(t, a.client.Close())
 		require.NoError(t, heard.Next(t, "end of Run", a.ran))
 		<-pub.Done()
@@ -162,7 +163,7 @@ func TestPeerEndsWithItsClient(t *testing.T) {
 	t.Run("lost", func(t *testing.T) {
 		t.Parallel()
 		a, _ := newPair(t)
-		pub := a.publish(nil, video(t, "v"))
+		pub := a.publish(nil, piontest.Video(t, "v"))
 		a.cut()
 		require.Error(t, heard.Next(t, "end of Run", a.ran))
 		<-pub.Done()
@@ -180,8 +181,8 @@ func TestServersConfigurationIsThatOfAllPeerConnections(t *testing.T) {
 	}))
 	a := w.join(plan{name: "a"})
 	b := w.join(plan{name: "b", request: all})
-	pub := a.publish(nil, video(t, "v"))
-	b.requireMedia("v")
+	pub := a.publish(nil, piontest.Video(t, "v"))
+	b.flows.RequireMedia(t, "v")
 	want := webrtc.ICEServer{URLs: []string{"turn:127.0.0.1:9?transport=tcp"}, Username: "u", Credential: "p"}
 	got := pub.PeerConnection().GetConfiguration()
 	require.Equal(t, []webrtc.ICEServer{want}, got.ICEServers)
@@ -196,7 +197,7 @@ func TestRelayPolicyOfTheServerIsObeyed(t *testing.T) {
 	require.NoError(t, w.server.SetRTCConfiguration(&galene.RTCConfiguration{ICETransportPolicy: "relay"}))
 	a := w.join(plan{name: "a"})
 	b := w.join(plan{name: "b", request: all})
-	pub := a.publish(nil, video(t, "v"))
+	pub := a.publish(nil, piontest.Video(t, "v"))
 	require.Equal(t, webrtc.ICETransportPolicyRelay, pub.PeerConnection().GetConfiguration().ICETransportPolicy)
 	b.requireStream()
 	for _, m := range a.line().said.All() {
@@ -214,8 +215,8 @@ func TestConfigurationOfTheApplicationReplacesTheServers(t *testing.T) {
 	a := w.join(own)
 	own.name, own.request = "b", all
 	b := w.join(own)
-	a.publish(nil, video(t, "v"))
-	b.requireMedia("v")
+	a.publish(nil, piontest.Video(t, "v"))
+	b.flows.RequireMedia(t, "v")
 }
 
 func TestConfigurationThatPionRefusesIsAnError(t *testing.T) {
@@ -224,12 +225,12 @@ func TestConfigurationThatPionRefusesIsAnError(t *testing.T) {
 	bad := &webrtc.Configuration{ICEServers: []webrtc.ICEServer{{URLs: []string{"http://127.0.0.1"}}}}
 	a := w.join(plan{name: "a", opts: galenepion.Options{Configuration: bad}, request: all})
 	b := w.join(plan{name: "b"})
-	_, err := a.Publish(t.Context(), nil, video(t, "v"))
+	_, err := a.Publish(t.Context(), nil, piontest.Video(t, "v"))
 	require.ErrorContains(t, err, "new peer connection")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { _, _ = b.Publish(ctx, nil, video(t, "v")) }()
+	go func() { _, _ = b.Publish(ctx, nil, piontest.Video(t, "v")) }()
 	s := a.requireStream()
 	require.ErrorContains(t, a.requireClosed(s), "new peer connection")
 	awaitMessage(t, a.line().said, func(m *galene.Abort) bool { return m.ID == s.ID })
@@ -245,8 +246,8 @@ func TestAPIOfTheApplicationMakesThePeerConnections(t *testing.T) {
 	w := newWorld(t, galene.ServerOptions{})
 	a := w.join(plan{name: "a", opts: galenepion.Options{API: api}})
 	b := w.join(plan{name: "b", request: all})
-	a.publish(nil, video(t, "v"))
-	b.requireMedia("v")
+	a.publish(nil, piontest.Video(t, "v"))
+	b.flows.RequireMedia(t, "v")
 	offer := awaitMessage(t, a.line().said, func(*galene.Offer) bool { return true })
 	require.Contains(t, offer.SDP, "a=rtpmap:97 VP8/90000")
 	require.NotContains(t, offer.SDP, "VP9")

@@ -13,6 +13,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
 	"github.com/rtcsignal/rtcsignal/internal/heard"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 )
 
 // A router is a media router of a test's own.
@@ -37,8 +38,8 @@ func TestPublishWaitsForWhoWantsTheStream(t *testing.T) {
 	w := newWorld(t, galene.ServerOptions{})
 	a := w.join(plan{name: "a"})
 	published := heard.New[*galenepion.Publication]()
-	track := video(t, "v")
-	run(t, func(ctx context.Context) error {
+	track := piontest.Video(t, "v")
+	piontest.Run(t, func(ctx context.Context) error {
 		pub, err := a.Publish(ctx, nil, track)
 		if err == nil {
 			published.Add(pub)
@@ -50,7 +51,7 @@ func TestPublishWaitsForWhoWantsTheStream(t *testing.T) {
 	require.Empty(t, published.All())
 	require.NoError(t, b.client.Request(all))
 	heard.Next(t, "publication", published)
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 }
 
 func TestPublishGivesUpWithItsContext(t *testing.T) {
@@ -62,7 +63,7 @@ func TestPublishGivesUpWithItsContext(t *testing.T) {
 		awaitMessage(t, a.line().said, func(*galene.Offer) bool { return true })
 		cancel()
 	}()
-	_, err := a.Publish(ctx, &galenepion.PublishOptions{ID: "mine"}, video(t, "v"))
+	_, err := a.Publish(ctx, &galenepion.PublishOptions{ID: "mine"}, piontest.Video(t, "v"))
 	require.ErrorIs(t, err, context.Canceled)
 	awaitMessage(t, a.line().said, func(m *galene.Close) bool { return m.ID == "mine" })
 }
@@ -77,12 +78,12 @@ func TestNothingCannotBePublished(t *testing.T) {
 func TestIDOfAStreamIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	pub := a.publish(&galenepion.PublishOptions{ID: "mine"}, video(t, "v"))
+	pub := a.publish(&galenepion.PublishOptions{ID: "mine"}, piontest.Video(t, "v"))
 	require.Equal(t, "mine", pub.ID())
 	require.Equal(t, "mine", b.requireStream().ID)
-	_, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "mine"}, video(t, "other"))
+	_, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "mine"}, piontest.Video(t, "other"))
 	require.ErrorIs(t, err, galenepion.ErrDuplicateID)
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 }
 
 func TestUnpublishedStreamEnds(t *testing.T) {
@@ -91,9 +92,9 @@ func TestUnpublishedStreamEnds(t *testing.T) {
 	states := heard.New[webrtc.PeerConnectionState]()
 	pub := a.publish(&galenepion.PublishOptions{
 		OnState: func(s webrtc.PeerConnectionState) { states.Add(s) },
-	}, video(t, "v"))
+	}, piontest.Video(t, "v"))
 	s := b.requireStream()
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 	is := func(want webrtc.PeerConnectionState) func(webrtc.PeerConnectionState) bool {
 		return func(got webrtc.PeerConnectionState) bool { return got == want }
 	}
@@ -104,7 +105,7 @@ func TestUnpublishedStreamEnds(t *testing.T) {
 	require.NoError(t, pub.Err())
 	require.NoError(t, b.requireClosed(s))
 	<-s.Done()
-	b.requireOnly()
+	b.flows.RequireOnly(t)
 	heard.Await(t, "closed", states, is(webrtc.PeerConnectionStateClosed))
 	b.requireQuiet()
 }
@@ -112,19 +113,19 @@ func TestUnpublishedStreamEnds(t *testing.T) {
 func TestReplacementTakesTheSlotOfAStream(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	old := a.publish(&galenepion.PublishOptions{Label: "camera"}, video(t, "v"))
+	old := a.publish(&galenepion.PublishOptions{Label: "camera"}, piontest.Video(t, "v"))
 	first := b.requireStream()
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 	oldID := old.ID()
-	pub := a.publish(&galenepion.PublishOptions{Label: "camera", Replace: old}, video(t, "w"))
+	pub := a.publish(&galenepion.PublishOptions{Label: "camera", Replace: old}, piontest.Video(t, "w"))
 	<-old.Done()
 	require.NoError(t, old.Err())
 	second := b.requireStream()
 	require.Same(t, first, second.Replaces)
 	require.Equal(t, pub.ID(), second.ID)
 	require.ErrorIs(t, b.requireClosed(first), galenepion.ErrReplaced)
-	b.requireMedia("w")
-	b.requireOnly("w")
+	b.flows.RequireMedia(t, "w")
+	b.flows.RequireOnly(t, "w")
 	for _, m := range a.line().said.All() {
 		_, isClose := m.(*galene.Close)
 		require.False(t, isClose, "the offer says what becomes of the old stream")
@@ -134,19 +135,19 @@ func TestReplacementTakesTheSlotOfAStream(t *testing.T) {
 	require.NoError(t, pub.Restart())
 	again := awaitMessage(t, a.line().said, func(m *galene.Offer) bool { return m.ID == pub.ID() })
 	require.Empty(t, again.Replace, "it is said once")
-	b.requireMedia("w")
+	b.flows.RequireMedia(t, "w")
 }
 
 func TestStreamThatHasEndedCanBeReplaced(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	old := a.publish(nil, video(t, "v"))
-	b.requireMedia("v")
+	old := a.publish(nil, piontest.Video(t, "v"))
+	b.flows.RequireMedia(t, "v")
 	old.Unpublish()
 	b.requireClosed(b.requireStream())
-	a.publish(&galenepion.PublishOptions{Replace: old}, video(t, "w"))
+	a.publish(&galenepion.PublishOptions{Replace: old}, piontest.Video(t, "w"))
 	require.Nil(t, b.requireStream().Replaces)
-	b.requireMedia("w")
+	b.flows.RequireMedia(t, "w")
 }
 
 func ufragOf(sdp string) string {
@@ -158,9 +159,9 @@ func ufragOf(sdp string) string {
 func TestICERestartsUnderTheMediaWhoeverAsks(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	pub := a.publish(nil, video(t, "v"), sound(t, "s"))
+	pub := a.publish(nil, piontest.Video(t, "v"), piontest.Sound(t, "s"))
 	s := b.requireStream()
-	b.requireMedia("v", "s")
+	b.flows.RequireMedia(t, "v", "s")
 	pcs := []*webrtc.PeerConnection{pub.PeerConnection(), s.PeerConnection()}
 	seen := make(map[string]bool)
 	expect := func() {
@@ -173,7 +174,7 @@ func TestICERestartsUnderTheMediaWhoeverAsks(t *testing.T) {
 			require.False(t, seen[ufrag])
 			seen[ufrag] = true
 		}
-		b.requireMedia("v", "s")
+		b.flows.RequireMedia(t, "v", "s")
 	}
 	expect()
 	require.NoError(t, pub.Restart())
@@ -184,7 +185,7 @@ func TestICERestartsUnderTheMediaWhoeverAsks(t *testing.T) {
 	expect()
 	require.Equal(t, pcs, []*webrtc.PeerConnection{pub.PeerConnection(), s.PeerConnection()})
 	require.Empty(t, b.streams.All(), "the stream is the same")
-	b.requireOnly("v", "s")
+	b.flows.RequireOnly(t, "v", "s")
 	a.requireQuiet()
 	b.requireQuiet()
 }
@@ -193,16 +194,16 @@ func TestICERestartsUnderTheMediaWhoeverAsks(t *testing.T) {
 func TestRenegotiationWaitsForTheAnswer(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	a.publish(nil, video(t, "v"))
+	a.publish(nil, piontest.Video(t, "v"))
 	s := b.requireStream()
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 	for range 5 {
 		require.NoError(t, s.Renegotiate())
 	}
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 	awaitMessage(t, b.line().said, func(*galene.Answer) bool { return true })
 	awaitMessage(t, b.line().said, func(*galene.Answer) bool { return true })
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 	var order []string
 	for _, m := range a.line().said.All() {
 		if _, ok := m.(*galene.Offer); ok {
@@ -217,9 +218,9 @@ func TestRefusalSaysWhatTheServerSays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, galene.ServerOptions{Router: refuser("no thanks")})
 	a := w.join(plan{name: "a"})
-	_, err := a.Publish(t.Context(), nil, video(t, "v"))
+	_, err := a.Publish(t.Context(), nil, piontest.Video(t, "v"))
 	require.ErrorIs(t, err, &galene.Error{Text: "no thanks"})
-	_, err = a.Publish(t.Context(), nil, video(t, "v"))
+	_, err = a.Publish(t.Context(), nil, piontest.Video(t, "v"))
 	require.ErrorIs(t, err, &galene.Error{Text: "no thanks"})
 }
 
@@ -227,7 +228,7 @@ func TestRefusalWithoutAReasonIsARefusal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, galene.ServerOptions{Router: refuser("")})
 	a := w.join(plan{name: "a"})
-	_, err := a.Publish(t.Context(), nil, video(t, "v"))
+	_, err := a.Publish(t.Context(), nil, piontest.Video(t, "v"))
 	require.ErrorIs(t, err, &galene.Error{Text: "the server has aborted the stream"})
 }
 
@@ -255,10 +256,10 @@ func TestRefusalsGetTheirReasonsInOrder(t *testing.T) {
 	a := w.join(plan{name: "a"})
 	errs := make(chan error, 1)
 	go func() {
-		_, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "one"}, video(t, "v"))
+		_, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "one"}, piontest.Video(t, "v"))
 		errs <- err
 	}()
-	_, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "two"}, video(t, "w"))
+	_, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "two"}, piontest.Video(t, "w"))
 	require.ErrorIs(t, err, &galene.Error{Text: "not two"})
 	require.ErrorIs(t, <-errs, &galene.Error{Text: "not one"})
 }
@@ -273,7 +274,7 @@ func TestPublishingNeedsThePermission(t *testing.T) {
 		j, ok := m.(*galene.Joined)
 		return ok && j.Kind == galene.JoinedChange
 	})
-	_, err := a.Publish(t.Context(), nil, video(t, "v"))
+	_, err := a.Publish(t.Context(), nil, piontest.Video(t, "v"))
 	var refusal *galene.PermissionError
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, galene.PermissionPresent, refusal.Required)
@@ -283,24 +284,24 @@ func TestPublishingNeedsThePermission(t *testing.T) {
 func TestStreamComesBackWithThePermission(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	pub := a.publish(&galenepion.PublishOptions{Label: "camera"}, video(t, "v"))
-	once := a.publish(&galenepion.PublishOptions{Once: true}, video(t, "once"))
-	b.requireMedia("v", "once")
+	pub := a.publish(&galenepion.PublishOptions{Label: "camera"}, piontest.Video(t, "v"))
+	once := a.publish(&galenepion.PublishOptions{Once: true}, piontest.Video(t, "once"))
+	b.flows.RequireMedia(t, "v", "once")
 	first := pub.ID()
 	require.NoError(t, b.client.UserAction(galene.UserUnpresent, a.client.ID()))
 	<-once.Done()
 	require.ErrorIs(t, once.Err(), &galene.Error{Text: "permission denied"})
 	require.NoError(t, b.requireClosed(b.requireStream()))
 	require.NoError(t, b.requireClosed(b.requireStream()))
-	b.requireOnly()
+	b.flows.RequireOnly(t)
 
 	require.NoError(t, b.client.UserAction(galene.UserPresent, a.client.ID()))
 	s := b.requireStream()
 	require.Equal(t, "camera", s.Label)
 	require.NotEqual(t, first, s.ID)
 	require.Equal(t, s.ID, pub.ID())
-	b.requireMedia("v")
-	b.requireOnly("v")
+	b.flows.RequireMedia(t, "v")
+	b.flows.RequireOnly(t, "v")
 	require.NoError(t, pub.Err())
 }
 
@@ -309,9 +310,9 @@ func TestStreamComesBackWithTheConnection(t *testing.T) {
 	w := newWorld(t, galene.ServerOptions{})
 	a := w.join(plan{name: "a", redial: true})
 	b := w.join(plan{name: "b", request: all, redial: true})
-	pub := a.publish(&galenepion.PublishOptions{Label: "camera"}, video(t, "v"))
-	once := a.publish(&galenepion.PublishOptions{Once: true}, video(t, "once"))
-	b.requireMedia("v", "once")
+	pub := a.publish(&galenepion.PublishOptions{Label: "camera"}, piontest.Video(t, "v"))
+	once := a.publish(&galenepion.PublishOptions{Once: true}, piontest.Video(t, "once"))
+	b.flows.RequireMedia(t, "v", "once")
 	first, second := b.requireStream(), b.requireStream()
 	a.cut()
 	<-once.Done()
@@ -321,14 +322,14 @@ func TestStreamComesBackWithTheConnection(t *testing.T) {
 	again := b.requireStream()
 	require.Equal(t, "camera", again.Label)
 	require.NotContains(t, []string{first.ID, second.ID}, again.ID)
-	b.requireMedia("v")
-	b.requireOnly("v")
+	b.flows.RequireMedia(t, "v")
+	b.flows.RequireOnly(t, "v")
 
 	b.cut()
 	require.ErrorIs(t, b.requireClosed(again), galenepion.ErrDisconnected)
 	b.requireStream()
-	b.requireMedia("v")
-	b.requireOnly("v")
+	b.flows.RequireMedia(t, "v")
+	b.flows.RequireOnly(t, "v")
 	require.NoError(t, pub.Err())
 }
 
@@ -338,13 +339,13 @@ func TestStreamGoesToTheNextUserWhenTheFirstOneHasLeft(t *testing.T) {
 	w := newWorld(t, galene.ServerOptions{})
 	a := w.join(plan{name: "a"})
 	b := w.join(plan{name: "b", request: all})
-	pub := a.publish(&galenepion.PublishOptions{Label: "camera"}, video(t, "v"))
-	b.requireMedia("v")
+	pub := a.publish(&galenepion.PublishOptions{Label: "camera"}, piontest.Video(t, "v"))
+	b.flows.RequireMedia(t, "v")
 	for range 2 {
 		require.NoError(t, b.Close())
 		require.NoError(t, b.client.Close())
 		b = w.join(plan{name: "b", request: all})
-		b.requireMedia("v")
+		b.flows.RequireMedia(t, "v")
 		require.Equal(t, "camera", b.requireStream().Label)
 	}
 	require.NoError(t, pub.Err())
@@ -387,7 +388,7 @@ func TestCodecThatTheGroupDoesNotAllowIsAnError(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, galene.ServerOptions{Router: answerer(t, change)})
 			a := w.join(plan{name: "a"})
-			_, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "mine"}, video(t, "v"))
+			_, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "mine"}, piontest.Video(t, "v"))
 			require.ErrorIs(t, err, galenepion.ErrCodec)
 			awaitMessage(t, a.line().said, func(m *galene.Close) bool { return m.ID == "mine" })
 		})
@@ -403,7 +404,7 @@ func TestAnswerThatIsNoneEndsNothing(t *testing.T) {
 		heard.Next(t, "warning", a.warnings)
 		cancel()
 	}()
-	_, err := a.Publish(ctx, nil, video(t, "v"))
+	_, err := a.Publish(ctx, nil, piontest.Video(t, "v"))
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -412,9 +413,9 @@ func TestKeyFramesAreAskedForAndHeardOf(t *testing.T) {
 	a, b := newPair(t)
 	wanted := heard.New[string]()
 	a.publish(&galenepion.PublishOptions{OnKeyFrame: func(track webrtc.TrackLocal) { wanted.Add(track.ID()) }},
-		video(t, "v"), sound(t, "s"))
-	f := b.requireFlow("v")
-	require.NoError(t, f.stream.RequestKeyFrame(f.track))
+		piontest.Video(t, "v"), piontest.Sound(t, "s"))
+	f := b.flows.Require(t, "v")
+	require.NoError(t, f.Of.(*galenepion.Subscription).RequestKeyFrame(f.Track))
 	require.Equal(t, "v", heard.Next(t, "request for a key frame", wanted))
 }
 
@@ -428,8 +429,8 @@ func TestEncodingsOfATrackAreOfferedAsOne(t *testing.T) {
 		require.NoError(t, err)
 		tracks = append(tracks, track)
 	}
-	pub := a.publish(nil, append(tracks, sound(t, "s"))...)
-	b.requireMedia("s")
+	pub := a.publish(nil, append(tracks, piontest.Sound(t, "s"))...)
+	b.flows.RequireMedia(t, "s")
 	offer := awaitMessage(t, a.line().said, func(*galene.Offer) bool { return true })
 	require.Equal(t, 1, strings.Count(offer.SDP, "m=video"))
 	require.Contains(t, offer.SDP, "a=rid:h send")

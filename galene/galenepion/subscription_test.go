@@ -9,46 +9,47 @@ import (
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
 	"github.com/rtcsignal/rtcsignal/internal/heard"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 )
 
 func TestAbortedStreamComesBackWithTheNextRequest(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	pub := a.publish(&galenepion.PublishOptions{Label: "camera"}, video(t, "v"))
+	pub := a.publish(&galenepion.PublishOptions{Label: "camera"}, piontest.Video(t, "v"))
 	for range 3 {
-		s := b.requireFlow("v").stream
+		s := b.flows.Require(t, "v").Of.(*galenepion.Subscription)
 		require.Equal(t, "camera", s.Label)
 		s.Abort()
 		s.Abort()
 		<-s.Done()
 		require.NoError(t, b.requireClosed(s))
-		b.requireOnly()
+		b.flows.RequireOnly(t)
 		require.NoError(t, b.client.Request(all))
 	}
-	b.requireFlow("v")
+	b.flows.Require(t, "v")
 	require.NoError(t, pub.Err())
 }
 
 func TestStreamsThatNobodyRequestsAnyMoreEndAndComeBack(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	a.publish(nil, video(t, "v"))
+	a.publish(nil, piontest.Video(t, "v"))
 	for range 3 {
-		s := b.requireFlow("v").stream
+		s := b.flows.Require(t, "v").Of.(*galenepion.Subscription)
 		require.NoError(t, b.client.Request(nil))
 		require.NoError(t, b.requireClosed(s))
-		b.requireOnly()
+		b.flows.RequireOnly(t)
 		require.NoError(t, b.client.Request(all))
 	}
-	b.requireFlow("v")
+	b.flows.Require(t, "v")
 }
 
 func TestStreamOfWhichNothingIsRequestedEnds(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	a.publish(nil, video(t, "v"))
+	a.publish(nil, piontest.Video(t, "v"))
 	s := b.requireStream()
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 	require.NoError(t, s.Request([]galene.TrackKind{galene.TrackVideo}))
 	require.NoError(t, s.Request(nil))
 	require.NoError(t, s.Request([]galene.TrackKind{}))
@@ -63,9 +64,9 @@ func TestStreamOfWhichNothingIsRequestedEnds(t *testing.T) {
 func TestNothingIsAskedOfAStreamThatHasEnded(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	pub := a.publish(nil, video(t, "v"))
+	pub := a.publish(nil, piontest.Video(t, "v"))
 	s := b.requireStream()
-	b.requireMedia("v")
+	b.flows.RequireMedia(t, "v")
 	pub.Unpublish()
 	b.requireClosed(s)
 	b.line().said.Forget()
@@ -94,10 +95,10 @@ func TestUnwantedStreamIsAbortedInsteadOfAnswered(t *testing.T) {
 			w := newWorld(t, galene.ServerOptions{})
 			a := w.join(plan{name: "a"})
 			b := w.join(plan{name: "b", opts: opts, request: all})
-			a.publish(&galenepion.PublishOptions{ID: "other"}, video(t, "other"))
+			a.publish(&galenepion.PublishOptions{ID: "other"}, piontest.Video(t, "other"))
 			ctx, cancel := context.WithCancel(t.Context())
 			published := make(chan error, 1)
-			track := video(t, "v")
+			track := piontest.Video(t, "v")
 			go func() {
 				_, err := a.Publish(ctx, &galenepion.PublishOptions{ID: "mine"}, track)
 				published <- err
@@ -109,7 +110,7 @@ func TestUnwantedStreamIsAbortedInsteadOfAnswered(t *testing.T) {
 				answer, isAnswer := m.(*galene.Answer)
 				require.False(t, isAnswer && answer.ID == "mine")
 			}
-			b.requireMedia("other")
+			b.flows.RequireMedia(t, "other")
 		})
 	}
 }
@@ -118,17 +119,17 @@ func TestUnwantedStreamIsAbortedInsteadOfAnswered(t *testing.T) {
 func TestCandidatesThatOvertakeTheirDescriptionAreTaken(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	pub := a.publish(nil, video(t, "v"))
-	b.requireMedia("v")
+	pub := a.publish(nil, piontest.Video(t, "v"))
+	b.flows.RequireMedia(t, "v")
 	for range 2 {
 		a.line().candidatesFirst()
 		b.line().candidatesFirst()
 		require.NoError(t, pub.Restart())
 		heard.Next(t, "offer after a candidate", a.line().late)
 		heard.Next(t, "answer after a candidate", b.line().late)
-		b.requireMedia("v")
+		b.flows.RequireMedia(t, "v")
 	}
-	b.requireOnly("v")
+	b.flows.RequireOnly(t, "v")
 	a.requireQuiet()
 	b.requireQuiet()
 }

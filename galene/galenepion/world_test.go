@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
-	"github.com/pion/webrtc/v4/pkg/media"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
 	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -72,24 +72,16 @@ type member struct {
 	warnings *heard.Record[string]
 	ran      *heard.Record[error] // what Run returned
 
-	mu    sync.Mutex
-	wire  *wire // the present one
-	flows []*flow
-	more  chan struct{} // capacity 1: a flow has changed
+	flows *piontest.Flows
+
+	mu   sync.Mutex
+	wire *wire // the present one
 }
 
 // A closing is what OnClosed heard.
 type closing struct {
 	stream *galenepion.Subscription
 	err    error
-}
-
-// A flow is what came of a track.
-type flow struct {
-	stream  *galenepion.Subscription
-	track   *webrtc.TrackRemote
-	packets int
-	ended   bool
 }
 
 // join makes a member that receives what it requests.
@@ -104,7 +96,7 @@ func (w *world) join(p plan) *member {
 		warnings: heard.New[string](),
 		ran:      heard.New[error](),
 		wire:     w.dial(),
-		more:     make(chan struct{}, 1),
+		flows:    piontest.NewFlows(),
 	}
 	opts := galene.ClientOptions{Backoff: galene.Backoff{Min: time.Millisecond, Max: time.Millisecond}}
 	if p.redial {
@@ -129,7 +121,7 @@ func (w *world) join(p plan) *member {
 	}
 	o.Logger = heard.Warnings(m.warnings)
 	o.OnMessage = func(msg galene.Message) { m.messages.Add(msg) }
-	o.OnTrack = m.receive
+	o.OnTrack = func(s *galenepion.Subscription, track *webrtc.TrackRemote) { m.flows.Receive(track.ID(), s, track) }
 	o.OnStream = func(s *galenepion.Subscription) {
 		m.streams.Add(s)
 		if p.opts.OnStream != nil {
@@ -142,7 +134,7 @@ func (w *world) join(p plan) *member {
 	}
 	m.Peer = galenepion.NewPeer(m.client, &o)
 	w.t.Cleanup(func() { require.NoError(w.t, m.Close()) })
-	run(w.t, func(ctx context.Context) error {
+	piontest.Run(w.t, func(ctx context.Context) error {
 		m.ran.Add(m.Run(ctx))
 		return nil
 	})
@@ -199,103 +191,6 @@ func (m *member) line() *wire {
 	return m.wire
 }
 
-// receive reads a track until it ends.
-func (m *member) receive(s *galenepion.Subscription, track *webrtc.TrackRemote) {
-	f := &flow{stream: s, track: track}
-	m.mu.Lock()
-	m.flows = append(m.flows, f)
-	m.mu.Unlock()
-	for {
-		_, _, err := track.ReadRTP()
-		m.mu.Lock()
-		f.packets++
-		f.ended = err != nil
-		m.mu.Unlock()
-		select {
-		case m.more <- struct{}{}:
-		default:
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// awaitFlows waits until ok is satisfied by what arrives. One goroutine at a time may call
-// it.
-func (m *member) awaitFlows(what string, ok func([]*flow) bool) {
-	m.t.Helper()
-	timeout := time.After(heard.Patience)
-	for {
-		m.mu.Lock()
-		satisfied := ok(m.flows)
-		m.mu.Unlock()
-		if satisfied {
-			return
-		}
-		select {
-		case <-m.more:
-		case <-timeout:
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			var flows []string
-			for _, f := range m.flows {
-				flows = append(flows, fmt.Sprintf("%s: %d packets, ended: %t", f.track.ID(), f.packets, f.ended))
-			}
-			require.FailNow(m.t, "no "+what, "%q", flows)
-		}
-	}
-}
-
-// requireMedia waits until packets arrive that were not there before, of each of these
-// tracks.
-func (m *member) requireMedia(tracks ...string) {
-	m.t.Helper()
-	before := make(map[*flow]int)
-	m.mu.Lock()
-	for _, f := range m.flows {
-		before[f] = f.packets
-	}
-	m.mu.Unlock()
-	for _, id := range tracks {
-		m.awaitFlows("media of "+id, func(flows []*flow) bool {
-			return slices.ContainsFunc(flows, func(f *flow) bool {
-				return !f.ended && f.track.ID() == id && f.packets > before[f]+2
-			})
-		})
-	}
-}
-
-// requireFlow waits until packets of a track arrive and returns where.
-func (m *member) requireFlow(track string) (found *flow) {
-	m.t.Helper()
-	m.awaitFlows("media of "+track, func(flows []*flow) bool {
-		for _, f := range flows {
-			if !f.ended && f.track.ID() == track && f.packets > 2 {
-				found = f
-			}
-		}
-		return found != nil
-	})
-	return found
-}
-
-// requireOnly waits until these tracks and no others have not ended, in any order.
-func (m *member) requireOnly(tracks ...string) {
-	m.t.Helper()
-	slices.Sort(tracks)
-	m.awaitFlows(fmt.Sprintf("set of tracks %q", tracks), func(flows []*flow) bool {
-		var live []string
-		for _, f := range flows {
-			if !f.ended {
-				live = append(live, f.track.ID())
-			}
-		}
-		slices.Sort(live)
-		return slices.Equal(live, tracks)
-	})
-}
-
 // requireStream waits for a stream that the server offers.
 func (m *member) requireStream() *galenepion.Subscription {
 	m.t.Helper()
@@ -314,51 +209,6 @@ func (m *member) requireClosed(s *galenepion.Subscription) error {
 func (m *member) requireQuiet() {
 	m.t.Helper()
 	require.Empty(m.t, m.warnings.All())
-}
-
-// video and sound make tracks that are fed until the test ends.
-func video(t *testing.T, id string) *webrtc.TrackLocalStaticSample {
-	t.Helper()
-	return feed(t, webrtc.MimeTypeVP8, id)
-}
-
-func sound(t *testing.T, id string) *webrtc.TrackLocalStaticSample {
-	t.Helper()
-	return feed(t, webrtc.MimeTypeOpus, id)
-}
-
-func feed(t *testing.T, mime, id string) *webrtc.TrackLocalStaticSample {
-	t.Helper()
-	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mime}, id, id)
-	require.NoError(t, err)
-	play(t, track, []byte{1, 2, 3})
-	return track
-}
-
-// play writes a sample to a track, over and over, until the test ends.
-func play(t *testing.T, track *webrtc.TrackLocalStaticSample, data []byte) {
-	t.Helper()
-	run(t, func(ctx context.Context) error {
-		const interval = 20 * time.Millisecond
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-ticker.C:
-				_ = track.WriteSample(media.Sample{Data: data, Duration: interval})
-			}
-		}
-	})
-}
-
-// run runs f until the test ends.
-func run(t *testing.T, f func(context.Context) error) {
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = f(ctx) })
-	t.Cleanup(func() { stop(); running.Wait() })
 }
 
 // A wire is a client's end of a connection. It keeps what goes over it.

@@ -28,14 +28,14 @@ type user struct {
 // no row names is not a dependency of this module.
 var users = []user{
 	{"net/http", []string{"transport/wsconn", "transport/engineio/enginehttp", "PROTOCOL/SHORThttp", "examples/...", "internal/interop/..."}},
-	{"testing", []string{"transport/conntest", "internal/script", "internal/heard", "internal/repotest", "internal/interop/..."}},
+	{"testing", []string{"transport/conntest", "internal/script", "internal/heard", "internal/pionpeer/piontest", "internal/repotest", "internal/interop/..."}},
 
 	{"github.com/coder/websocket", []string{"transport/wsconn", "transport/engineio/enginehttp"}},
 	{"github.com/pion", []string{"PROTOCOL/SHORTpion", "internal/pionpeer/...", "internal/clip", "internal/interop/...", "examples/..."}},
 	{"github.com/go-json-experiment/json", []string{"internal/jsonx"}},
 	{"github.com/golang-jwt/jwt", []string{"PROTOCOL/SHORTjwt", "internal/jwtclaims", "examples/..."}},
 	{"golang.org/x/crypto", []string{"galene/galenegroup"}}, // how passwords are stored there
-	{"github.com/stretchr/testify", []string{"transport/conntest", "internal/script", "internal/heard", "internal/interop/..."}},
+	{"github.com/stretchr/testify", []string{"transport/conntest", "internal/script", "internal/heard", "internal/pionpeer/piontest", "internal/interop/..."}},
 }
 
 // contents are the packages that import nothing but the standard library (without

@@ -6,17 +6,19 @@ import (
 
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 )
 
 // newBusyPair makes a pair that is connected, with a track from each side.
 func newBusyPair(t *testing.T, server, client plan) *pair {
 	t.Helper()
-	server.tracks = []webrtc.TrackLocal{video(t, "s")}
-	client.tracks = []webrtc.TrackLocal{sound(t, "c")}
+	server.tracks = []webrtc.TrackLocal{piontest.Video(t, "s")}
+	client.tracks = []webrtc.TrackLocal{piontest.Sound(t, "c")}
 	server.opts.Labels = []string{"x"}
 	p := newPair(t, server, client)
-	p.client.requireMedia("s")
-	p.server.requireMedia("c")
+	p.client.flows.RequireMedia(t, "s")
+	p.server.flows.RequireMedia(t, "c")
 	p.server.awaitOpen("x")
 	return p
 }
@@ -46,8 +48,8 @@ func TestRule31TheServerWinsWhenOffersCross(t *testing.T) {
 	t.Run("first", func(t *testing.T) {
 		t.Parallel()
 		inForms(t, func(t *testing.T, server, client plan) {
-			server.tracks = []webrtc.TrackLocal{video(t, "s")}
-			client.tracks = []webrtc.TrackLocal{video(t, "c")}
+			server.tracks = []webrtc.TrackLocal{piontest.Video(t, "s")}
+			client.tracks = []webrtc.TrackLocal{piontest.Video(t, "c")}
 			client.opts.OfferAfter = 1
 			p := newPairOver(t, server, client, func(up, down *wire) {
 				up.hold()
@@ -57,8 +59,8 @@ func TestRule31TheServerWinsWhenOffersCross(t *testing.T) {
 			awaitDescription(t, p.down.reached, true)
 			p.up.release()
 			p.down.release()
-			p.client.requireMedia("s")
-			p.server.requireMedia("c")
+			p.client.flows.RequireMedia(t, "s")
+			p.server.flows.RequireMedia(t, "c")
 			offers, answers := p.up.count()
 			require.Equal(t, []int{2, 1}, []int{offers, answers}, "of the client: the first one is withdrawn")
 			offers, answers = p.down.count()
@@ -72,7 +74,7 @@ func TestRule31TheServerWinsWhenOffersCross(t *testing.T) {
 		inForms(t, func(t *testing.T, server, client plan) {
 			const rounds = 20
 			p := newBusyPair(t, server, client)
-			fromServer, fromClient := video(t, "s+"), video(t, "c+")
+			fromServer, fromClient := piontest.Video(t, "s+"), piontest.Video(t, "c+")
 			offersBefore, _ := p.up.count()
 			_, answersBefore := p.down.count()
 			for round := range rounds {
@@ -82,15 +84,15 @@ func TestRule31TheServerWinsWhenOffersCross(t *testing.T) {
 				}
 				p.cross(func() { server(fromServer) }, func() { client(fromClient) })
 			}
-			p.client.requireOnly("s")
-			p.server.requireOnly("c")
+			p.client.flows.RequireOnly(t, "s")
+			p.server.flows.RequireOnly(t, "c")
 			offers, _ := p.up.count()
 			_, answers := p.down.count()
 			require.Equal(t, rounds, offers-offersBefore-(answers-answersBefore), "withdrawn offers")
 
 			p.cross(func() { p.server.AddTrack(fromServer) }, func() { p.client.AddTrack(fromClient) })
-			p.client.requireMedia("s", "s+")
-			p.server.requireMedia("c", "c+")
+			p.client.flows.RequireMedia(t, "s", "s+")
+			p.server.flows.RequireMedia(t, "c", "c+")
 			p.server.requireEcho("x", "hello")
 			p.server.requireQuiet()
 			p.client.requireQuiet()
@@ -108,7 +110,7 @@ func TestRule31BothSidesChangeTheirTracksAtTheSameTime(t *testing.T) {
 			*bot
 			name string
 		}{{p.server, "s"}, {p.client, "c"}} {
-			kept, moving := video(t, side.name+"-kept"), sound(t, side.name+"-moving")
+			kept, moving := piontest.Video(t, side.name+"-kept"), piontest.Sound(t, side.name+"-moving")
 			both.Go(func() {
 				for round := range 20 {
 					side.AddTrack(moving)
@@ -121,10 +123,10 @@ func TestRule31BothSidesChangeTheirTracksAtTheSameTime(t *testing.T) {
 			})
 		}
 		both.Wait()
-		p.client.requireMedia("s", "s-kept", "s-moving")
-		p.server.requireMedia("c", "c-kept", "c-moving")
-		p.client.requireOnly("s", "s-kept", "s-moving")
-		p.server.requireOnly("c", "c-kept", "c-moving")
+		p.client.flows.RequireMedia(t, "s", "s-kept", "s-moving")
+		p.server.flows.RequireMedia(t, "c", "c-kept", "c-moving")
+		p.client.flows.RequireOnly(t, "s", "s-kept", "s-moving")
+		p.server.flows.RequireOnly(t, "c", "c-kept", "c-moving")
 		p.server.requireEcho("x", "hello")
 		p.server.requireQuiet()
 		p.client.requireQuiet()
@@ -146,14 +148,14 @@ func TestTrackThatIsRemovedBeforeItsOfferIsAnsweredGoes(t *testing.T) {
 				}
 				back.hold()
 				back.reached.Forget()
-				track, other := video(t, "gone"), video(t, "other")
+				track, other := piontest.Video(t, "gone"), piontest.Video(t, "other")
 				from.AddTrack(track)
 				awaitDescription(t, back.reached, false)
 				from.RemoveTrack(track)
 				from.AddTrack(other)
 				back.release()
-				to.requireMedia("other")
-				to.requireOnly(base, "other")
+				to.flows.RequireMedia(t, "other")
+				to.flows.RequireOnly(t, base, "other")
 				from.requireQuiet()
 				to.requireQuiet()
 			})

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/internal/heard"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 	"github.com/rtcsignal/rtcsignal/transport"
@@ -52,21 +53,21 @@ type object = map[string]any
 func newBusyHall(t *testing.T, limits msejsonrpc.Limits) (h *hall, undisturbed func()) {
 	t.Helper()
 	h = newLimitedHall(t, msepion.RoomsOptions{}, limits)
-	p := sending(video(t, "v"))
+	p := sending(piontest.Video(t, "v"))
 	p.opts.Labels = []string{"chat"}
 	a := h.join("d/r/a", p)
-	p.tracks = []webrtc.TrackLocal{sound(t, "v")}
+	p.tracks = []webrtc.TrackLocal{piontest.Sound(t, "v")}
 	b := h.join("d/r/b", p)
 	a.awaitOpen("chat")
 	b.awaitOpen("chat")
 	undisturbed = func() {
 		t.Helper()
-		a.requireMedia(h.of("d/r/b", "v"))
-		b.requireMedia(h.of("d/r/a", "v"))
+		a.flows.RequireMedia(t, h.of("d/r/b", "v"))
+		b.flows.RequireMedia(t, h.of("d/r/a", "v"))
 		h.awaitRelay(a, b, "chat")
 		h.awaitRelay(b, a, "chat")
-		a.requireOnly(h.of("d/r/b", "v"))
-		b.requireOnly(h.of("d/r/a", "v"))
+		a.flows.RequireOnly(t, h.of("d/r/b", "v"))
+		b.flows.RequireOnly(t, h.of("d/r/a", "v"))
 		a.requireQuiet()
 		b.requireQuiet()
 		require.Empty(t, a.ran.All())
@@ -144,9 +145,9 @@ func TestNonsenseOfAMemberIsRefusedAndNobodyElseNotices(t *testing.T) {
 
 		// The same from a member whom the others see.
 		up, down = h.dial()
-		member := newBot(t, sending(sound(t, "hostile")), h.signal(up, "d/r/hostile", nil))
+		member := newBot(t, sending(piontest.Sound(t, "hostile")), h.signal(up, "d/r/hostile", nil))
 		member.run()
-		member.requireMedia(h.of("d/r/a", "v"))
+		member.flows.RequireMedia(t, h.of("d/r/a", "v"))
 		up.inject(nonsense)
 		up.inject(nonsense)
 		if err := member.client.Ping(t.Context()); err != nil {

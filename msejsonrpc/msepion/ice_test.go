@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/internal/heard"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 )
 
@@ -38,8 +39,8 @@ func TestICERestartsFromEitherSideUnderTheMedia(t *testing.T) {
 				require.NotContains(t, seen, d.ufrag())
 				seen[d.ufrag()] = true
 			}
-			p.client.requireMedia("s")
-			p.server.requireMedia("c")
+			p.client.flows.RequireMedia(t, "s")
+			p.server.flows.RequireMedia(t, "c")
 			p.server.requireEcho("x", "hello")
 		}
 		require.Equal(t, pcs, []*webrtc.PeerConnection{p.server.PeerConnection(), p.client.PeerConnection()})
@@ -101,12 +102,12 @@ func TestRule30CandidatesThatOvertakeTheirDescriptionAreTaken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := plan{tracks: []webrtc.TrackLocal{video(t, "v")}}
+			server := plan{tracks: []webrtc.TrackLocal{piontest.Video(t, "v")}}
 			server.opts.Labels = []string{"x"}
 			p := newPairOver(t, server, plan{}, func(up, down *wire) {
 				up.change, down.change = candidatesFirst(change), candidatesFirst(change)
 			})
-			p.client.requireMedia("v")
+			p.client.flows.RequireMedia(t, "v")
 			p.server.awaitOpen("x")
 			p.server.requireEcho("x", "hello")
 			for _, w := range []*wire{p.up, p.down} {
@@ -145,13 +146,13 @@ func TestRule30TheEndOfTheCandidatesIsTakenInEachForm(t *testing.T) {
 				}
 				return []msejsonrpc.Message{m}
 			}
-			server := plan{tracks: []webrtc.TrackLocal{video(t, "v")}}
+			server := plan{tracks: []webrtc.TrackLocal{piontest.Video(t, "v")}}
 			p := newPairOver(t, server, plan{}, func(up, down *wire) { up.change, down.change = change, change })
 			heard.Next(t, "end of candidates", ended)
 			heard.Next(t, "end of candidates of the other side", ended)
-			p.client.requireMedia("v")
-			p.client.AddTrack(sound(t, "a"))
-			p.server.requireMedia("a")
+			p.client.flows.RequireMedia(t, "v")
+			p.client.AddTrack(piontest.Sound(t, "a"))
+			p.server.flows.RequireMedia(t, "a")
 			p.server.requireQuiet()
 			p.client.requireQuiet()
 		})
@@ -162,8 +163,8 @@ func TestRule30TheEndOfTheCandidatesIsSaidOnceAndLast(t *testing.T) {
 	t.Parallel()
 	inForms(t, func(t *testing.T, server, client plan) {
 		p := newBusyPair(t, server, client)
-		p.client.AddTrack(sound(t, "later"))
-		p.server.requireMedia("later")
+		p.client.AddTrack(piontest.Sound(t, "later"))
+		p.server.flows.RequireMedia(t, "later")
 		for _, w := range []*wire{p.up, p.down} {
 			var candidates []string
 			described := false

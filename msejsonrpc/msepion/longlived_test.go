@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/internal/heard"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 )
 
@@ -16,17 +17,17 @@ func TestDescriptionsOfALongLivedRoomDoNotGrow(t *testing.T) {
 	h := newHall(t, msepion.RoomsOptions{})
 	viewer, down := h.joinOver("d/r/viewer", withLabels("chat"))
 	viewer.awaitOpen("chat")
-	picture, tone := video(t, "v"), sound(t, "a")
+	picture, tone := piontest.Video(t, "v"), piontest.Sound(t, "a")
 	for i := range 60 {
 		token := fmt.Sprint("d/r/", i)
 		sender, leaving := h.joinOver(token, sending(picture, tone))
 		want := []string{h.of(token, "v"), h.of(token, "a")}
-		viewer.requireMedia(want...)
-		viewer.requireOnly(want...)
+		viewer.flows.RequireMedia(t, want...)
+		viewer.flows.RequireOnly(t, want...)
 		require.NoError(t, sender.client.Disconnect())
 		require.NoError(t, heard.Next(t, "end of Run", sender.ran))
 		leaving.awaitServed()
-		viewer.requireOnly()
+		viewer.flows.RequireOnly(t)
 	}
 	said := down.descriptions()
 	require.LessOrEqual(t, said[len(said)-1].sections(), 6)

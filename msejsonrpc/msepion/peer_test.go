@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/internal/heard"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 )
@@ -38,11 +39,11 @@ func inForms(t *testing.T, test func(t *testing.T, server, client plan)) {
 func TestServerThatHasSomethingOffersFirst(t *testing.T) {
 	t.Parallel()
 	inForms(t, func(t *testing.T, server, client plan) {
-		server.tracks = []webrtc.TrackLocal{video(t, "v"), sound(t, "a")}
+		server.tracks = []webrtc.TrackLocal{piontest.Video(t, "v"), piontest.Sound(t, "a")}
 		server.opts.Labels = []string{"events"}
 		client.opts.OfferAfter = heard.Patience // it need not offer: it has nothing that waits
 		p := newPair(t, server, client)
-		p.client.requireMedia("v", "a")
+		p.client.flows.RequireMedia(t, "v", "a")
 		p.client.awaitConnected()
 		p.server.awaitConnected()
 		p.server.requireEcho("events", "hello")
@@ -58,14 +59,14 @@ func TestServerThatHasSomethingOffersFirst(t *testing.T) {
 func TestClientOffersAfterAWhileWhenTheServerIsSilent(t *testing.T) {
 	t.Parallel()
 	inForms(t, func(t *testing.T, server, client plan) {
-		client.tracks = []webrtc.TrackLocal{video(t, "v"), sound(t, "a")}
+		client.tracks = []webrtc.TrackLocal{piontest.Video(t, "v"), piontest.Sound(t, "a")}
 		client.opts.Labels = []string{"chat"}
 		client.opts.OfferAfter = 50 * time.Millisecond
 		start := time.Now()
 		p := newPair(t, server, client)
 		awaitDescription(t, p.up.reached, true)
 		require.GreaterOrEqual(t, time.Since(start), client.opts.OfferAfter)
-		p.server.requireMedia("v", "a")
+		p.server.flows.RequireMedia(t, "v", "a")
 		p.client.awaitOpen("chat")
 		p.client.requireEcho("chat", "hello")
 		offers, _ := p.down.count()
@@ -80,13 +81,13 @@ func TestClientOffersAfterAWhileWhenTheServerIsSilent(t *testing.T) {
 func TestWhatTheClientHasIsOfferedAfterTheAnswerToTheServer(t *testing.T) {
 	t.Parallel()
 	inForms(t, func(t *testing.T, server, client plan) {
-		server.tracks = []webrtc.TrackLocal{video(t, "from-server")}
-		client.tracks = []webrtc.TrackLocal{video(t, "from-client")}
+		server.tracks = []webrtc.TrackLocal{piontest.Video(t, "from-server")}
+		client.tracks = []webrtc.TrackLocal{piontest.Video(t, "from-client")}
 		client.opts.Labels = []string{"chat"}
 		client.opts.OfferAfter = heard.Patience
 		p := newPair(t, server, client)
-		p.client.requireMedia("from-server")
-		p.server.requireMedia("from-client")
+		p.client.flows.RequireMedia(t, "from-server")
+		p.server.flows.RequireMedia(t, "from-client")
 		p.client.awaitOpen("chat")
 		p.client.requireEcho("chat", "hello")
 		said := p.up.descriptions()
@@ -138,10 +139,10 @@ func TestReceiveOnlyClientGetsTracksWhoeverOffers(t *testing.T) {
 			t.Parallel()
 			inForms(t, func(t *testing.T, server, client plan) {
 				server.opts.OfferAfter, client.opts.OfferAfter = wait[0], wait[1]
-				server.tracks = []webrtc.TrackLocal{video(t, "v"), sound(t, "a")}
+				server.tracks = []webrtc.TrackLocal{piontest.Video(t, "v"), piontest.Sound(t, "a")}
 				client.opts.Setup = watch
 				p := newPair(t, server, client)
-				p.client.requireMedia("v", "a")
+				p.client.flows.RequireMedia(t, "v", "a")
 				require.Len(t, p.client.PeerConnection().GetTransceivers(), 2)
 				require.Len(t, p.server.PeerConnection().GetTransceivers(), 2)
 				p.server.requireQuiet()
@@ -165,25 +166,25 @@ func TestSetupThatFailsIsTheErrorOfStart(t *testing.T) {
 func TestTracksComeAndGoFromEitherSide(t *testing.T) {
 	t.Parallel()
 	inForms(t, func(t *testing.T, server, client plan) {
-		server.tracks = []webrtc.TrackLocal{video(t, "s0")}
-		client.tracks = []webrtc.TrackLocal{sound(t, "c0")}
+		server.tracks = []webrtc.TrackLocal{piontest.Video(t, "s0")}
+		client.tracks = []webrtc.TrackLocal{piontest.Sound(t, "c0")}
 		p := newPair(t, server, client)
-		p.client.requireMedia("s0")
-		p.server.requireMedia("c0")
+		p.client.flows.RequireMedia(t, "s0")
+		p.server.flows.RequireMedia(t, "c0")
 		for _, side := range []struct{ from, to *bot }{{p.server, p.client}, {p.client, p.server}} {
-			base, added := "s0", video(t, "added")
+			base, added := "s0", piontest.Video(t, "added")
 			if side.from == p.client {
 				base = "c0"
 			}
 			for range 2 {
 				side.from.AddTrack(added)
 				side.from.AddTrack(added)
-				side.to.requireMedia(base, "added")
+				side.to.flows.RequireMedia(t, base, "added")
 				side.from.RemoveTrack(added)
 				side.from.RemoveTrack(added)
-				side.to.requireOnly(base)
+				side.to.flows.RequireOnly(t, base)
 			}
-			side.to.requireMedia(base)
+			side.to.flows.RequireMedia(t, base)
 		}
 		p.server.requireQuiet()
 		p.client.requireQuiet()
@@ -192,10 +193,10 @@ func TestTracksComeAndGoFromEitherSide(t *testing.T) {
 
 func TestKeyFrameRequestReachesTheSender(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, plan{tracks: []webrtc.TrackLocal{video(t, "s")}}, plan{tracks: []webrtc.TrackLocal{video(t, "c")}})
-	require.NoError(t, p.client.RequestKeyFrame(p.client.track("s")))
+	p := newPair(t, plan{tracks: []webrtc.TrackLocal{piontest.Video(t, "s")}}, plan{tracks: []webrtc.TrackLocal{piontest.Video(t, "c")}})
+	require.NoError(t, p.client.RequestKeyFrame(p.client.flows.Require(t, "s").Track))
 	require.Equal(t, "s", heard.Next(t, "request for a key frame", p.server.keyFrames))
-	require.NoError(t, p.server.RequestKeyFrame(p.server.track("c")))
+	require.NoError(t, p.server.RequestKeyFrame(p.server.flows.Require(t, "c").Track))
 	require.Equal(t, "c", heard.Next(t, "request for a key frame", p.client.keyFrames))
 }
 
@@ -237,9 +238,9 @@ func TestStartAgainReplacesThePeerConnection(t *testing.T) {
 	t.Parallel()
 	server, client := plan{}, plan{}
 	server.opts.Labels = []string{"x"}
-	client.tracks = []webrtc.TrackLocal{video(t, "v")}
+	client.tracks = []webrtc.TrackLocal{piontest.Video(t, "v")}
 	p := newPair(t, server, client)
-	p.server.requireMedia("v")
+	p.server.flows.RequireMedia(t, "v")
 	first, firstOfServer := p.client.PeerConnection(), p.server.PeerConnection()
 	p.server.awaitConnected()
 	p.client.awaitConnected()
@@ -251,8 +252,8 @@ func TestStartAgainReplacesThePeerConnection(t *testing.T) {
 	require.NotSame(t, firstOfServer, p.server.PeerConnection())
 	p.server.awaitConnected()
 	p.client.awaitConnected()
-	p.server.requireOnly("v")
-	p.server.requireMedia("v")
+	p.server.flows.RequireOnly(t, "v")
+	p.server.flows.RequireMedia(t, "v")
 	require.NotContains(t, p.client.states.All(), webrtc.PeerConnectionStateClosed, "of the replaced one")
 	require.Empty(t, p.server.ran.All())
 	require.Empty(t, p.client.ran.All())

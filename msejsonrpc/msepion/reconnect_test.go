@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/internal/heard"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
@@ -41,9 +42,9 @@ var quick = msejsonrpc.Backoff{Min: time.Millisecond, Max: time.Millisecond}
 func TestClientThatReconnectsBeginsANewPeerConnection(t *testing.T) {
 	t.Parallel()
 	inForms(t, func(t *testing.T, server, client plan) {
-		server.tracks = []webrtc.TrackLocal{video(t, "s")}
+		server.tracks = []webrtc.TrackLocal{piontest.Video(t, "s")}
 		server.opts.Labels = []string{"x"}
-		client.tracks = []webrtc.TrackLocal{video(t, "c")}
+		client.tracks = []webrtc.TrackLocal{piontest.Video(t, "c")}
 		w, servers := newHost(t, server)
 		r := &redialer{dial: func() transport.Conn { up, _ := w.dial(); return up }}
 		conn, err := r.redial(t.Context())
@@ -52,16 +53,16 @@ func TestClientThatReconnectsBeginsANewPeerConnection(t *testing.T) {
 			Form: client.form, Redial: r.redial, Backoff: quick,
 		}))
 		c.run()
-		added := sound(t, "added")
+		added := piontest.Sound(t, "added")
 		var pcs []*webrtc.PeerConnection
 		for round := range 3 {
 			s := heard.Next(t, "session", servers)
-			c.requireMedia("s")
-			s.requireMedia("c")
+			c.flows.RequireMedia(t, "s")
+			s.flows.RequireMedia(t, "c")
 			if round == 0 {
 				c.AddTrack(added)
 			}
-			s.requireMedia("c", "added")
+			s.flows.RequireMedia(t, "c", "added")
 			s.awaitOpen("x")
 			s.requireEcho("x", "hello")
 			c.awaitConnected()
@@ -75,8 +76,8 @@ func TestClientThatReconnectsBeginsANewPeerConnection(t *testing.T) {
 		}
 		c.awaitConnected()
 		require.NotContains(t, pcs, c.PeerConnection())
-		c.requireOnly("s")
-		c.requireMedia("s")
+		c.flows.RequireOnly(t, "s")
+		c.flows.RequireMedia(t, "s")
 		require.Empty(t, c.ran.All())
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 	"github.com/rtcsignal/rtcsignal/transport"
@@ -95,7 +96,7 @@ func TestEachMemberOfARoomGetsTheTracksOfTheOthers(t *testing.T) {
 			tokens := []string{"d/r/a", "d/r/b", "d/r/c"}
 			bots := make(map[string]*bot)
 			for _, token := range tokens {
-				p := sending(video(t, "v"), sound(t, "a"))
+				p := sending(piontest.Video(t, "v"), piontest.Sound(t, "a"))
 				p.form = form
 				bots[token] = h.join(token, p)
 			}
@@ -106,22 +107,22 @@ func TestEachMemberOfARoomGetsTheTracksOfTheOthers(t *testing.T) {
 						others = append(others, h.of(other, "v"), h.of(other, "a"))
 					}
 				}
-				bots[token].requireMedia(others...)
-				bots[token].requireOnly(others...)
+				bots[token].flows.RequireMedia(t, others...)
+				bots[token].flows.RequireOnly(t, others...)
 			}
 			require.Equal(t, 3, h.rooms.Members("d", "r"))
 
 			staying := []string{h.of("d/r/b", "v"), h.of("d/r/b", "a")}
 			require.NoError(t, bots["d/r/a"].client.Disconnect())
-			bots["d/r/c"].requireOnly(staying...)
-			bots["d/r/c"].requireMedia(staying...)
+			bots["d/r/c"].flows.RequireOnly(t, staying...)
+			bots["d/r/c"].flows.RequireMedia(t, staying...)
 			require.Equal(t, 2, h.rooms.Members("d", "r"))
 
-			added := sound(t, "later")
+			added := piontest.Sound(t, "later")
 			bots["d/r/b"].AddTrack(added)
-			bots["d/r/c"].requireMedia(append(staying, h.of("d/r/b", "later"))...)
+			bots["d/r/c"].flows.RequireMedia(t, append(staying, h.of("d/r/b", "later"))...)
 			bots["d/r/b"].RemoveTrack(added)
-			bots["d/r/c"].requireOnly(staying...)
+			bots["d/r/c"].flows.RequireOnly(t, staying...)
 			for _, b := range bots {
 				b.requireQuiet()
 			}
@@ -134,13 +135,13 @@ func TestMemberWhoSendsNothingGetsEverything(t *testing.T) {
 	t.Parallel()
 	h := newHall(t, msepion.RoomsOptions{})
 	early := h.join("d/r/early", plan{})
-	h.join("d/r/a", sending(video(t, "v")))
+	h.join("d/r/a", sending(piontest.Video(t, "v")))
 	early.awaitConnected()
 	want := h.of("d/r/a", "v")
-	early.requireMedia(want)
+	early.flows.RequireMedia(t, want)
 	late := h.join("d/r/late", plan{})
-	late.requireMedia(want)
-	early.requireOnly(want)
+	late.flows.RequireMedia(t, want)
+	early.flows.RequireOnly(t, want)
 }
 
 func TestRoomsAreSeparate(t *testing.T) {
@@ -149,7 +150,7 @@ func TestRoomsAreSeparate(t *testing.T) {
 	tokens := []string{"d/r/a", "d/other/a", "other/r/a"}
 	members := make(map[string]*bot)
 	for _, token := range tokens {
-		p := sending(video(t, "v"))
+		p := sending(piontest.Video(t, "v"))
 		p.opts.Labels = []string{"chat"}
 		members[token] = h.join(token, p)
 		members[token].awaitOpen("chat")
@@ -158,14 +159,14 @@ func TestRoomsAreSeparate(t *testing.T) {
 		second := strings.TrimSuffix(token, "a") + "b"
 		p := withLabels("chat")
 		members[second] = h.join(second, p)
-		members[second].requireMedia(h.of(token, "v"))
+		members[second].flows.RequireMedia(t, h.of(token, "v"))
 		members[second].awaitOpen("chat")
 	}
 	for _, token := range tokens {
 		second := strings.TrimSuffix(token, "a") + "b"
 		h.awaitRelay(members[token], members[second], "chat")
-		members[second].requireOnly(h.of(token, "v"))
-		members[token].requireOnly()
+		members[second].flows.RequireOnly(t, h.of(token, "v"))
+		members[token].flows.RequireOnly(t)
 		require.Equal(t, 2, h.rooms.Members(strings.Split(token, "/")[0], strings.Split(token, "/")[1]))
 	}
 	for token, m := range members {
@@ -222,7 +223,7 @@ func TestRoomsHaveNoLimitsWhenToldSo(t *testing.T) {
 	h := newHall(t, msepion.RoomsOptions{Members: -1, Tracks: -1})
 	var tracks []webrtc.TrackLocal
 	for i := range msepion.DefaultTracks + 1 {
-		tracks = append(tracks, sound(t, fmt.Sprint("a", i)))
+		tracks = append(tracks, piontest.Sound(t, fmt.Sprint("a", i)))
 	}
 	h.join("d/r/a", sending(tracks...))
 	viewer := h.join("d/r/b", plan{})
@@ -230,23 +231,23 @@ func TestRoomsHaveNoLimitsWhenToldSo(t *testing.T) {
 	for _, track := range tracks {
 		want = append(want, h.of("d/r/a", track.ID()))
 	}
-	viewer.requireOnly(want...)
+	viewer.flows.RequireOnly(t, want...)
 }
 
 func TestTracksOverTheLimitOfAMemberAreNotForwarded(t *testing.T) {
 	t.Parallel()
 	h := newHall(t, msepion.RoomsOptions{Tracks: 2})
-	tracks := []webrtc.TrackLocal{sound(t, "1"), sound(t, "2"), sound(t, "3")}
+	tracks := []webrtc.TrackLocal{piontest.Sound(t, "1"), piontest.Sound(t, "2"), piontest.Sound(t, "3")}
 	sender := h.join("d/r/a", sending(tracks...))
 	viewer := h.join("d/r/b", plan{})
 	warning := heard.Next(t, "warning", h.warnings)
 	require.Contains(t, warning, msepion.ErrTooManyTracks.Error())
 	forwarded := func() (names []string) {
-		viewer.awaitFlows("two tracks", func(flows []*flow) bool {
+		viewer.flows.Await(t, "two tracks", func(flows []*piontest.Flow) bool {
 			names = nil
 			for _, f := range flows {
-				if !f.ended {
-					names = append(names, name(f.track))
+				if !f.Ended {
+					names = append(names, f.Name)
 				}
 			}
 			return len(names) == 2
@@ -254,10 +255,10 @@ func TestTracksOverTheLimitOfAMemberAreNotForwarded(t *testing.T) {
 		return names
 	}
 	names := forwarded()
-	viewer.requireMedia(names...)
-	another := h.join("d/r/c", sending(sound(t, "v")))
-	another.requireMedia(names...)
-	another.requireOnly(names...)
+	viewer.flows.RequireMedia(t, names...)
+	another := h.join("d/r/c", sending(piontest.Sound(t, "v")))
+	another.flows.RequireMedia(t, names...)
+	another.flows.RequireOnly(t, names...)
 
 	// A track that goes makes room for one that comes.
 	for _, track := range tracks {
@@ -267,21 +268,21 @@ func TestTracksOverTheLimitOfAMemberAreNotForwarded(t *testing.T) {
 			break
 		}
 	}
-	another.requireOnly(names...)
-	sender.AddTrack(sound(t, "4"))
-	another.requireMedia(append(names, h.of("d/r/a", "4"))...)
+	another.flows.RequireOnly(t, names...)
+	sender.AddTrack(piontest.Sound(t, "4"))
+	another.flows.RequireMedia(t, append(names, h.of("d/r/a", "4"))...)
 	require.Empty(t, sender.ran.All())
 }
 
 func TestKeyFrameIsAskedFromTheMemberWhoSendsTheTrack(t *testing.T) {
 	t.Parallel()
 	h := newHall(t, msepion.RoomsOptions{})
-	a := h.join("d/r/a", sending(video(t, "one"), video(t, "two")))
-	b := h.join("d/r/b", sending(video(t, "one")))
+	a := h.join("d/r/a", sending(piontest.Video(t, "one"), piontest.Video(t, "two")))
+	b := h.join("d/r/b", sending(piontest.Video(t, "one")))
 	viewer := h.join("d/r/c", plan{})
 	wanted := h.of("d/r/a", "two")
-	viewer.requireMedia(wanted, h.of("d/r/a", "one"), h.of("d/r/b", "one"))
-	track := viewer.track(wanted)
+	viewer.flows.RequireMedia(t, wanted, h.of("d/r/a", "one"), h.of("d/r/b", "one"))
+	track := viewer.flows.Require(t, wanted).Track
 
 	// Others ask when they are connected: more often than that is this viewer.
 	const asked = 4
@@ -365,7 +366,7 @@ func TestMemberWhoDoesNotReadAChannelIsTakenOutOfTheRoomAndTheOthersGoOn(t *test
 	sleeper := h.join("d/r/sleeper", stuck)
 	t.Cleanup(release) // before the end of the sleeper, which waits for its hook
 	talkerPlan := withLabels("chat")
-	talkerPlan.tracks = []webrtc.TrackLocal{video(t, "v")}
+	talkerPlan.tracks = []webrtc.TrackLocal{piontest.Video(t, "v")}
 	talker, reader := h.join("d/r/talker", talkerPlan), h.join("d/r/reader", withLabels("chat"))
 	heard.Next(t, "channel", opened)
 	talker.awaitOpen("chat")
@@ -410,7 +411,7 @@ func TestMemberWhoDoesNotReadAChannelIsTakenOutOfTheRoomAndTheOthersGoOn(t *test
 	require.Equal(t, transport.StatusInternalError, e.Code)
 	require.Equal(t, 2, h.rooms.Members("d", "r"))
 	require.Contains(t, heard.Next(t, "warning", h.warnings), "does not read")
-	reader.requireMedia(h.of("d/r/talker", "v"))
+	reader.flows.RequireMedia(t, h.of("d/r/talker", "v"))
 	require.Empty(t, talker.ran.All())
 	require.Empty(t, reader.ran.All())
 }

@@ -2,7 +2,6 @@ package msepion_test
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -11,11 +10,11 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
-	"github.com/pion/webrtc/v4/pkg/media"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 	"github.com/rtcsignal/rtcsignal/transport"
@@ -142,22 +141,13 @@ type bot struct {
 	warnings  *heard.Record[string]
 	ran       *heard.Record[error] // what Run returned
 
-	mu    sync.Mutex
-	flows []*flow
-	more  chan struct{} // capacity 1: a flow has changed
+	flows *piontest.Flows
 }
 
 // said is what came on a data channel.
 type said struct {
 	label, data string
 	text        bool
-}
-
-// A flow is what came of a track.
-type flow struct {
-	track   *webrtc.TrackRemote
-	packets int
-	ended   bool
 }
 
 // newBot makes a bot that does not run, for a *msejsonrpc.Client or *msejsonrpc.ServerSession.
@@ -171,13 +161,13 @@ func newBot(t *testing.T, p plan, signaling any) *bot {
 		keyFrames: heard.New[string](),
 		warnings:  heard.New[string](),
 		ran:       heard.New[error](),
-		more:      make(chan struct{}, 1),
+		flows:     piontest.NewFlows(),
 	}
 	opts := p.opts
 	opts.Settings = loopback.Settings()
 	opts.Logger = heard.Warnings(b.warnings)
 	opts.OnState = func(s webrtc.PeerConnectionState) { b.states.Add(s) }
-	opts.OnTrack = b.receive
+	opts.OnTrack = func(track *webrtc.TrackRemote) { b.flows.Receive(name(track), nil, track) }
 	if p.opts.OnTrack != nil {
 		opts.OnTrack = p.opts.OnTrack
 	}
@@ -212,7 +202,7 @@ func newBot(t *testing.T, p plan, signaling any) *bot {
 
 // run runs the bot until the test ends.
 func (b *bot) run() {
-	run(b.t, func(ctx context.Context) error {
+	piontest.Run(b.t, func(ctx context.Context) error {
 		b.ran.Add(b.live(ctx, b.client.Messages))
 		return nil
 	})
@@ -234,123 +224,12 @@ func (b *bot) live(ctx context.Context, messages func(context.Context) iter.Seq2
 	return b.Close()
 }
 
-// run runs f until the test ends.
-func run(t *testing.T, f func(context.Context) error) {
-	ctx, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = f(ctx) })
-	t.Cleanup(func() { stop(); running.Wait() })
-}
-
-// receive reads a track until it ends.
-func (b *bot) receive(track *webrtc.TrackRemote) {
-	f := &flow{track: track}
-	b.mu.Lock()
-	b.flows = append(b.flows, f)
-	b.mu.Unlock()
-	for {
-		_, _, err := track.ReadRTP()
-		b.mu.Lock()
-		f.packets++
-		f.ended = err != nil
-		b.mu.Unlock()
-		select {
-		case b.more <- struct{}{}:
-		default:
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
 // name is how tests call a track: its stream and its id, or one of them if they are equal.
 func name(track *webrtc.TrackRemote) string {
 	if track.StreamID() == track.ID() {
 		return track.ID()
 	}
 	return track.StreamID() + "/" + track.ID()
-}
-
-// awaitFlows waits until ok is satisfied by what arrives. One goroutine at a time may call it.
-func (b *bot) awaitFlows(what string, ok func([]*flow) bool) {
-	b.t.Helper()
-	timeout := time.After(heard.Patience)
-	for {
-		b.mu.Lock()
-		satisfied := ok(b.flows)
-		b.mu.Unlock()
-		if satisfied {
-			return
-		}
-		select {
-		case <-b.more:
-		case <-timeout:
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			var all []string
-			for _, f := range b.flows {
-				all = append(all, fmt.Sprintf("%s: %d packets, ended: %t", name(f.track), f.packets, f.ended))
-			}
-			require.FailNow(b.t, "no "+what, "%q, state of the peer connection: %s", all, b.state())
-		}
-	}
-}
-
-func (b *bot) state() string {
-	if pc := b.PeerConnection(); pc != nil {
-		return pc.ConnectionState().String() + " " + pc.SignalingState().String()
-	}
-	return "none"
-}
-
-// requireMedia waits until packets arrive that were not there before, of each of these
-// tracks.
-func (b *bot) requireMedia(names ...string) {
-	b.t.Helper()
-	before := make(map[*flow]int)
-	b.mu.Lock()
-	for _, f := range b.flows {
-		before[f] = f.packets
-	}
-	b.mu.Unlock()
-	for _, n := range names {
-		b.awaitFlows("media of "+n, func(flows []*flow) bool {
-			return slices.ContainsFunc(flows, func(f *flow) bool {
-				return !f.ended && name(f.track) == n && f.packets > before[f]+2
-			})
-		})
-	}
-}
-
-// requireOnly waits until these tracks and no others have not ended, in any order.
-func (b *bot) requireOnly(names ...string) {
-	b.t.Helper()
-	slices.Sort(names)
-	b.awaitFlows(fmt.Sprintf("set of tracks %q", names), func(flows []*flow) bool {
-		var live []string
-		for _, f := range flows {
-			if !f.ended {
-				live = append(live, name(f.track))
-			}
-		}
-		slices.Sort(live)
-		return slices.Equal(live, names)
-	})
-}
-
-// track returns one that arrives.
-func (b *bot) track(n string) (track *webrtc.TrackRemote) {
-	b.t.Helper()
-	b.awaitFlows("track "+n, func(flows []*flow) bool {
-		for _, f := range flows {
-			if !f.ended && name(f.track) == n {
-				track = f.track
-			}
-		}
-		return track != nil
-	})
-	return track
 }
 
 func (b *bot) awaitState(s webrtc.PeerConnectionState) {
@@ -380,37 +259,6 @@ func (b *bot) awaitOpen(label string) {
 func (b *bot) requireQuiet() {
 	b.t.Helper()
 	require.Empty(b.t, b.warnings.All())
-}
-
-// video and sound make tracks that are fed until the test ends.
-func video(t *testing.T, id string) *webrtc.TrackLocalStaticSample {
-	t.Helper()
-	return feed(t, webrtc.MimeTypeVP8, id)
-}
-
-func sound(t *testing.T, id string) *webrtc.TrackLocalStaticSample {
-	t.Helper()
-	return feed(t, webrtc.MimeTypeOpus, id)
-}
-
-func feed(t *testing.T, mime, id string) *webrtc.TrackLocalStaticSample {
-	t.Helper()
-	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: mime}, id, id)
-	require.NoError(t, err)
-	run(t, func(ctx context.Context) error {
-		const interval = 20 * time.Millisecond
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-ticker.C:
-				_ = track.WriteSample(media.Sample{Data: []byte{1, 2, 3}, Duration: interval})
-			}
-		}
-	})
-	return track
 }
 
 // A wire is one end of a connection. It keeps what is written to it, and may hold it back
