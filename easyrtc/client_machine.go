@@ -286,7 +286,10 @@ func (m *ClientMachine) connected(fx *Effects, now time.Time) {
 	}
 	login := *m.login
 	data := *login.MsgData
-	data.RoomJoin, data.SetPresence = maps.Clone(m.requests), m.presence
+	data.RoomJoin, data.SetPresence = nil, m.presence
+	if len(m.requests) > 0 {
+		data.RoomJoin = maps.Clone(m.requests)
+	}
 	login.MsgData = &data
 	m.send(fx, now, &login, nil)
 	m.state = ClientAuthenticating
@@ -507,6 +510,7 @@ func (m *ClientMachine) Malformed(_ time.Time, err *DecodeError) Effects {
 	case err.Event == "" && err.Type == "":
 		m.reset(&fx, ClientClosed)
 		fx.Close = &CloseReason{Code: transport.StatusNoStatus, Err: err}
+	case m.state == ClientOpening: // nothing is heard yet
 	default:
 		if id, ok := err.ack.Number(); ok {
 			if _, pending := m.pending[id]; pending {

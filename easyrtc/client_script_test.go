@@ -172,6 +172,7 @@ type clientWire struct {
 	events  map[string][]script.Event
 	rooms   string // that have been told
 	peer    string // the server's present end; "" without a connection
+	opened  bool   // once
 	over    bool
 }
 
@@ -309,6 +310,7 @@ func (w *clientWire) apply(fx Effects) {
 	for _, r := range fx.Done {
 		w.tell(clientsCalls, clientNews("done", r.Request.wireType(), r.Err))
 	}
+	w.opened = w.opened || w.machine.Ready()
 	if fx.Close != nil && w.peer != "" {
 		w.close(fx.Close)
 	}
@@ -316,7 +318,7 @@ func (w *clientWire) apply(fx Effects) {
 
 func (w *clientWire) close(c *CloseReason) {
 	w.tell(w.peer, script.Event{Closed: int(c.Code)})
-	w.peer, w.over = "", c.Final || !w.scene.Redial
+	w.peer, w.over = "", c.Final || !w.scene.Redial || !w.opened
 	w.apply(w.machine.Lost(w.now))
 	if w.over {
 		w.tell(clientsApplication, clientEnd(c.Err))
@@ -325,12 +327,11 @@ func (w *clientWire) close(c *CloseReason) {
 
 // lose ends the connection from the server's side.
 func (w *clientWire) lose(cause error) {
-	opened := w.machine.State() > ClientOpening
 	w.peer = ""
 	w.apply(w.machine.Lost(w.now))
-	switch w.over = !w.scene.Redial || !opened; {
+	switch w.over = !w.scene.Redial || !w.opened; {
 	case !w.over:
-	case !opened: // however orderly, it was too early
+	case !w.opened: // however orderly, it was too early
 		w.tell(clientsApplication, clientNews("ended", "", cause))
 	default:
 		w.tell(clientsApplication, clientEnd(cause))

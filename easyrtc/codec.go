@@ -50,15 +50,16 @@ var constructors = map[string]map[string]func() Message{
 // Decode reads one packet of Socket.IO, as an Engine.IO message carries it, without
 // attachments. It does not validate and does not keep data. Its error is a [*DecodeError].
 //
-// Member names match exactly; a duplicate name, invalid UTF-8 and nesting beyond 64 levels
-// are errors, and so is the wrong JSON type of a member that the protocol knows. Types and
-// events that are not known become an [*Unknown]; members that are not known are kept.
+// Member names match exactly; a duplicate name, invalid UTF-8 and an argument that nests
+// beyond 64 levels are errors, and so is the wrong JSON type of a member that the protocol
+// knows. Types and events that are not known become an [*Unknown]; members that are not
+// known are kept.
 func Decode(data []byte) (Message, error) { return DecodeBinary(data, nil) }
 
 // DecodeBinary is [Decode] for a packet and its attachments, which it keeps. A [Decoder]
 // puts them together.
 func DecodeBinary(data []byte, attachments [][]byte) (Message, error) {
-	return decode(append(make([]byte, 0, len(data)), data...), attachments, false)
+	return decode(bytes.Clone(data), attachments, false)
 }
 
 // A Decoder reads the messages of one connection as they come in, one call after the
@@ -86,7 +87,7 @@ func (d *Decoder) Decode(typ transport.MessageType, data []byte) (Message, error
 	case !ok:
 		return nil, nil
 	case attachments == nil:
-		text = append(make([]byte, 0, len(data)), data...)
+		text = bytes.Clone(data)
 	}
 	return decode(text, attachments, d.trusted)
 }
@@ -106,7 +107,8 @@ func decode(text []byte, attachments [][]byte, trusted bool) (Message, error) {
 	case socketio.Connect, socketio.Disconnect, socketio.ConnectError:
 		return decodeControl(p)
 	}
-	pkt := Packet{ID: p.ID, Ack: p.Type == socketio.Ack || p.Type == socketio.BinaryAck, Attachments: attachments, checked: trusted}
+	isAck := p.Type == socketio.Ack || p.Type == socketio.BinaryAck
+	pkt := Packet{ID: p.ID, Ack: isAck, Attachments: attachments, checked: trusted}
 	event, object, ok := cut(p)
 	if p.Namespace != socketio.Default {
 		return nil, &DecodeError{Err: socketio.ErrNamespace}

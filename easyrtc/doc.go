@@ -73,7 +73,8 @@
 //     message are handled in the order of their names.
 //   - Ids are random, of 16 letters and digits. Those of Socket.IO packets may have 15 digits.
 //   - Applications, rooms, sessions, and what one connection may send are limited, see
-//     [ServerConfig] and [Limits].
+//     [ServerConfig] and [Limits]. A message that names more rooms than a connection may be
+//     in is refused as a whole. A presence type is limited as an api field is.
 //   - Nobody is let in unless [ServerOptions] says so: its AllowAll is what the
 //     original does by default.
 //   - JSON with duplicate names, invalid UTF-8 or more than 64 levels ends the connection.

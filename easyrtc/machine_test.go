@@ -34,6 +34,16 @@ func login(name, data string) serverStimulus {
 func cmd(name, typ, rest string) serverStimulus { return event(name, EventCmd, typ, rest) }
 func msg(name, rest string) serverStimulus      { return event("msg "+name, EventMsg, "x", rest) }
 
+// nested is a command whose data are of its own name once more.
+func nested(typ, name, data string) serverStimulus {
+	return cmd(strings.TrimSpace(typ+" "+name), typ, fmt.Sprintf(`,"msgData":{%q:{%s}}`, typ, data))
+}
+
+func roomJoin(name, data string) serverStimulus { return nested("roomJoin", name, data) }
+func apiField(name, data string) serverStimulus { return nested("setRoomApiField", name, data) }
+func presence(name, data string) serverStimulus { return nested("setPresence", name, data) }
+func userCfg(name, data string) serverStimulus  { return nested("setUserCfg", name, data) }
+
 // serverStimuli holds every message of the registry with its important variants, and what
 // is no message.
 var serverStimuli = slices.Concat([]serverStimulus{
@@ -57,14 +67,20 @@ var serverStimuli = slices.Concat([]serverStimulus{
 	{name: "event that is an object", wire: `427{"msgType":"getRoomList"}`},
 	{name: "not JSON", wire: `427["easyrtcCmd",{`},
 	{name: "a name twice", wire: `427["easyrtcCmd",{"msgType":"getRoomList","msgType":"getRoomList"}]`},
-	{name: "a room twice", wire: `427["easyrtcCmd",{"msgType":"roomJoin","msgData":{"roomJoin":{"x":{"roomName":"x"},"x":{"roomName":"x"}}}}]`},
+	roomJoin("of a room twice", `"x":{"roomName":"x"},"x":{"roomName":"x"}`),
 	{name: "not UTF-8", wire: "427[\"easyrtcMsg\",{\"msgType\":\"\xff\"}]"},
 	{name: "nothing", wire: `4`},
 	{name: "unknown packet", wire: `47`},
-}, oddArguments(EventAuth, "authenticate"), oddArguments(EventCmd, "getRoomList"), oddArguments(EventMsg, "x"), []serverStimulus{
+},
+	oddArguments(EventAuth, "authenticate"), oddArguments(EventCmd, "getRoomList"), oddArguments(EventMsg, "x"),
+	loginStimuli, signalStimuli, commandStimuli, msgStimuli,
+)
+
+var loginStimuli = []serverStimulus{
 	login("of nobody in particular", `{"apiVersion":"1"}`),
-	login("with everything", `{"apiVersion":"1","applicationName":"default","easyrtcsid":"s","username":"Eve","credential":{"a":1},`+
-		`"setPresence":{"show":"dnd"},"roomJoin":{"x":{"roomName":"x"},"default":{"roomName":"default","roomParameter":{"p":1}}},"setUserCfg":7,"more":1}`),
+	login("with everything", `{"apiVersion":"1","applicationName":"default","easyrtcsid":"s","username":"Eve",`+
+		`"credential":{"a":1},"setPresence":{"show":"dnd"},"setUserCfg":7,"more":1,`+
+		`"roomJoin":{"x":{"roomName":"x"},"default":{"roomName":"default","roomParameter":{"p":1}}}}`),
 	login("to another application", `{"apiVersion":"1","applicationName":"other"}`),
 	login("with an array for a credential", `{"apiVersion":"1","credential":[1]}`),
 	login("without data", `null`),
@@ -98,7 +114,10 @@ var serverStimuli = slices.Concat([]serverStimulus{
 	event("login of another type", EventAuth, "login", `,"msgData":{"apiVersion":"1"}`),
 	{name: "login without an id", wire: `42["easyrtcAuth",{"msgType":"authenticate","msgData":{"apiVersion":"1"}}]`},
 	{name: "bad login without an id", wire: `42["easyrtcAuth",{"msgType":"authenticate"}]`},
+	{name: "malformed login without an id", wire: `42["easyrtcAuth",{"msgType":"authenticate","msgData":7}]`},
+}
 
+var signalStimuli = []serverStimulus{
 	cmd("offer", "offer", `,"targetEasyrtcid":"OTHER","msgData":{"type":"offer","sdp":"v=0"}`),
 	cmd("offer to oneself", "offer", `,"targetEasyrtcid":"SELF","msgData":{"sdp":"v=0"}`),
 	cmd("offer to nobody", "offer", `,"targetEasyrtcid":"nobody","msgData":{"sdp":"v=0"}`),
@@ -110,10 +129,10 @@ var serverStimuli = slices.Concat([]serverStimulus{
 	cmd("offer of nothing", "offer", `,"targetEasyrtcid":"OTHER"`),
 	cmd("offer of nothing to nobody", "offer", `,"targetEasyrtcid":"a b"`),
 	cmd("offer of a text", "offer", `,"targetEasyrtcid":"OTHER","msgData":"v=0"`),
-	cmd("offer that is forged", "offer", `,"targetEasyrtcid":"OTHER","senderEasyrtcid":"FAR","easyrtcid":"FAR","serverTime":1,"evil":true,"msgData":{"sdp":"v=0"}`),
+	cmd("offer that is forged", "offer", `,"targetEasyrtcid":"OTHER","msgData":{"sdp":"v=0"}`+forged),
 	cmd("answer", "answer", `,"targetEasyrtcid":"OTHER","msgData":{"type":"answer","sdp":"v=0"}`),
 	cmd("answer of nothing", "answer", `,"targetEasyrtcid":"OTHER","msgData":null`),
-	cmd("candidate", "candidate", `,"targetEasyrtcid":"OTHER","msgData":{"type":"candidate","label":0,"id":"0","candidate":"c"}`),
+	cmd("candidate", "candidate", `,"targetEasyrtcid":"OTHER","msgData":{"type":"candidate","candidate":"c"}`),
 	cmd("candidate in an array", "candidate", `,"targetEasyrtcid":"OTHER","msgData":[0]`),
 	cmd("candidate of nothing", "candidate", `,"targetEasyrtcid":"OTHER","msgData":{}`),
 	cmd("reject", "reject", `,"targetEasyrtcid":"OTHER"`),
@@ -123,14 +142,16 @@ var serverStimuli = slices.Concat([]serverStimulus{
 	cmd("hangup with data", "hangup", `,"targetEasyrtcid":"OTHER","msgData":{}`),
 	cmd("hangup without a target", "hangup", ``),
 	{
-		name:   "offer with an attachment",
-		wire:   `451-7["easyrtcCmd",{"msgType":"offer","targetEasyrtcid":"OTHER","msgData":{"sdp":{"_placeholder":true,"num":0}}}]`,
-		binary: []string{"x"},
+		name: "offer with an attachment", binary: []string{"x"},
+		wire: `451-7["easyrtcCmd",{"msgType":"offer","targetEasyrtcid":"OTHER","msgData":[{"_placeholder":true,"num":0}]}]`,
 	},
 	{
 		name: "hangup with an attachment", binary: []string{"x"},
 		wire: `451-7["easyrtcCmd",{"msgType":"hangup","targetEasyrtcid":"OTHER","evil":{"_placeholder":true,"num":0}}]`,
 	},
+}
+
+var commandStimuli = []serverStimulus{
 	cmd("getIceConfig", "getIceConfig", ``),
 	cmd("getIceConfig of an object", "getIceConfig", `,"msgData":{}`),
 	cmd("getIceConfig of null", "getIceConfig", `,"msgData":null`),
@@ -139,50 +160,51 @@ var serverStimuli = slices.Concat([]serverStimulus{
 	cmd("getRoomList", "getRoomList", ``),
 	cmd("getRoomList with data", "getRoomList", `,"msgData":{}`),
 	cmd("getRoomList of null", "getRoomList", `,"msgData":null`),
+	{name: "malformed roomJoin without an id", wire: `42["easyrtcCmd",{"msgType":"roomJoin","msgData":7}]`},
 	{name: "getRoomList without an id", wire: `42["easyrtcCmd",{"msgType":"getRoomList"}]`},
-	cmd("roomJoin", "roomJoin", `,"msgData":{"roomJoin":{"x":{"roomName":"x","roomParameter":{"p":1}}}}`),
-	cmd("roomJoin of two", "roomJoin", `,"msgData":{"roomJoin":{"y":{"roomName":"y","roomParameter":"p"},"default":{"roomName":"default"}}}`),
+	roomJoin("", `"x":{"roomName":"x","roomParameter":{"p":1}}`),
+	roomJoin("of two", `"y":{"roomName":"y","roomParameter":"p"},"default":{"roomName":"default"}`),
 	cmd("roomJoin without data", "roomJoin", ``),
 	cmd("roomJoin of a text", "roomJoin", `,"msgData":"x"`),
 	cmd("roomJoin without rooms", "roomJoin", `,"msgData":{}`),
 	cmd("roomJoin of null", "roomJoin", `,"msgData":{"roomJoin":null}`),
 	cmd("roomJoin of an array", "roomJoin", `,"msgData":{"roomJoin":[{"roomName":"0"}]}`),
-	cmd("roomJoin of nothing", "roomJoin", `,"msgData":{"roomJoin":{}}`),
-	cmd("roomJoin of an improper name", "roomJoin", `,"msgData":{"roomJoin":{"a b":{"roomName":"a b"}}}`),
-	cmd("roomJoin of __proto__", "roomJoin", `,"msgData":{"roomJoin":{"__proto__":{"roomName":"__proto__"}}}`),
-	cmd("roomJoin of another name", "roomJoin", `,"msgData":{"roomJoin":{"a":{"roomName":"b"}}}`),
+	roomJoin("of nothing", ``),
+	roomJoin("of an improper name", `"a b":{"roomName":"a b"}`),
+	roomJoin("of __proto__", `"__proto__":{"roomName":"__proto__"}`),
+	roomJoin("of another name", `"a":{"roomName":"b"}`),
 	cmd("roomLeave", "roomLeave", `,"msgData":{"roomLeave":{"default":{"roomName":"default"}}}`),
-	cmd("roomLeave of two", "roomLeave", `,"msgData":{"roomLeave":{"x":{"roomName":"x"},"nowhere":{"roomName":"nowhere"}}}`),
+	nested("roomLeave", "of two", `"x":{"roomName":"x"},"nowhere":{"roomName":"nowhere"}`),
 	cmd("roomLeave of nothing", "roomLeave", `,"msgData":{"roomLeave":{}}`),
 	cmd("roomLeave of an array", "roomLeave", `,"msgData":{"roomLeave":[]}`),
 	cmd("roomLeave without rooms", "roomLeave", `,"msgData":{}`),
 	cmd("roomLeave without data", "roomLeave", ``),
 	cmd("roomLeave of another name", "roomLeave", `,"msgData":{"roomLeave":{"a":{"roomName":"b"}}}`),
-	cmd("setRoomApiField", "setRoomApiField", `,"msgData":{"setRoomApiField":{"roomName":"default","field":{"a":{"fieldName":"a","fieldValue":1}}}}`),
-	cmd("setRoomApiField of an array", "setRoomApiField", `,"msgData":{"setRoomApiField":{"roomName":"default","field":[1]}}`),
-	cmd("setRoomApiField of nothing", "setRoomApiField", `,"msgData":{"setRoomApiField":{"roomName":"default","field":{}}}`),
-	cmd("setRoomApiField without a field", "setRoomApiField", `,"msgData":{"setRoomApiField":{"roomName":"default"}}`),
-	cmd("setRoomApiField elsewhere", "setRoomApiField", `,"msgData":{"setRoomApiField":{"roomName":"nowhere","field":{}}}`),
-	cmd("setRoomApiField of a text elsewhere", "setRoomApiField", `,"msgData":{"setRoomApiField":{"roomName":"nowhere","field":"x"}}`),
-	cmd("setRoomApiField of an improper room", "setRoomApiField", `,"msgData":{"setRoomApiField":{"roomName":"a b","field":"x"}}`),
-	cmd("setRoomApiField without a room", "setRoomApiField", `,"msgData":{"setRoomApiField":{"field":{}}}`),
-	cmd("setRoomApiField of null", "setRoomApiField", `,"msgData":{"setRoomApiField":{"roomName":"default","field":null}}`),
-	cmd("setRoomApiField of __proto__", "setRoomApiField", `,"msgData":{"setRoomApiField":{"roomName":"default","field":{"__proto__":{}}}}`),
-	cmd("setRoomApiField of 4096 units", "setRoomApiField", `,"msgData":{"setRoomApiField":{"roomName":"default","field":{"a":"`+strings.Repeat("x", 4088)+`"}}}`),
-	cmd("setRoomApiField that is empty", "setRoomApiField", `,"msgData":{"setRoomApiField":{}}`),
+	apiField("", `"roomName":"default","field":{"a":{"fieldName":"a","fieldValue":1}}`),
+	apiField("of an array", `"roomName":"default","field":[1]`),
+	apiField("of nothing", `"roomName":"default","field":{}`),
+	apiField("without a field", `"roomName":"default"`),
+	apiField("elsewhere", `"roomName":"nowhere","field":{}`),
+	apiField("of a text elsewhere", `"roomName":"nowhere","field":"x"`),
+	apiField("of an improper room", `"roomName":"a b","field":"x"`),
+	apiField("without a room", `"field":{}`),
+	apiField("of null", `"roomName":"default","field":null`),
+	apiField("of __proto__", `"roomName":"default","field":{"__proto__":{}}`),
+	apiField("of 4096 units", `"roomName":"default","field":{"a":"`+strings.Repeat("x", 4088)+`"}`),
+	apiField("that is empty", ``),
 	cmd("setRoomApiField without data", "setRoomApiField", ``),
-	cmd("setPresence", "setPresence", `,"msgData":{"setPresence":{"show":"away","status":"lunch","type":null}}`),
-	cmd("setPresence of something unknown", "setPresence", `,"msgData":{"setPresence":{"foo":1}}`),
-	cmd("setPresence of nothing", "setPresence", `,"msgData":{"setPresence":{}}`),
-	cmd("setPresence of an improper show", "setPresence", `,"msgData":{"setPresence":{"show":"AWAY"}}`),
-	cmd("setPresence of two lines", "setPresence", `,"msgData":{"setPresence":{"status":"a\nb"}}`),
-	cmd("setPresence of null", "setPresence", `,"msgData":{"setPresence":{"show":null}}`),
+	presence("", `"show":"away","status":"lunch","type":null`),
+	presence("of something unknown", `"foo":1`),
+	presence("of nothing", ``),
+	presence("of an improper show", `"show":"AWAY"`),
+	presence("of two lines", `"status":"a\nb"`),
+	presence("of null", `"show":null`),
 	cmd("setPresence in an array", "setPresence", `,"msgData":[]`),
 	cmd("setPresence without data", "setPresence", ``),
-	cmd("setUserCfg", "setUserCfg", `,"msgData":{"setUserCfg":{"p2pList":{"OTHER":{}},"userSettings":{"a":1},"apiField":{"b":2}}}`),
-	cmd("setUserCfg of an empty list", "setUserCfg", `,"msgData":{"setUserCfg":{"p2pList":{}}}`),
-	cmd("setUserCfg of null", "setUserCfg", `,"msgData":{"setUserCfg":{"userSettings":null}}`),
-	cmd("setUserCfg of nothing", "setUserCfg", `,"msgData":{"setUserCfg":{}}`),
+	userCfg("", `"p2pList":{"OTHER":{}},"userSettings":{"a":1},"apiField":{"b":2}`),
+	userCfg("of an empty list", `"p2pList":{}`),
+	userCfg("of null", `"userSettings":null`),
+	userCfg("of nothing", ``),
 	cmd("setUserCfg without data", "setUserCfg", ``),
 	cmd("stillAlive", "stillAlive", `,"msgData":{}`),
 	cmd("error", "error", `,"msgData":{"errorCode":"x","errorText":"y"}`),
@@ -194,7 +216,9 @@ var serverStimuli = slices.Concat([]serverStimulus{
 	cmd("token as a command", "token", ``),
 	cmd("authenticate as a command", "authenticate", `,"msgData":{"apiVersion":"1"}`),
 	cmd("command of no type", "", ``),
+}
 
+var msgStimuli = []serverStimulus{
 	msg("to the application", ``),
 	msg("to the other", `,"targetEasyrtcid":"OTHER","msgData":null`),
 	msg("to the other in the room", `,"targetEasyrtcid":"OTHER","targetRoom":"default","msgData":"hi"`),
@@ -218,24 +242,33 @@ var serverStimuli = slices.Concat([]serverStimulus{
 	msg("to an improper group", `,"targetGroup":"a b"`),
 	msg("to the null group", `,"targetGroup":null`),
 	msg("to a group in the room", `,"targetRoom":"default","targetGroup":"g"`),
-	msg("that is forged", `,"targetEasyrtcid":"OTHER","senderEasyrtcid":"FAR","easyrtcid":"FAR","serverTime":1,"evil":true`),
+	msg("that is forged", `,"targetEasyrtcid":"OTHER"`+forged),
 	event("msg of an empty type", EventMsg, "", `,"targetEasyrtcid":"OTHER"`),
 	{name: "msg without an id", wire: `42["easyrtcMsg",{"msgType":"x","targetEasyrtcid":"OTHER"}]`},
 	{
-		name:   "msg with attachments",
-		wire:   `452-7["easyrtcMsg",{"msgType":"x","targetEasyrtcid":"OTHER","msgData":[{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]}]`,
-		binary: []string{"x", "y"},
+		name: "msg with attachments", binary: []string{"x", "y"},
+		wire: `452-7["easyrtcMsg",{"msgType":"x","targetEasyrtcid":"OTHER","msgData":` +
+			`[{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]}]`,
 	},
-	{name: "msg with a placeholder of nothing", wire: `451-7["easyrtcMsg",{"msgType":"x","msgData":{"_placeholder":true,"num":1}}]`, binary: []string{"x"}},
-})
+	{
+		name: "msg with a placeholder of nothing", binary: []string{"x"},
+		wire: `451-7["easyrtcMsg",{"msgType":"x","msgData":{"_placeholder":true,"num":1}}]`,
+	},
+}
+
+// forged are members that are the server's to say, and one that is nobody's.
+const forged = `,"senderEasyrtcid":"FAR","easyrtcid":"FAR","serverTime":1,"evil":true`
 
 // oddArguments are events whose argument is no object with a type, or not alone.
 func oddArguments(name, typ string) []serverStimulus {
 	var list []serverStimulus
 	for _, args := range []string{
-		``, `,null`, `,"x"`, `,7`, `,true`, `,[]`, `,{}`, `,{"msgType":null}`, `,{"msgType":7}`, fmt.Sprintf(`,{"msgType":%q},{}`, typ),
+		``, `,null`, `,"x"`, `,7`, `,true`, `,[]`, `,{}`, `,{"msgType":null}`, `,{"msgType":7}`,
+		fmt.Sprintf(`,{"msgType":%q},{}`, typ),
 	} {
-		list = append(list, serverStimulus{name: name + " [" + strings.TrimPrefix(args, ",") + "]", wire: fmt.Sprintf(`427[%q%s]`, name, args)})
+		list = append(list, serverStimulus{
+			name: name + " [" + strings.TrimPrefix(args, ",") + "]", wire: fmt.Sprintf(`427[%q%s]`, name, args),
+		})
 	}
 	return list
 }
@@ -352,13 +385,23 @@ func serverWays() []serverWay {
 			m.Receive(serverDawn, subject, login)
 		}},
 		{"ready in the default room", ServerReady, ServerConfig{}, ready()},
-		{"ready in two rooms, has to say that it lives", ServerReady, ServerConfig{StillAliveInterval: 20 * time.Second}, ready("x", "default")},
+		{
+			"ready in two rooms, has to say that it lives", ServerReady,
+			ServerConfig{StillAliveInterval: 20 * time.Second}, ready("x", "default"),
+		},
 		{"ready in no room", ServerReady, ServerConfig{NoDefaultRoom: true}, ready()},
 		asked(ServerConfig{}, "ready, asked about another login", login),
-		asked(ServerConfig{}, "ready, asked about rooms", &RoomJoin{MsgData: &RoomJoinData{RoomJoin: intoRooms("x", "y")}}),
+		asked(ServerConfig{}, "ready, asked about rooms", &RoomJoin{
+			MsgData: &RoomJoinData{RoomJoin: intoRooms("x", "y")},
+		}),
 		asked(ServerConfig{}, "ready, asked about ICE servers", &GetICEConfig{}),
 		asked(ServerConfig{}, "ready, asked about a message for the application", &Msg{MsgType: "x"}),
-		asked(ServerConfig{AskCommands: true}, "ready, asked about an offer", &Offer{TargetEasyrtcID: "c1", MsgData: json.RawMessage(`{"sdp":"v=0"}`)}),
+		asked(ServerConfig{AskCommands: true}, "ready, asked about an offer", &Offer{
+			TargetEasyrtcID: "c1", MsgData: json.RawMessage(`{"sdp":"v=0"}`),
+		}),
+		asked(ServerConfig{AskCommands: true}, "ready, asked about a message for the other", &Msg{
+			MsgType: "x", TargetEasyrtcID: "c1", TargetRoom: "default",
+		}),
 		{"disconnected", ServerDisconnected, ServerConfig{}, func(m *ServerMachine) {
 			ready("x", "default")(m)
 			m.Receive(serverDawn, subject, new(DisconnectPacket))
@@ -429,6 +472,7 @@ func serverRows(t *testing.T, b *script.Table, w serverWay) {
 		{"an improper id", Decision{EasyrtcID: "a b"}},
 		{"an id that browsers stumble over", Decision{EasyrtcID: proto}},
 		{"another name", Decision{Username: "Zoe"}},
+		{"no name", Decision{Anonymous: true}},
 		{"with fields", Decision{Field: fieldsOf("a"), SessionField: fieldsOf("b"), Rooms: map[string]RoomDecision{
 			"x": {Field: fieldsOf("c")}, "y": {Field: fieldsOf("d")},
 		}}},
@@ -439,7 +483,9 @@ func serverRows(t *testing.T, b *script.Table, w serverWay) {
 		{"with a reply", Decision{Reply: &Msg{MsgType: "re", MsgData: json.RawMessage(`1`)}}},
 		{"with an ack", Decision{Reply: new(Ack)}},
 	} {
-		row("decided: "+d.name, func(m *ServerMachine) ServerEffects { return m.Decide(serverDawn, ticket(m), d.Decision) })
+		row("decided: "+d.name, func(m *ServerMachine) ServerEffects {
+			return m.Decide(serverDawn, ticket(m), d.Decision)
+		})
 	}
 	row("decided: with another ticket", func(m *ServerMachine) ServerEffects {
 		t := ticket(m)
@@ -456,7 +502,9 @@ func serverRows(t *testing.T, b *script.Table, w serverWay) {
 		return m.Decide(serverDawn, ticket(m), Decision{})
 	})
 	row("connection lost", func(m *ServerMachine) ServerEffects { return m.Disconnect(serverDawn, subject) })
-	row("the other's connection lost", func(m *ServerMachine) ServerEffects { return m.Disconnect(serverDawn, companion) })
+	row("the other's connection lost", func(m *ServerMachine) ServerEffects {
+		return m.Disconnect(serverDawn, companion)
+	})
 	row("thrown out", func(m *ServerMachine) ServerEffects { return m.ThrowOut(serverDawn, subject) })
 	row("a field of the default room", func(m *ServerMachine) ServerEffects {
 		return m.AddRoom(serverDawn, "default", "default", fieldsOf("f"))
@@ -466,9 +514,11 @@ func serverRows(t *testing.T, b *script.Table, w serverWay) {
 		return fx
 	})
 	for _, msg := range []Message{
-		&Msg{MsgType: "x", MsgData: json.RawMessage(`1`)}, &ICEConfig{MsgData: &ICEConfigData{ICEConfig: &ICEServers{ICEServers: []ICEServer{}}}},
+		&Msg{MsgType: "x", MsgData: json.RawMessage(`1`)},
+		&ICEConfig{MsgData: &ICEConfigData{ICEConfig: &ICEServers{ICEServers: []ICEServer{}}}},
 		&ForwardToURL{MsgData: &ForwardToURLData{ForwardToURL: &Forward{URL: "https://x.example"}}},
-		&ErrorMessage{MsgData: NewError(CodeServerShutdown)}, &Unknown{Event: EventCmd, Type: "novelty"}, new(Ack), new(ConnectPacket),
+		&ErrorMessage{MsgData: NewError(CodeServerShutdown)}, &Unknown{Event: EventCmd, Type: "novelty"},
+		new(Ack), new(ConnectPacket),
 	} {
 		row("pushed: "+msg.wireType(), func(m *ServerMachine) ServerEffects {
 			fx, ok := m.Push(serverDawn, subject, msg)
@@ -478,7 +528,8 @@ func serverRows(t *testing.T, b *script.Table, w serverWay) {
 		})
 	}
 	for _, d := range []time.Duration{
-		DefaultLoginTimeout - 1, DefaultLoginTimeout, 30*time.Second - 1, 30 * time.Second, DefaultConnectTimeout - 1, DefaultConnectTimeout,
+		DefaultLoginTimeout - 1, DefaultLoginTimeout, 30*time.Second - 1, 30 * time.Second,
+		DefaultConnectTimeout - 1, DefaultConnectTimeout,
 	} {
 		row("after "+d.String(), func(m *ServerMachine) ServerEffects { return m.Expire(serverDawn.Add(d)) })
 	}

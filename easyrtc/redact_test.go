@@ -36,9 +36,9 @@ func TestRedactLeavesEverythingElseAsItIs(t *testing.T) {
 	t.Parallel()
 	left := 0
 	for _, v := range readVectors(t) {
-		data := []byte(v.wire)
+		data := []byte(v.Wire)
 		got := Redact(data)
-		require.Equal(t, v.wire, string(data), "%s: its argument stays", v.name)
+		require.Equal(t, v.Wire, string(data), "%s: its argument stays", v.Name)
 		m, err := Decode(data)
 		if err != nil {
 			continue
@@ -48,7 +48,7 @@ func TestRedactLeavesEverythingElseAsItIs(t *testing.T) {
 			continue
 		}
 		left++
-		require.Equal(t, v.wire, string(got), v.name)
+		require.Equal(t, v.Wire, string(got), v.Name)
 	}
 	require.Greater(t, left, 50)
 }

@@ -341,7 +341,7 @@ func (s *Server) decideLogin(ctx context.Context, sess *ServerSession, q Questio
 		return
 	}
 	d.EasyrtcID, d.Field, d.SessionField = l.EasyrtcID, l.Field, l.SessionField
-	if l.Username != q.Client.Username {
+	if d.Anonymous = l.Username == ""; l.Username != q.Client.Username {
 		d.Username = l.Username
 	}
 	q.Client.EasyrtcID, q.Client.Username = l.EasyrtcID, l.Username
@@ -386,7 +386,8 @@ func (s *Server) decideICE(ctx context.Context, sess *ServerSession, c ClientInf
 	}
 	servers, err := s.opts.ICE(ctx, c)
 	if err == nil {
-		err = (&ICEConfig{MsgData: &ICEConfigData{ICEConfig: &ICEServers{ICEServers: append([]ICEServer{}, servers...)}}}).Validate()
+		all := &ICEServers{ICEServers: append([]ICEServer{}, servers...)}
+		err = (&ICEConfig{MsgData: &ICEConfigData{ICEConfig: all}}).Validate()
 	}
 	d.Refuse, d.ICEServers = s.refusal(ctx, sess, err, otherwise), servers
 }

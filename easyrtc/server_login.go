@@ -26,6 +26,10 @@ func (m *ServerMachine) auth(fx *ServerEffects, now time.Time, c *conn, msg Mess
 		return
 	}
 	d := login.MsgData
+	if m.tooMany(d.RoomJoin) {
+		m.failLogin(fx, now, c, id, ErrLoginGenFail)
+		return
+	}
 	q := Question{Ticket: m.ticket(c), Message: login, Client: c.info()}
 	if q.Client.Application = m.cfg.DefaultApplication; d.ApplicationName != nil {
 		q.Client.Application = *d.ApplicationName
@@ -71,16 +75,14 @@ func (m *ServerMachine) login(fx *ServerEffects, now time.Time, c *conn, msg *Au
 		return
 	}
 	if app == nil {
-		app = m.application(name, nil)
-		app.byClient = true
-		m.made++
+		app = m.makeApplication(name)
 		if r := app.rooms[m.cfg.DefaultRoom]; r != nil {
 			r.field = withFields(r.field, d.Rooms[r.name].Field)
 		}
 	}
 	if d.EasyrtcID != "" && d.EasyrtcID != c.id {
 		delete(m.ids, c.id)
-		c.id = d.EasyrtcID
+		c.id = strings.Clone(d.EasyrtcID)
 		m.ids[c.id] = c
 	}
 	m.identify(now, c, app, msg.MsgData, d)
@@ -96,7 +98,7 @@ func (m *ServerMachine) checkLogin(c *conn, app *application, rooms map[string]R
 	switch {
 	case d.Refuse != nil:
 		return d.Refuse
-	case app == nil && (m.cfg.NoNewApplications || m.cfg.Applications > 0 && m.made >= m.cfg.Applications):
+	case app == nil && (m.cfg.NoNewApplications || !m.mayMake()):
 		return NewError(CodeLoginAppAuthFail)
 	case c.app != nil && c.app != app: // a connection stays in its application
 		return NewError(CodeLoginAppAuthFail)
@@ -123,6 +125,7 @@ func (m *ServerMachine) checkLogin(c *conn, app *application, rooms map[string]R
 func (m *ServerMachine) identify(now time.Time, c *conn, app *application, login *AuthenticateData, d Decision) {
 	if c.state != ServerReady {
 		c.state, c.app = ServerReady, app
+		app.clients++
 		c.presence = &Presence{Show: ShowChat}
 		c.field = maps.Clone(m.cfg.ConnectionField)
 	}
@@ -137,8 +140,10 @@ func (m *ServerMachine) identify(now time.Time, c *conn, app *application, login
 	}
 	c.field = withFields(c.field, d.Field)
 	switch {
+	case d.Anonymous:
+		c.username = ""
 	case d.Username != "":
-		c.username = d.Username
+		c.username = strings.Clone(d.Username) // it may be a part of the message
 	case login.Username != nil:
 		c.username = strings.Clone(*login.Username)
 	}

@@ -43,9 +43,11 @@ type ServerConfig struct {
 	RoomConnections int // default 100
 	// Rooms bounds those of one application; default 10,000. Clients make rooms and nobody
 	// deletes them: when there are more, one in which nobody is goes.
-	Rooms        int
-	RoomsEach    int // that one connection is in; default 100
-	Applications int // that clients make; default 100
+	Rooms int
+	// RoomsEach bounds those that one connection is in; default 100. A message that names
+	// more to join is refused, and nobody is asked about them.
+	RoomsEach    int
+	Applications int // that clients make; default 100, of which those in which nobody is go first
 	Sessions     int // of one application; default 10,000, of which those without a connection go first
 	// DropEmptyRooms deletes rooms that clients have made with their last occupant. The
 	// original keeps them.
@@ -119,6 +121,7 @@ type Decision struct {
 
 	EasyrtcID    string // of a login: in place of the one in the Question
 	Username     string // of a login: in place of what the client says
+	Anonymous    bool   // of a login: without a name, whatever the client says
 	Field        FieldMap
 	SessionField FieldMap
 	Rooms        map[string]RoomDecision // those that are not in it are joined
@@ -304,9 +307,14 @@ func (m *ServerMachine) open(fx *ServerEffects, now time.Time, c *conn) {
 	m.deadline(now, c, m.cfg.LoginTimeout)
 }
 
-// newID returns an easyrtcid that nobody has.
+// newID returns an easyrtcid that nobody has. A NewID that repeats itself is not asked for
+// ever.
 func (m *ServerMachine) newID() string {
-	for m.cfg.NewID != nil {
+	const tries = 100
+	for range tries {
+		if m.cfg.NewID == nil {
+			break
+		}
 		if id := m.cfg.NewID(); m.ids[id] == nil {
 			return id
 		}
@@ -394,6 +402,10 @@ func (m *ServerMachine) event(fx *ServerEffects, now time.Time, c *conn, msg Mes
 				return
 			}
 		}
+		if msg, ok := msg.(*RoomJoin); ok && m.tooMany(msg.MsgData.RoomJoin) {
+			m.refuse(fx, now, c, id, errRoomFull)
+			return
+		}
 		if q, ok := m.question(c, msg); ok {
 			c.asked = msg
 			fx.Ask = append(fx.Ask, q)
@@ -413,19 +425,21 @@ func errorOf(err error) *Error {
 
 // question returns what the application is asked about a message, if it is.
 func (m *ServerMachine) question(c *conn, msg Message) (Question, bool) {
-	q := Question{Ticket: m.ticket(c), Message: msg, Client: c.info()}
+	var rooms []RoomQuestion
 	switch msg := msg.(type) {
 	case *RoomJoin:
-		q.Rooms = c.app.questions(msg.MsgData.RoomJoin)
+		rooms = c.app.questions(msg.MsgData.RoomJoin)
 	case *GetICEConfig:
 	case *Msg:
 		if !m.cfg.AskCommands && (msg.TargetEasyrtcID != "" || msg.TargetRoom != "") {
-			return q, false
+			return Question{}, false
 		}
 	default:
-		return q, m.cfg.AskCommands
+		if !m.cfg.AskCommands {
+			return Question{}, false
+		}
 	}
-	return q, true
+	return Question{Ticket: m.ticket(c), Message: msg, Client: c.info(), Rooms: rooms}, true
 }
 
 func (m *ServerMachine) ticket(c *conn) Ticket {
@@ -494,6 +508,7 @@ func (m *ServerMachine) Disconnect(now time.Time, id PeerID) ServerEffects {
 func (m *ServerMachine) leave(fx *ServerEffects, now time.Time, c *conn) {
 	if c.state == ServerReady {
 		fx.Gone = append(fx.Gone, Departure{c.peer, c.info()})
+		c.app.clients--
 	}
 	c.state, c.asked = ServerDisconnected, nil
 	for len(c.rooms) > 0 {

@@ -54,6 +54,7 @@ type replayStep struct {
 	binary bool
 	code   int
 	eio    int // of open
+	line   int // of the file
 }
 
 // TestServerDoesWhatTheOriginalDoes plays what the clients of each trace did, and demands
@@ -96,6 +97,8 @@ func TestServerDoesWhatTheOriginalDoes(t *testing.T) {
 type replay struct {
 	t      *testing.T
 	file   string
+	http   bool
+	lines  []replayLine
 	steps  []replayStep
 	opts   ServerOptions
 	server *Server
@@ -128,8 +131,9 @@ func (r *replay) read(path string) {
 		var l replayLine
 		require.NoError(r.t, json.Unmarshal(s.Bytes(), &l))
 		at := time.Duration(l.T * float64(time.Millisecond))
+		r.lines = append(r.lines, l)
 		add := func(st replayStep) {
-			st.client, st.at = l.Client, at
+			st.client, st.at, st.line = l.Client, at, len(r.lines)-1
 			r.steps = append(r.steps, st)
 		}
 		url := l.URL
@@ -193,7 +197,10 @@ func (r *replay) packets(l replayLine, v engineio.Version) []engineio.Packet {
 			typ = transport.Binary
 		}
 		p, err := engineio.ParsePacket(v, typ, data)
-		require.NoError(r.t, err, "%s: %s", r.file, l.Frame)
+		if err != nil {
+			require.Contains(r.t, r.file, "malformed")
+			return nil
+		}
 		return []engineio.Packet{p}
 	case l.Frame == "" || l.Frame == "ok":
 		return nil
@@ -369,7 +376,8 @@ type replayAction struct {
 // act does what the server application did.
 func (r *replay) act(st replayStep) {
 	for i, a := range replayActions[r.file] {
-		if text := string(st.data); r.done[i] || text != a.before && (len(a.before) == 1 || !strings.Contains(text, a.before)) {
+		text := string(st.data)
+		if r.done[i] || text != a.before && (len(a.before) == 1 || !strings.Contains(text, a.before)) {
 			continue
 		}
 		r.done[i] = true
@@ -387,7 +395,8 @@ func (r *replay) want(client, line string) {
 	}
 	after := ""
 	for i, e := range replayExceptions {
-		if e.file == r.file && (e.client == "" || e.client == client) && strings.Contains(line, e.theirs) {
+		if e.file == r.file && !(r.http && e.why == carrier) &&
+			(e.client == "" || e.client == client) && strings.Contains(line, e.theirs) {
 			if r.used[i]++; e.nth != 0 && e.nth != r.used[i] {
 				continue
 			}
@@ -481,10 +490,18 @@ func replayLineOf(lines []string, i int) string {
 	return "nothing"
 }
 
-// maskPacket returns a packet without its times, and with the members of objects in
-// order. Nor does it have the id of an event: the original counts those of all clients
-// together.
+// maskPacket returns a packet as timeless does, without the id of an event, too: the
+// original counts those of all clients together.
 func maskPacket(data []byte) string {
+	text := timeless(data)
+	if at := strings.IndexAny(text, "[{"); at >= 0 {
+		return eventID.ReplaceAllString(text[:at], "${1}N") + text[at:]
+	}
+	return text
+}
+
+// timeless returns a packet without its times, and with the members of objects in order.
+func timeless(data []byte) string {
 	at := bytes.IndexAny(data, "[{")
 	if at < 0 {
 		return string(data)
@@ -498,7 +515,7 @@ func maskPacket(data []byte) string {
 	if err != nil {
 		return err.Error()
 	}
-	return eventID.ReplaceAllString(string(data[:at]), "${1}N") + string(b)
+	return string(data[:at]) + string(b)
 }
 
 func maskTimes(v any) {

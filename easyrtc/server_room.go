@@ -1,10 +1,10 @@
 package easyrtc
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -13,8 +13,10 @@ import (
 type application struct {
 	name     string
 	byClient bool // made by a login
+	clients  int  // that are logged in
 	field    FieldMap
 	rooms    map[string]*room
+	vacant   []*room // those that clients have made and nobody is in, by name
 	sessions map[string]*session
 }
 
@@ -77,6 +79,34 @@ func (a *application) add(name string, field FieldMap) *room {
 	return r
 }
 
+// mayMake reports whether a login may make one more application.
+func (m *ServerMachine) mayMake() bool {
+	return m.cfg.Applications <= 0 || m.made < m.cfg.Applications || m.deserted() != nil
+}
+
+// deserted returns the first application by name that a client has made and in which nobody
+// is, or nil.
+func (m *ServerMachine) deserted() (first *application) {
+	for _, app := range m.apps {
+		if app.byClient && app.clients == 0 && (first == nil || app.name < first.name) {
+			first = app
+		}
+	}
+	return first
+}
+
+// makeApplication makes an application for a login. If there are too many, one goes.
+func (m *ServerMachine) makeApplication(name string) *application {
+	if m.cfg.Applications > 0 && m.made >= m.cfg.Applications {
+		delete(m.apps, m.deserted().name)
+		m.made--
+	}
+	app := m.application(name, nil)
+	app.byClient = true
+	m.made++
+	return app
+}
+
 // AddRoom makes a room, and its application if need be, with fields besides those that each
 // begins with. If it exists it gets these fields, and all in it are told.
 func (m *ServerMachine) AddRoom(now time.Time, application, name string, field FieldMap) ServerEffects {
@@ -90,6 +120,7 @@ func (m *ServerMachine) AddRoom(now time.Time, application, name string, field F
 		app.add(name, withFields(m.cfg.RoomField, field))
 		return fx
 	}
+	app.occupy(r)
 	r.byClient = false
 	if len(field) == 0 {
 		return fx
@@ -182,6 +213,11 @@ var (
 	errRoomFull = NewError(CodeMsgRejectBadRoom)
 )
 
+// tooMany reports whether a message joins more rooms than a connection may be in.
+func (m *ServerMachine) tooMany(rooms map[string]RoomRequest) bool {
+	return m.cfg.RoomsEach > 0 && len(rooms) > m.cfg.RoomsEach
+}
+
 // entries are rooms that a message joins, and how many of them have been found free but
 // are not joined yet.
 type entries struct {
@@ -225,11 +261,11 @@ func (m *ServerMachine) checkRoom(c *conn, app *application, name string, coming
 	return nil
 }
 
-// canForget reports whether so many rooms that clients have made are empty, besides those
-// that are about to be joined.
+// canForget reports whether so many rooms are vacant besides those that are about to be
+// joined.
 func (a *application) canForget(n int, joined map[string]RoomRequest) bool {
-	for _, r := range a.rooms {
-		if r.isForgettable(joined) {
+	for _, r := range a.vacant {
+		if _, keep := joined[r.name]; !keep {
 			n--
 		}
 		if n <= 0 {
@@ -239,22 +275,34 @@ func (a *application) canForget(n int, joined map[string]RoomRequest) bool {
 	return false
 }
 
-func (r *room) isForgettable(joined map[string]RoomRequest) bool {
-	_, keep := joined[r.name]
-	return r.byClient && len(r.members) == 0 && !keep
-}
-
 // forget deletes the first room by name of those that canForget counts.
 func (a *application) forget(joined map[string]RoomRequest) {
-	first := ""
-	for name, r := range a.rooms {
-		if r.isForgettable(joined) && (first == "" || name < first) {
-			first = name
+	for _, r := range a.vacant {
+		if _, keep := joined[r.name]; !keep {
+			a.occupy(r)
+			delete(a.rooms, r.name)
+			return
 		}
 	}
-	if first != "" {
-		delete(a.rooms, first)
+}
+
+// vacate notes that the last member of a room that a client has made has left it.
+func (a *application) vacate(r *room) {
+	if i, found := a.vacancy(r); !found {
+		a.vacant = slices.Insert(a.vacant, i, r)
 	}
+}
+
+// occupy notes that a room is no longer one that is vacant, if it was.
+func (a *application) occupy(r *room) {
+	if i, found := a.vacancy(r); found {
+		a.vacant = slices.Delete(a.vacant, i, i+1)
+	}
+}
+
+// vacancy returns where a room is among those that are vacant, or would be.
+func (a *application) vacancy(r *room) (i int, found bool) {
+	return slices.BinarySearchFunc(a.vacant, r.name, func(r *room, name string) int { return strings.Compare(r.name, name) })
 }
 
 func (c *conn) membership(room string) *membership {
@@ -284,6 +332,9 @@ func (m *ServerMachine) joinRoom(
 		mb = &membership{conn: c, room: r, since: now.UnixMilli()}
 		mb.refresh()
 		c.rooms = append(c.rooms, mb)
+		if len(r.members) == 0 {
+			c.app.occupy(r)
+		}
 		r.members = append(r.members, mb)
 	}
 	m.tellRoom(fx, now, mb)
@@ -296,8 +347,12 @@ func (m *ServerMachine) leaveRoom(fx *ServerEffects, now time.Time, mb *membersh
 	c.rooms = slices.DeleteFunc(c.rooms, isIt)
 	r.members = slices.DeleteFunc(r.members, isIt)
 	if len(r.members) == 0 {
-		if r.byClient && m.cfg.DropEmptyRooms {
+		switch {
+		case !r.byClient:
+		case m.cfg.DropEmptyRooms:
 			delete(r.app.rooms, r.name)
+		default:
+			r.app.vacate(r)
 		}
 		return
 	}
@@ -363,29 +418,34 @@ func (m *ServerMachine) tellAll(fx *ServerEffects, now time.Time, c *conn) {
 		m.tellRoom(fx, now, c.rooms[0])
 		return
 	}
+	type sharing struct {
+		rooms []*membership
+		key   []byte // which of c's these are
+	}
 	var others []*conn
-	shared := make(map[*conn][]*membership)
-	for _, mb := range c.rooms {
+	shared := make(map[*conn]*sharing)
+	for i, mb := range c.rooms {
 		for _, other := range mb.room.members {
 			if other.conn == c {
 				continue
 			}
-			if shared[other.conn] == nil {
+			with := shared[other.conn]
+			if with == nil {
+				with = new(sharing)
+				shared[other.conn] = with
 				others = append(others, other.conn)
 			}
-			shared[other.conn] = append(shared[other.conn], mb)
+			with.rooms = append(with.rooms, mb)
+			with.key = binary.AppendUvarint(with.key, uint64(i))
 		}
 	}
 	same := make(map[string]*RoomDataData)
 	for _, other := range others {
-		var key strings.Builder
-		for _, mb := range shared[other] {
-			key.WriteString(strconv.Quote(mb.room.name))
-		}
-		data := same[key.String()]
+		with := shared[other]
+		data := same[string(with.key)]
 		if data == nil {
-			data = updates(shared[other])
-			same[key.String()] = data
+			data = updates(with.rooms)
+			same[string(with.key)] = data
 		}
 		m.emit(fx, now, other, &RoomData{MsgData: data})
 	}

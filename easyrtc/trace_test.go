@@ -296,14 +296,27 @@ func TestTracesAreTheSameAgainInSocketIO(t *testing.T) {
 // A wirePacket is a packet of a trace with its message, or with the error of Decode.
 type wirePacket struct {
 	*wireMessage
-	text        []byte // the packet
-	attachments [][]byte
-	message     Message
-	err         *DecodeError
+	text    []byte // the packet
+	message Message
+	err     *DecodeError
 }
 
-// wirePackets decodes all messages of the traces but for those that are no packets.
+// decodedOnce holds what wirePackets returns.
+var decodedOnce struct {
+	sync.Once
+	packets []wirePacket
+}
+
+// wirePackets returns all messages of the traces but for those that are no packets. They
+// must not be changed.
 func wirePackets(tb testing.TB) []wirePacket {
+	tb.Helper()
+	decodedOnce.Do(func() { decodedOnce.packets = decodeWire(tb) })
+	require.NotEmpty(tb, decodedOnce.packets)
+	return decodedOnce.packets
+}
+
+func decodeWire(tb testing.TB) []wirePacket {
 	tb.Helper()
 	decoders, texts := map[string]*Decoder{}, map[string][]byte{}
 	var packets []wirePacket

@@ -156,7 +156,7 @@ func isContainer(value json.RawMessage) bool {
 
 // isEmpty reports whether a checked JSON value is a container without content.
 func isEmpty(value json.RawMessage) bool {
-	return isContainer(value) && len(strings.Trim(string(value[1:len(value)-1]), " \t\r\n")) == 0
+	return isContainer(value) && len(bytes.TrimLeft(value[1:len(value)-1], " \t\r\n")) == 0
 }
 
 // Validate reports whether the payload is an object or absent.
@@ -584,7 +584,9 @@ func stringUnits(quoted []byte) (n int) {
 		i += 6
 		switch {
 		case utf16.IsSurrogate(r):
-			if i < len(quoted) && bytes.HasPrefix(quoted[i:], []byte(`\u`)) && utf16.DecodeRune(r, hexRune(quoted[i+2:])) != utf8.RuneError {
+			isPair := bytes.HasPrefix(quoted[i:], []byte(`\u`)) &&
+				utf16.DecodeRune(r, hexRune(quoted[i+2:])) != utf8.RuneError
+			if isPair {
 				n, i = n+2, i+6
 			} else {
 				n += 6
@@ -637,6 +639,9 @@ func encodable(m Message) error {
 	}
 	if err == nil {
 		return nil
+	}
+	if d, ok := errors.AsType[*DecodeError](err); ok {
+		err = d.Err
 	}
 	e := invalid(m, "", err.Error())
 	if x, ok := errors.AsType[*jsonx.Error](err); ok && x.Field != "" {

@@ -153,8 +153,11 @@ func (o *Occupant) APIFields() (FieldMap, error) {
 	var r struct {
 		Fields FieldMap `json:"f"`
 	}
-	wrapped := append(append([]byte(`{"f":`), o.APIField...), '}')
-	if err := jsonx.Unmarshal(wrapped, &r); err != nil {
+	err := jsonx.Check(o.APIField)
+	if err == nil {
+		err = jsonx.Unmarshal(append(append([]byte(`{"f":`), o.APIField...), '}'), &r)
+	}
+	if err != nil {
 		return nil, &ValidationError{Type: "roomData", Field: "apiField", Reason: "not fields by name"}
 	}
 	return r.Fields, nil

@@ -75,10 +75,10 @@ type sceneRoom struct {
 
 // A sceneCredential is what a login in a script is to become.
 type sceneCredential struct {
-	Refuse         ErrorCode
-	Fail           bool
-	ID, Username   string
-	Field, Session FieldMap
+	Refuse          ErrorCode
+	Fail, Anonymous bool
+	ID, Username    string
+	Field, Session  FieldMap
 }
 
 func readServerScene(t *testing.T, s *script.Script) serverScene {
@@ -117,7 +117,7 @@ func (sc serverScene) options() *ServerOptions {
 		if c.ID != "" {
 			l.EasyrtcID = c.ID
 		}
-		if c.Username != "" {
+		if c.Username != "" || c.Anonymous {
 			l.Username = c.Username
 		}
 		l.Field, l.SessionField = c.Field, c.Session

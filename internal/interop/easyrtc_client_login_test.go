@@ -13,7 +13,10 @@ func TestEasyRTCClientLogsInWithEverything(t *testing.T) {
 	setup := easyrtcSetup{
 		ice: []easyrtc.ICEServer{
 			easyrtc.NewICEServer("stun:127.0.0.1:9"),
-			{URLs: easyrtc.URLs{List: []string{"turn:127.0.0.1:9", "turns:127.0.0.1:10"}}, Username: "u", Credential: "p"},
+			{
+				URLs:     easyrtc.URLs{List: []string{"turn:127.0.0.1:9", "turns:127.0.0.1:10"}},
+				Username: "u", Credential: "p",
+			},
 		},
 		applicationField: map[string]string{"motto": `"hello"`},
 		roomField:        map[string]string{"seats": `{"n":4}`},
@@ -117,8 +120,8 @@ func TestEasyRTCClientIsToldWhyItMayNotLogIn(t *testing.T) {
 			login easyrtc.Login
 			code  easyrtc.ErrorCode
 		}{
-			{"credential", easyrtc.Login{Credential: json.RawMessage(`{"password":"wrong"}`)}, easyrtc.CodeLoginBadAuth},
-			{"array", easyrtc.Login{Credential: json.RawMessage(`["wrong"]`)}, easyrtc.CodeLoginBadAuth},
+			{"credential", easyrtc.Login{Credential: []byte(`{"password":"wrong"}`)}, easyrtc.CodeLoginBadAuth},
+			{"array", easyrtc.Login{Credential: []byte(`["wrong"]`)}, easyrtc.CodeLoginBadAuth},
 			{"application", easyrtc.Login{Application: "new"}, easyrtc.CodeLoginAppAuthFail},
 			{"room", easyrtc.Login{Rooms: []string{"new"}}, easyrtc.CodeLoginBadRoom},
 		} {

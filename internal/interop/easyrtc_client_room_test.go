@@ -167,9 +167,10 @@ func TestEasyRTCClientSeesAPIFields(t *testing.T) {
 			return fieldMap(map[string]string{"x": `"` + string(b) + `"`})
 		}
 		require.NoError(t, bob.SetAPIField(ctx, "b", text(most)))
-		_, err = bob.Call(ctx, &easyrtc.Unknown{Event: easyrtc.EventCmd, Type: "setRoomApiField", Extra: easyrtc.Fields{
-			"msgData": json.RawMessage(fmt.Sprintf(`{"setRoomApiField":{"roomName":"b","field":%s}}`, jsonOf(t, text(most+1)))),
-		}})
+		data := fmt.Sprintf(`{"setRoomApiField":{"roomName":"b","field":%s}}`, jsonOf(t, text(most+1)))
+		_, err = bob.Call(ctx, &easyrtc.Unknown{ // past our own rules
+			Event: easyrtc.EventCmd, Type: "setRoomApiField", Extra: easyrtc.Fields{"msgData": json.RawMessage(data)},
+		})
 		refused(t, easyrtc.CodeMsgRejectBadSize, err)
 	})
 }
@@ -182,7 +183,8 @@ func jsonOf(t *testing.T, fields easyrtc.FieldMap) json.RawMessage {
 }
 
 func TestEasyRTCClientSeesFieldsOfRooms(t *testing.T) {
-	onEasyRTC(t, easyrtcSetup{roomField: map[string]string{"first": "1"}}, easyrtcVersions, func(t *testing.T, s *easyrtcServer) {
+	setup := easyrtcSetup{roomField: map[string]string{"first": "1"}}
+	onEasyRTC(t, setup, easyrtcVersions, func(t *testing.T, s *easyrtcServer) {
 		alice, bob := s.login(t, "alice"), s.login(t, "bob")
 		s.setRoomField("default", "topic", `{"text":"news"}`)
 		for _, c := range []*easyrtcClient{alice, bob} {

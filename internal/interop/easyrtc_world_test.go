@@ -63,7 +63,7 @@ type easyrtcSetup struct {
 	noNewApplications, noNewRooms, noDefaultRoom bool
 
 	roomConnections int           // since 2.1.4
-	stillAlive      time.Duration // only for 2.0.17 and ours
+	stillAlive      time.Duration // between two signs of life, and how late one may be; 2.0.17 and ours
 	io              string        // options of Socket.IO
 }
 
@@ -117,6 +117,7 @@ func (s *easyrtcSetup) settings(t *testing.T) easyrtcSettings {
 	set(options, "roomDefaultEnable", false, s.noDefaultRoom)
 	set(options, "roomMaxConnection", s.roomConnections, s.roomConnections != 0)
 	set(options, "stillAliveInterval", s.stillAlive.Milliseconds(), s.stillAlive != 0)
+	set(options, "stillAliveGracePeriod", s.stillAlive.Milliseconds(), s.stillAlive != 0)
 	set(options, "appDefaultFieldObj", shared(s.applicationField), s.applicationField != nil)
 	set(options, "roomDefaultFieldObj", shared(s.roomField), s.roomField != nil)
 	text := func(o object) string {
@@ -149,7 +150,7 @@ func (s *easyrtcSetup) options() *easyrtc.ServerOptions {
 	return &easyrtc.ServerOptions{
 		ServerConfig: easyrtc.ServerConfig{
 			NoNewApplications: s.noNewApplications, NoNewRooms: s.noNewRooms, NoDefaultRoom: s.noDefaultRoom,
-			RoomConnections: s.roomConnections, StillAliveInterval: s.stillAlive,
+			RoomConnections: s.roomConnections, StillAliveInterval: s.stillAlive, StillAliveGrace: s.stillAlive,
 			ApplicationField: fieldMap(s.applicationField), RoomField: fieldMap(s.roomField),
 			Applications: -1,
 		},
@@ -293,7 +294,9 @@ func engineOptions(t *testing.T, io string) *enginehttp.Options {
 	if io != "" {
 		require.NoError(t, json.Unmarshal([]byte(io), &o))
 	}
-	return &enginehttp.Options{PingInterval: o.PingInterval * time.Millisecond, PingTimeout: o.PingTimeout * time.Millisecond}
+	return &enginehttp.Options{
+		PingInterval: o.PingInterval * time.Millisecond, PingTimeout: o.PingTimeout * time.Millisecond,
+	}
 }
 
 // setURL sets where the server is to be found, of which clients may be reading.
@@ -328,6 +331,7 @@ func (s *easyrtcServer) dialBy(ctx context.Context, way easyrtcWay) (transport.C
 	}}
 	conn, err := enginehttp.Dial(ctx, url, &enginehttp.Options{
 		Version: way.version, Transports: way.transports, ReadLimit: 4 << 20, HTTPClient: client,
+		ASCII: s.version == easyrtc110, // Socket.IO 1 does not understand other text when it is polled
 	})
 	if err != nil {
 		return nil, err
@@ -348,8 +352,9 @@ func (s *easyrtcServer) cut(conn transport.Conn) {
 	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	require.Contains(s.t, s.cuts, conn)
-	require.NoError(s.t, s.cuts[conn].Close())
+	line := s.cuts[conn]
+	require.True(s.t, line != nil, "no connection of this server")
+	require.NoError(s.t, line.Close())
 }
 
 // An easyrtcClient is our client, which keeps what it is told.
@@ -524,7 +529,7 @@ func refused(t *testing.T, code easyrtc.ErrorCode, err error) {
 	require.Equal(t, code.Text(), e.ErrorText)
 }
 
-// member returns what the application of our server or of the real one knows of a client.
+// members returns the ids of those whom the server knows in a room, sorted.
 func (s *easyrtcServer) members(room string) []string {
 	s.t.Helper()
 	var ids []string
@@ -537,6 +542,19 @@ func (s *easyrtcServer) members(room string) []string {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// forget has the test not mind what the real server has written between its reports.
+func (s *easyrtcServer) forget(line string) {
+	s.t.Helper()
+	if s.real == nil {
+		return
+	}
+	await(s.t, "line", &s.real.reports.journal, func(e easyrtcReport) bool { return e.Text == line })
+	j := &s.real.reports.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = slices.DeleteFunc(j.entries, func(e easyrtcReport) bool { return e.Text == line })
 }
 
 // push has the server application send an event to a client.
@@ -576,7 +594,9 @@ func (s *easyrtcServer) setRoomField(room, name, value string) {
 func (s *easyrtcServer) setSessionField(sid, name, value string) {
 	s.t.Helper()
 	if s.real != nil {
-		s.real.do("field", map[string]any{"scope": "session", "easyrtcsid": sid, "name": name, "value": json.RawMessage(value)})
+		s.real.do("field", map[string]any{
+			"scope": "session", "easyrtcsid": sid, "name": name, "value": json.RawMessage(value),
+		})
 		return
 	}
 	for sess := range s.ours.Sessions() {

@@ -21,7 +21,11 @@
 //	server      msgType, msgData, target         message of the server application
 //	error       code, text                       that easyrtc.js would show in a dialog
 //	gone                                         the connection to the server
-/* global easyrtc */
+//	sending     to, status, ...                  of files, as easyrtc_ft.js says it
+//	offered     from, files                      files
+//	receiving   from, status, ...                of files, as easyrtc_ft.js says it
+//	file        from, name, mime, text           all of a file, as Latin-1
+/* global easyrtc, easyrtc_ft */
 'use strict'
 
 window.user = (() => {
@@ -246,6 +250,26 @@ window.user = (() => {
       if (media.code) return media
       easyrtc.addStreamToCall(to, name, () => note('delivered', { to, name }))
       return media
+    },
+
+    // sendFile offers a file of a text, each character of which is a byte.
+    sendFile (to, name, text) {
+      const send = easyrtc_ft.buildFileSender(to, (progress) => {
+        note('sending', { to, ...progress })
+        return true
+      })
+      send([new File([Uint8Array.from(text, (c) => c.charCodeAt(0))], name)], true)
+    },
+
+    // receiveFiles accepts all that is offered from now on, or rejects it.
+    receiveFiles (accept) {
+      easyrtc_ft.buildFileReceiver((from, files, answer) => {
+        note('offered', { from, files })
+        answer(accept)
+      }, async (from, blob, name) => {
+        const bytes = new Uint8Array(await blob.arrayBuffer())
+        note('file', { from, name, mime: blob.type, text: Array.from(bytes, (b) => String.fromCharCode(b)).join('') })
+      }, (from, progress) => note('receiving', { from, ...progress }))
     },
 
     // stats sums up what has come from a peer.
