@@ -1,9 +1,7 @@
 package cuttlefish
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -18,35 +16,16 @@ import (
 )
 
 func TestScriptsOnTheMachine(t *testing.T) {
-	t.Parallel()
-	for _, s := range script.Load(t, "testdata/scripts") {
-		t.Run(s.Name, func(t *testing.T) {
-			t.Parallel()
-			w := newWire(readScene(t, s))
-			if script.Updating() {
-				s.Record(t, w)
-			} else {
-				s.Play(t, w)
-			}
-		})
-	}
+	script.OnMachine(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
+		return newWire(readScene(t, s)), func(*testing.T) {}
+	})
 }
 
 func TestScriptsOnTheServer(t *testing.T) {
-	t.Parallel()
-	if script.Updating() {
-		t.Skip("the machine writes the scripts")
-	}
-	for _, s := range script.Load(t, "testdata/scripts") {
-		t.Run(s.Name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := newPipes(readScene(t, s))
-				defer p.end(t)
-				s.Play(t, p)
-			})
-		})
-	}
+	script.OnDriver(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
+		p := newPipes(readScene(t, s))
+		return p, p.end
+	})
 }
 
 // A scene is the config section of a script.
@@ -56,13 +35,8 @@ type scene struct {
 	Refuse     map[string]string // device id -> text of the application
 }
 
-func readScene(t *testing.T, s *script.Script) scene {
-	var sc scene
-	if section := s.Section("config"); section != nil {
-		d := json.NewDecoder(bytes.NewReader(section))
-		d.DisallowUnknownFields()
-		require.NoError(t, d.Decode(&sc))
-	}
+func readScene(t *testing.T, s *script.Script) (sc scene) {
+	s.Config(t, &sc)
 	return sc
 }
 

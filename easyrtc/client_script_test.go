@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,43 +37,17 @@ func isNoServer(peer string) bool {
 	return peer == clientsApplication || peer == clientsCalls || peer == clientsRooms
 }
 
-// clientScripts returns the scripts of the client, whose names say so.
-func clientScripts(t *testing.T) []*script.Script {
-	return slices.DeleteFunc(script.Load(t, "testdata/scripts"), func(s *script.Script) bool {
-		return !strings.HasPrefix(s.Name, "client-")
+func TestClientScriptsOnTheMachine(t *testing.T) {
+	script.OnMachine(t, script.Client(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
+		return newClientWire(readClientScene(t, s)), func(*testing.T) {}
 	})
 }
 
-func TestClientScriptsOnTheMachine(t *testing.T) {
-	t.Parallel()
-	for _, s := range clientScripts(t) {
-		t.Run(s.Name, func(t *testing.T) {
-			t.Parallel()
-			w := newClientWire(readClientScene(t, s))
-			if script.Updating() {
-				s.Record(t, w)
-			} else {
-				s.Play(t, w)
-			}
-		})
-	}
-}
-
 func TestClientScriptsOnTheDriver(t *testing.T) {
-	t.Parallel()
-	if script.Updating() {
-		t.Skip("the machine writes the scripts")
-	}
-	for _, s := range clientScripts(t) {
-		t.Run(s.Name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := newClientPipes(readClientScene(t, s))
-				defer p.end(t)
-				s.Play(t, p)
-			})
-		})
-	}
+	script.OnDriver(t, script.Client(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
+		p := newClientPipes(readClientScene(t, s))
+		return p, p.end
+	})
 }
 
 // A clientScene is the config section of a script.
@@ -86,13 +59,7 @@ type clientScene struct {
 }
 
 func readClientScene(t *testing.T, s *script.Script) (sc clientScene) {
-	section := s.Section("config")
-	if section == nil {
-		return sc
-	}
-	d := json.NewDecoder(bytes.NewReader(section))
-	d.DisallowUnknownFields()
-	require.NoError(t, d.Decode(&sc))
+	s.Config(t, &sc)
 	return sc
 }
 

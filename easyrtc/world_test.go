@@ -81,13 +81,8 @@ type sceneCredential struct {
 	Field, Session  FieldMap
 }
 
-func readServerScene(t *testing.T, s *script.Script) serverScene {
-	var sc serverScene
-	if section := s.Section("config"); section != nil {
-		d := json.NewDecoder(bytes.NewReader(section))
-		d.DisallowUnknownFields()
-		require.NoError(t, d.Decode(&sc))
-	}
+func readServerScene(t *testing.T, s *script.Script) (sc serverScene) {
+	s.Config(t, &sc)
 	return sc
 }
 

@@ -1,7 +1,6 @@
 package galene
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -22,47 +21,18 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-// serverScripts returns the scripts whose peers are clients of a server. Those of the
-// client have names that begin with client.
-func serverScripts(t *testing.T) []*script.Script {
-	return slices.DeleteFunc(script.Load(t, "testdata/scripts"), func(s *script.Script) bool {
-		return strings.HasPrefix(s.Name, "client")
+func TestScriptsOnTheServerMachine(t *testing.T) {
+	script.OnMachine(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
+		w := newServerWire(readServerScene(t, s))
+		return w, w.end
 	})
 }
 
-func TestScriptsOnTheServerMachine(t *testing.T) {
-	t.Parallel()
-	for _, s := range serverScripts(t) {
-		t.Run(s.Name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				w := newServerWire(readServerScene(t, s))
-				if script.Updating() {
-					s.Record(t, w)
-				} else {
-					s.Play(t, w)
-				}
-				w.end(t)
-			})
-		})
-	}
-}
-
 func TestScriptsOnTheServer(t *testing.T) {
-	t.Parallel()
-	if script.Updating() {
-		t.Skip("the machine writes the scripts")
-	}
-	for _, s := range serverScripts(t) {
-		t.Run(s.Name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := newServerPipes(readServerScene(t, s))
-				defer p.end(t)
-				s.Play(t, p)
-			})
-		})
-	}
+	script.OnDriver(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
+		p := newServerPipes(readServerScene(t, s))
+		return p, p.end
+	})
 }
 
 // A serverScene is the config section of a script: the server's options.
@@ -71,13 +41,8 @@ type serverScene struct {
 	Groups Groups // those of the traces by default
 }
 
-func readServerScene(t *testing.T, s *script.Script) serverScene {
-	var sc serverScene
-	if section := s.Section("config"); section != nil {
-		d := json.NewDecoder(bytes.NewReader(section))
-		d.DisallowUnknownFields()
-		require.NoError(t, d.Decode(&sc))
-	}
+func readServerScene(t *testing.T, s *script.Script) (sc serverScene) {
+	s.Config(t, &sc)
 	return sc
 }
 

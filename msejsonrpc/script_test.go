@@ -1,7 +1,6 @@
 package msejsonrpc
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,35 +18,16 @@ import (
 )
 
 func TestScriptsOnTheMachine(t *testing.T) {
-	t.Parallel()
-	for _, s := range script.Load(t, "testdata/scripts") {
-		t.Run(s.Name, func(t *testing.T) {
-			t.Parallel()
-			w := newWire(readScene(t, s))
-			if script.Updating() {
-				s.Record(t, w)
-			} else {
-				s.Play(t, w)
-			}
-		})
-	}
+	script.OnMachine(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
+		return newWire(readScene(t, s)), func(*testing.T) {}
+	})
 }
 
 func TestScriptsOnTheServer(t *testing.T) {
-	t.Parallel()
-	if script.Updating() {
-		t.Skip("the machine writes the scripts")
-	}
-	for _, s := range script.Load(t, "testdata/scripts") {
-		t.Run(s.Name, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				p := newPipes(readScene(t, s))
-				defer p.end(t)
-				s.Play(t, p)
-			})
-		})
-	}
+	script.OnDriver(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
+		p := newPipes(readScene(t, s))
+		return p, p.end
+	})
 }
 
 // A scene is the config section of a script: the server's options and its application.
@@ -72,15 +52,8 @@ type holder struct {
 	Fails  bool   // the application does
 }
 
-func readScene(t *testing.T, s *script.Script) scene {
-	section := s.Section("config")
-	if section == nil {
-		return scene{everybody: true}
-	}
-	var sc scene
-	d := json.NewDecoder(bytes.NewReader(section))
-	d.DisallowUnknownFields()
-	require.NoError(t, d.Decode(&sc))
+func readScene(t *testing.T, s *script.Script) (sc scene) {
+	sc.everybody = !s.Config(t, &sc)
 	return sc
 }
 
