@@ -145,6 +145,7 @@ const (
 	reasonName     = "not a valid name"
 	reasonKey      = "not the name of its key"
 	reasonNoObject = "neither an object nor an array"
+	reasonBinary   = "has attachments, which nobody keeps"
 	reasonLine     = "not one line of that length"
 )
 
@@ -290,6 +291,8 @@ func validate(m Message, r *Rules) error {
 		err = m.check(r)
 	case *SetPresence:
 		switch {
+		case len(m.Attachments) > 0:
+			err = invalid(m, "msgData.setPresence", reasonBinary)
 		case m.MsgData == nil:
 			err = invalid(m, "msgData", reasonMissing)
 		case m.MsgData.SetPresence == nil:
@@ -420,6 +423,8 @@ func (m *SetRoomAPIField) check(r *Rules) *ValidationError {
 	}
 	s := m.MsgData.SetRoomAPIField
 	switch {
+	case len(m.Attachments) > 0:
+		return invalid(m, "msgData.setRoomApiField", reasonBinary)
 	case s.RoomName == "" && s.Field == nil && len(s.Extra) == 0:
 		return invalid(m, "msgData.setRoomApiField", "empty")
 	case !r.RoomName(s.RoomName):

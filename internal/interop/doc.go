@@ -33,7 +33,8 @@
 // networked-aframe.
 //
 // One suite of Galène's tests runs against its server and against ours. What differs stands
-// in one table, deviations in galene_deviation_test.go.
+// in one table, deviations in galene_deviation_test.go. One of EasyRTC's does so against
+// servers of three versions; its table is easyrtcDeviations.
 //
 // Everything listens on loopback, with one exception: Galène's server and gclient gather no
 // loopback candidates, so their media take another address of the same host. Every wait is bounded, and every program is stopped

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/easyrtc"
 	"github.com/rtcsignal/rtcsignal/easyrtc/easyrtcpion"
+	"github.com/rtcsignal/rtcsignal/internal/clip"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 
@@ -40,6 +41,25 @@ type easyrtcFlow struct {
 type easyrtcEnd struct {
 	call *easyrtcpion.Call
 	err  error
+}
+
+// easyrtcTracks are tracks that a test begins to play.
+type easyrtcTracks struct {
+	video, audio *webrtc.TrackLocalStaticSample
+}
+
+// play plays the clip until the test ends.
+func (c easyrtcTracks) play(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = clip.Play(ctx, c.video, c.audio) // fails only when a peer connection is closing
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
 }
 
 // bot logs in a bot, into rooms or the default one.
@@ -178,10 +198,22 @@ func TestEasyRTCBotsSeeAndHearEachOther(t *testing.T) {
 		await(t, "end", &alice.closed, func(e easyrtcEnd) bool { return e.call == call && e.err == nil })
 
 		call, answer = bob.calls(alice, nil, nil) // and the tracks later, in both directions
+		silent := make(map[*easyrtcpion.Call]easyrtcTracks)
 		for _, c := range []*easyrtcpion.Call{call, answer} {
-			for _, track := range clipTracks(t) {
-				require.NoError(t, c.AddTrack(track))
+			silent[c] = easyrtcTracks{
+				video: newTrack(t, webrtc.MimeTypeVP8, "video"), audio: newTrack(t, webrtc.MimeTypeOpus, "audio"),
 			}
+			require.NoError(t, c.AddTrack(silent[c].video))
+			require.NoError(t, c.AddTrack(silent[c].audio))
+		}
+		for _, c := range []*easyrtcpion.Call{call, answer} { // Pion guesses about what comes before the answer
+			eventually(t, "description of the tracks", func() bool {
+				d := c.PeerConnection().CurrentRemoteDescription()
+				return d != nil && strings.Count(d.SDP, "a=msid:clip ") == 2
+			})
+		}
+		for _, tracks := range silent {
+			tracks.play(t)
 		}
 		for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
 			alice.flow(b, kind)

@@ -244,6 +244,8 @@ func TestEasyRTCPageAndABotCallEachOther(t *testing.T) {
 		p.sees("accepted", wanted{"to": v.id, "accepted": true})
 		c := v.incoming(p)
 		v.begins(p, c)
+		t.Logf("%s has received %s", b.Version(),
+			chromium.Eval[string](p.Page, p.js("stats", v.id)+`.then(JSON.stringify)`))
 		require.Equal(t, easyrtc.DefaultStream, await[string](t, "word of the page", &v.seen, nil))
 		p.does("hangup", v.id)
 		require.NoError(t, v.ends(c))

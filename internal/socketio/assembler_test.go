@@ -35,7 +35,7 @@ func TestAssemblerPutsPacketsAndAttachmentsTogether(t *testing.T) {
 			{typ: text, data: `61-0[]`},
 			{typ: binary, data: "", text: "61-0[]", attachments: []string{""}},
 		},
-		"none":         {{typ: text, data: `50-["event"]`, text: `50-["event"]`}},
+		"none":         {{typ: text, data: `50-["event"]`, err: ErrAttachments}},
 		"no event yet": {{typ: text, data: "51-{"}, {typ: binary, data: "a", text: "51-{", attachments: []string{"a"}}},
 		"unannounced":  {{typ: binary, data: "a", err: ErrBinary}},
 		"one too many": {

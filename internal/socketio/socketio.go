@@ -122,7 +122,7 @@ func Parse(text []byte) (p Packet, err error) {
 		if n == 0 || n > 2 || n == len(rest) || rest[n] != '-' {
 			return p, ErrAttachments
 		}
-		if p.Attachments = int(number(rest[:n])); p.Attachments > MaxAttachments {
+		if p.Attachments = int(number(rest[:n])); p.Attachments == 0 || p.Attachments > MaxAttachments {
 			return p, ErrAttachments
 		}
 		rest = rest[n+1:]
@@ -366,8 +366,8 @@ func (a *Assembler) Feed(typ transport.MessageType, data []byte) (text []byte, a
 		return data, nil, true, nil
 	}
 	p, err := Parse(data)
-	if err != nil || p.Attachments == 0 {
-		return data, nil, err == nil, err
+	if err != nil {
+		return nil, nil, false, err
 	}
 	a.text, a.left, a.size = append([]byte{}, data...), p.Attachments, len(data)
 	return nil, nil, false, nil

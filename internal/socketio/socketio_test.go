@@ -49,7 +49,6 @@ var packets = []struct {
 	{text: `510-/foo,3["event"]`, want: Packet{
 		Type: BinaryEvent, Attachments: 10, Namespace: "/foo", ID: NewID(3), Data: []byte(`["event"]`),
 	}},
-	{text: `50-["event"]`, want: Packet{Type: BinaryEvent, Data: []byte(`["event"]`)}},
 	{text: `502-["e"]`, want: Packet{Type: BinaryEvent, Attachments: 2, Data: []byte(`["e"]`)}, as: `52-["e"]`},
 	{text: `63-0[1]`, want: Packet{Type: BinaryAck, Attachments: 3, ID: NewID(0), Data: []byte(`[1]`)}},
 	{text: "2 [\"event\"]\n", want: Packet{Type: Event, Data: []byte(" [\"event\"]\n")}},
@@ -104,6 +103,7 @@ func TestParseRefusesWhatIsNoPacket(t *testing.T) {
 		{"51", ErrAttachments},
 		{`51["event"]`, ErrAttachments},
 		{`511-["event"]`, ErrAttachments},
+		{`50-["event"]`, ErrAttachments},
 		{`599-["event"]`, ErrAttachments},
 		{`5001-["event"]`, ErrAttachments},
 		{`5-1-["event"]`, ErrAttachments},
@@ -189,7 +189,6 @@ func TestArgumentsAreTheElementsOfThePacket(t *testing.T) {
 		{`30[` + deep + `]`, []string{deep}},
 		{`51-["event",{"_placeholder":true,"num":0}]`, []string{`"event"`, `{"_placeholder":true,"num":0}`}},
 		{`61-0[{"_placeholder":true,"num":0}]`, []string{`{"_placeholder":true,"num":0}`}},
-		{`50-["event",{"_placeholder":true,"num":0}]`, []string{`"event"`, `{"_placeholder":true,"num":0}`}},
 		{`2["event",{"_placeholder":true,"num":9}]`, []string{`"event"`, `{"_placeholder":true,"num":9}`}},
 	} {
 		p, err := Parse([]byte(tt.text))
