@@ -141,7 +141,7 @@ func TestASurrogatePairThatABrowserCutsIsWhole(t *testing.T) {
 	for rest := whole; len(rest) > 0; {
 		n := min(len(rest), 1000)
 		var b strings.Builder
-		for i := 0; i < n; i++ {
+		for i := range n {
 			switch r := rune(rest[i]); {
 			case r == '"':
 				b.WriteString(`\"`)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 	"github.com/rtcsignal/rtcsignal/internal/link"
+	"github.com/rtcsignal/rtcsignal/internal/socketio"
+	"github.com/rtcsignal/rtcsignal/transport"
 )
 
 // DefaultMessageBytes is the size of the largest message that a server takes, as in
@@ -23,7 +25,8 @@ type Backoff struct {
 	Attempts int
 }
 
-// Limits bound what a peer may send. Over them the reader pauses first, so that the
+// Limits bound what a peer may send. Of the acknowledgements that it owes only the bytes
+// count. Over them the reader pauses first, so that the
 // carrier slows the peer down; a peer that has kept it pausing for Patience without
 // a quiet moment is cut off with 1008. Zero fields mean the defaults, a negative rate
 // none.
@@ -46,6 +49,15 @@ func statsOf(c *link.Counters) Stats {
 		MessagesRead: c.MessagesRead.Load(), MessagesWritten: c.MessagesWritten.Load(),
 		BytesRead: c.BytesRead.Load(), BytesWritten: c.BytesWritten.Load(),
 	}
+}
+
+// acknowledges reports whether a message is an acknowledgement.
+func acknowledges(typ transport.MessageType, msg []byte) bool {
+	if typ != transport.Text || len(msg) == 0 {
+		return false
+	}
+	kind := socketio.Type(msg[0])
+	return kind == socketio.Ack || kind == socketio.BinaryAck
 }
 
 // linked is a client's machine as the driver sees it.

@@ -471,7 +471,7 @@ type ICEServers struct {
 
 // An ICEServer is a STUN or a TURN server.
 type ICEServer struct {
-	URLs       URLs   `json:"urls,omitempty"`
+	URLs       URLs   `json:"urls,omitzero"`
 	URL        string `json:"url,omitempty"` // in place of URLs; only servers before 1.1
 	Username   string `json:"username,omitempty"`
 	Credential string `json:"credential,omitempty"`

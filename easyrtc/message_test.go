@@ -110,8 +110,8 @@ func markTexts(v reflect.Value, seen map[string]bool) {
 			markTexts(v.Elem(), seen)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			markTexts(v.Field(i), seen)
+		for _, field := range v.Fields() {
+			markTexts(field, seen)
 		}
 	case reflect.Map:
 		for _, value := range v.Seq2() {

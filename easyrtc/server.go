@@ -179,7 +179,7 @@ func (s *Server) Serve(ctx context.Context, conn transport.Conn) error {
 		Append: appendMessage, Parts: attachments, Size: size,
 		QueueMessages: cmp.Or(s.opts.QueueMessages, DefaultQueueMessages),
 		QueueBytes:    cmp.Or(s.opts.QueueBytes, DefaultQueueBytes),
-		Limits:        link.Limits(s.opts.Limits), Counters: &s.counters,
+		Limits:        link.Limits(s.opts.Limits), Counters: &s.counters, Answer: acknowledges,
 	}
 	begin := func(now time.Time) {
 		s.apply(s.machine.Connect(now, sess.ID(), Connection{EngineIO: socketio.Version(conn)}))

@@ -25,17 +25,15 @@ import (
 )
 
 // overHTTP are the traces that are played request by request and frame by frame over
-// HTTP: those in which there is more to a connection than a WebSocket of Engine.IO 4.
+// HTTP: those in which there is more to a connection than a WebSocket of Engine.IO 4. Those
+// of browsers are not among them: there two clients speak at once.
 var overHTTP = []string{
-	"auth_minimal", "auth_two_clients_delta", "browser_data_default_polling_upgrade", "browser_data_polling_only",
-	"browser_data_websocket_only", "browser_old110_client_eio3_on_new_server", "browser_reject",
-	"disconnect_by_client_io", "eio3_*", "msg_binary_*", "msg_large_*", "msg_oversized_*", "msg_to_*", "order_*",
+	"auth_minimal", "auth_two_clients_delta", "disconnect_by_client_io", "eio3_*", "msg_binary_*", "msg_large_*", "msg_oversized_*", "msg_to_*", "order_*",
 	"transport_polling_*", "transport_ws_*",
 }
 
 // notOverHTTP are those of them that are not.
 var notOverHTTP = map[string]string{
-	"browser_data_default_polling_upgrade":         overlaps,
 	"eio3_compat_polling_upgrade_socketio2_client": overlaps,
 	"transport_polling_raw":                        "it did not fetch the last answers",
 	"transport_polling_upgrade_auth_during_probe":  overlaps,
@@ -47,7 +45,6 @@ var notOverHTTP = map[string]string{
 	"transport_ws_no_pong_server_closes":           heartbeats,
 	"transport_ws_ping_pong_300ms":                 heartbeats,
 	"transport_ws_malformed_eio_close":             "our server closes the WebSocket, the original ignores the packet",
-	"browser_old110_client_eio3_on_new_server":     "two clients speak at once",
 }
 
 const (

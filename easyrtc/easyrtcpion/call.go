@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -13,8 +14,14 @@ import (
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer"
 )
 
-// maxHeld is how many candidates of ours wait for the answer.
-const maxHeld = 256
+const (
+	// maxHeld is how many candidates of ours wait for the answer.
+	maxHeld = 256
+	// crossWait is how long an offer that crosses ours within a call waits for the answer to
+	// ours. A browser gives its own offer up there, whatever the ids, answers ours and then
+	// offers again; a Peer with the greater id keeps its offer and does not answer.
+	crossWait = 500 * time.Millisecond
+)
 
 // An IncomingCall is a call of another client. Exactly one of Accept and Reject is to be
 // called.
@@ -88,6 +95,7 @@ type Call struct {
 	peer     *Peer
 	id       string
 	outgoing bool
+	polite   bool // gives in when offers cross
 	session  *pionpeer.Session
 	outlet   *outlet
 	data     *dataChannel
@@ -106,6 +114,9 @@ type Call struct {
 	gathered bool // the last of them has
 	half     bool // the other client wants to know
 	held     []easyrtc.Message
+	offering bool                       // an offer of ours is not answered
+	crossed  *webrtc.SessionDescription // an offer of the other client that waits for that
+	crossing *time.Timer
 	err      error
 	tracks   []webrtc.TrackLocal
 	streams  map[string]bool // of the other client, by id
@@ -193,7 +204,8 @@ func (p *Peer) waitingLocked(id string) (*IncomingCall, error) {
 // newCall makes a call that nobody knows yet.
 func (p *Peer) newCall(id string, tracks []webrtc.TrackLocal, outgoing bool) (*Call, error) {
 	c := &Call{
-		peer: p, id: id, outgoing: outgoing, tracks: slices.Clone(tracks), streams: make(map[string]bool),
+		peer: p, id: id, outgoing: outgoing, polite: p.client.EasyrtcID() < id,
+		tracks: slices.Clone(tracks), streams: make(map[string]bool),
 		active: make(chan struct{}), connected: make(chan struct{}),
 		gone: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -204,7 +216,7 @@ func (p *Peer) newCall(id string, tracks []webrtc.TrackLocal, outgoing bool) (*C
 		Name:           "easyrtcpion",
 		API:            p.api,
 		Configuration:  p.configuration(),
-		Polite:         p.client.EasyrtcID() < id,
+		Polite:         c.polite,
 		MaxPending:     p.opts.MaxPending,
 		MaxChannels:    p.opts.MaxChannels,
 		ConnectTimeout: p.opts.ConnectTimeout,
@@ -297,9 +309,11 @@ func (c *Call) sendDescription(d webrtc.SessionDescription) error {
 		if err != nil {
 			return err
 		}
+		c.setOffering(true)
 		return c.outlet.add(m)
 	}
 	m, err := easyrtc.NewAnswer(c.id, d.SDP)
+	c.setOffering(false) // it was withdrawn if there was one
 	if err == nil {
 		err = c.outlet.add(m)
 	}
@@ -310,6 +324,44 @@ func (c *Call) sendDescription(d webrtc.SessionDescription) error {
 		}
 	}
 	return err
+}
+
+func (c *Call) setOffering(offering bool) {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	c.offering = offering
+}
+
+// offered takes a further offer of the other client. Called with the peer's lock held.
+func (c *Call) offered(d webrtc.SessionDescription) error {
+	if !c.polite || !c.accepted || !c.offering || c.ending {
+		return c.session.Description(d)
+	}
+	c.crossed = &d
+	if c.crossing == nil {
+		c.crossing = time.AfterFunc(crossWait, c.yield)
+	}
+	return nil
+}
+
+// yield answers an offer that has crossed ours.
+func (c *Call) yield() {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	if c.crossed != nil && !c.ending {
+		_ = c.session.Description(*c.crossed) // one that is ending needs none
+	}
+	c.crossed, c.crossing = nil, nil
+}
+
+// answered takes an answer. Called with the peer's lock held.
+func (c *Call) answered(d webrtc.SessionDescription) error {
+	c.offering = false
+	if c.crossing != nil {
+		c.crossing.Stop()
+		c.crossed, c.crossing = nil, nil
+	}
+	return c.session.Description(d)
 }
 
 // lacks reports whether a track of ours is not in a description.
@@ -421,6 +473,9 @@ func (c *Call) end(cause error, last easyrtc.Message) {
 	if p.calls[c.id] == c {
 		delete(p.calls, c.id)
 	}
+	if c.crossing != nil {
+		c.crossing.Stop()
+	}
 	close(c.gone)
 	p.mu.Unlock()
 	if last != nil {
@@ -431,10 +486,14 @@ func (c *Call) end(cause error, last easyrtc.Message) {
 }
 
 // sessionEnded ends the call when its session has ended by itself. The other client notices
-// the loss of a path itself.
+// the loss of a path itself, and without a cause it is the one that has ended the session: the
+// end of a peer connection may be faster than the word of it.
 func (c *Call) sessionEnded(cause error) {
 	var last easyrtc.Message
-	if !errors.Is(cause, ErrFailed) {
+	switch {
+	case cause == nil:
+		c.peer.expectHangup(c)
+	case !errors.Is(cause, ErrFailed):
 		last = c.hangup()
 	}
 	c.end(cause, last)

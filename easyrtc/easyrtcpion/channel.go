@@ -32,6 +32,8 @@ type dataChannel struct {
 	open []*webrtc.DataChannel // oldest first
 	out  *webrtc.DataChannel   // to be written to; nil before ready
 	said bool                  // by the other side, through the server
+	told bool                  // to the other side, likewise
+	fore bool                  // before it was heard, which it still is not
 }
 
 func newDataChannel(c *Call) *dataChannel {
@@ -42,13 +44,11 @@ func newDataChannel(c *Call) *dataChannel {
 
 // channelOpened takes a channel that the other side opens.
 func (c *Call) channelOpened(ch *webrtc.DataChannel) {
-	switch {
-	case ch.Label() != easyrtc.DataChannelLabel:
-		if c.peer.opts.OnChannel != nil {
-			c.peer.opts.OnChannel(c, ch)
-		}
-	case !c.peer.opts.NoData:
+	switch opts := &c.peer.opts; {
+	case ch.Label() == easyrtc.DataChannelLabel && !opts.NoData:
 		c.data.attach(ch)
+	case opts.OnChannel != nil:
+		opts.OnChannel(c, ch)
 	}
 }
 
@@ -57,8 +57,11 @@ func (d *dataChannel) attach(ch *webrtc.DataChannel) {
 	assembler := &easyrtc.Assembler{DataUnits: d.call.peer.opts.MaxData}
 	ch.SetBufferedAmountLowThreshold(bufferLow)
 	ch.OnBufferedAmountLow(func() { signal(d.low) })
-	ch.OnOpen(func() {
+	prime := sync.OnceFunc(func() { // before anything else
 		_ = ch.SendText(easyrtc.DataChannelPrimed) // what fails here is a channel that is closing
+	})
+	ch.OnOpen(func() {
+		prime()
 		d.mu.Lock()
 		d.open = append(d.open, ch)
 		said := d.said
@@ -72,10 +75,10 @@ func (d *dataChannel) attach(ch *webrtc.DataChannel) {
 			return
 		}
 		if string(m.Data) == easyrtc.DataChannelPrimed {
-			d.call.peer.send(easyrtc.NewDataChannelPrimed(d.call.id))
-			d.choose(ch)
-			return
+			d.tell(true)
 		}
+		prime()
+		d.choose(ch)
 		d.receive(assembler, m.Data)
 	})
 }
@@ -92,6 +95,21 @@ func (c *Call) primed(ch *webrtc.DataChannel) {
 	d.mu.Unlock()
 	if ch != nil {
 		d.choose(ch)
+		d.tell(false)
+	}
+}
+
+// tell tells the other side, through the server, that it was heard. Chromium may lose the
+// one text that says so, but what it says of us shows that the channel is there: then nobody
+// waits for the text, and when it comes there is nothing to tell.
+func (d *dataChannel) tell(heard bool) {
+	d.mu.Lock()
+	tell := heard && !d.fore || !d.told
+	d.fore = !heard && (tell || d.fore)
+	d.told = true
+	d.mu.Unlock()
+	if tell {
+		d.call.peer.send(easyrtc.NewDataChannelPrimed(d.call.id))
 	}
 }
 

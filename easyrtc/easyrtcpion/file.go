@@ -77,6 +77,9 @@ func (f *outgoingFiles) fail(err error) {
 // the data channel of a call if there is one, through the server otherwise. It returns nil
 // when everything has been sent, and [ErrRejected] or [ErrCancelled] when the other client
 // does not want them. The end of ctx cancels the transfer, unless a Content hangs in a Read.
+//
+// What goes through a server counts there against [easyrtc.Limits], so files of more than a
+// few megabytes need a call.
 func (p *Peer) SendFiles(ctx context.Context, easyrtcid string, files ...*File) error {
 	if err := p.sendFiles(ctx, easyrtcid, files); err != nil {
 		return fmt.Errorf("easyrtcpion: send files: %w", err)
@@ -91,10 +94,10 @@ func (p *Peer) sendFiles(ctx context.Context, id string, files []*File) error {
 	}
 	defer p.forgetOutgoing(f)
 	if err := p.tellFile(ctx, id, f.machine.Offer()); err != nil {
-		return err
+		return p.cancelSending(f, err) // it may be there nevertheless
 	}
 	if err := f.await(ctx, p, func(s easyrtc.FileState) bool { return s != easyrtc.FilesOffered }); err != nil {
-		return p.cancelSending(ctx, f, err)
+		return p.cancelSending(f, err)
 	}
 	if state := p.sendingState(f); state.Over() {
 		return stateError(state)
@@ -103,12 +106,12 @@ func (p *Peer) sendFiles(ctx context.Context, id string, files []*File) error {
 	case turn <- struct{}{}:
 		defer func() { <-turn }()
 	case <-ctx.Done():
-		return p.cancelSending(ctx, f, ctx.Err())
+		return p.cancelSending(f, ctx.Err())
 	case <-f.over:
 		return f.err
 	}
 	if err := p.stream(ctx, f, files); err != nil {
-		return p.cancelSending(ctx, f, err)
+		return p.cancelSending(f, err)
 	}
 	return stateError(p.sendingState(f))
 }
@@ -240,19 +243,13 @@ func (p *Peer) stream(ctx context.Context, f *outgoingFiles, files []*File) erro
 	}
 }
 
-// cancelSending tells the receiver that there is no more, as far as possible.
-func (p *Peer) cancelSending(ctx context.Context, f *outgoingFiles, cause error) error {
+// cancelSending tells the receiver that there is no more, behind the data and whatever has
+// become of the context of the transfer.
+func (p *Peer) cancelSending(f *outgoingFiles, cause error) error {
 	p.mu.Lock()
-	chunk := f.machine.Cancel()
-	p.mu.Unlock()
-	if chunk != nil {
-		// Behind the data, and whatever has become of ctx.
-		p.mu.Lock()
-		closed := p.closed
-		if !closed {
-			p.work.Go(func() { _ = p.sendFile(p.ctx, f.key.id, chunk) })
-		}
-		p.mu.Unlock()
+	defer p.mu.Unlock()
+	if chunk := f.machine.Cancel(); chunk != nil && !p.closed {
+		p.work.Go(func() { _ = p.sendFile(p.ctx, f.key.id, chunk) })
 	}
 	return cause
 }

@@ -46,7 +46,8 @@ func (c *Call) StreamName(streamID string) string {
 
 // publish names the streams of all calls in the rooms that do not have their names.
 func (p *Peer) publish() {
-	p.mu.Lock()
+	p.mu.Lock() // to the end: what is sent last must be the newest
+	defer p.mu.Unlock()
 	ids := make(map[string]string)
 	for _, c := range p.calls {
 		for _, t := range c.tracks {
@@ -55,7 +56,6 @@ func (p *Peer) publish() {
 			}
 		}
 	}
-	p.mu.Unlock()
 	if len(ids) == 0 {
 		return
 	}

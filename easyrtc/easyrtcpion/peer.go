@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -41,8 +42,8 @@ type Options struct {
 	OnOpen func(*Call)
 	// OnMessage gets what the other client sends in this way, one after the other.
 	OnMessage func(*Call, *easyrtc.DataMessage)
-	// OnChannel gets data channels besides the one of the protocol that the other client
-	// opens, before their first message.
+	// OnChannel gets the data channels that the other client opens, before their first
+	// message; the one of the protocol only with NoData.
 	OnChannel func(*Call, *webrtc.DataChannel)
 	// OnStreamReceived hears that a stream of this client has arrived, by its name.
 	OnStreamReceived func(*Call, string)
@@ -68,7 +69,7 @@ type Options struct {
 	// server.
 	Configuration *webrtc.Configuration
 
-	NoData           bool // no data channel
+	NoData           bool // without the data channel of the protocol
 	NoAudio, NoVideo bool // a caller does not ask for more of it than it sends itself
 
 	MaxCalls       int           // at once, with those that are neither accepted nor rejected; default 256
@@ -97,6 +98,7 @@ type Peer struct {
 	closed   bool
 	calls    map[string]*Call         // by the other client's id
 	incoming map[string]*IncomingCall // that wait, likewise
+	farewell map[string]bool          // whose hangup of a call that is over is to come
 	outFiles map[fileKey]*outgoingFiles
 	inFiles  map[fileKey]*IncomingFiles
 	lastSeq  int64                    // of an offer of files
@@ -111,6 +113,7 @@ func NewPeer(client *easyrtc.Client, opts *Options) *Peer {
 		quit:     make(chan struct{}),
 		calls:    make(map[string]*Call),
 		incoming: make(map[string]*IncomingCall),
+		farewell: make(map[string]bool),
 		outFiles: make(map[fileKey]*outgoingFiles),
 		inFiles:  make(map[fileKey]*IncomingFiles),
 		sending:  make(map[string]chan struct{}),
@@ -199,11 +202,12 @@ func (p *Peer) offered(m *easyrtc.Offer) error {
 	}
 	offer := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: d.SDP}
 	p.mu.Lock()
+	delete(p.farewell, id)
 	c, in := p.calls[id], p.incoming[id]
 	refuse := p.closed || p.opts.OnCall == nil || len(p.calls)+len(p.incoming) >= p.opts.MaxCalls
 	switch {
 	case c != nil:
-		err = c.session.Description(offer)
+		err = c.offered(offer)
 	case in != nil: // it replaces the one before
 		in.offer, in.candidates = offer, nil
 	case !refuse:
@@ -226,12 +230,16 @@ func (p *Peer) answered(m *easyrtc.Answer) error {
 	if err != nil {
 		return err
 	}
-	c := p.call(m.SenderEasyrtcID)
-	if c == nil {
-		return nil
+	p.mu.Lock()
+	delete(p.farewell, m.SenderEasyrtcID)
+	c := p.calls[m.SenderEasyrtcID]
+	if c != nil {
+		err = c.answered(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: d.SDP})
 	}
-	err = c.session.Description(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: d.SDP})
-	c.becomeActive()
+	p.mu.Unlock()
+	if c != nil {
+		c.becomeActive()
+	}
 	return ignoreClosed(err)
 }
 
@@ -277,7 +285,25 @@ func (p *Peer) rejected(id string) {
 
 // hungUp is rejected in other words: a browser that gives up before it answers may say
 // either.
-func (p *Peer) hungUp(id string) { p.rejected(id) }
+func (p *Peer) hungUp(id string) {
+	p.mu.Lock()
+	late := p.farewell[id]
+	delete(p.farewell, id)
+	p.mu.Unlock()
+	if !late {
+		p.rejected(id)
+	}
+}
+
+// expectHangup notes that the other side of a call has closed it before its hangup is here,
+// which must not end the next call. What the other side offers or answers comes after that.
+func (p *Peer) expectHangup(c *Call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.calls[c.id] == c && len(p.farewell) < p.opts.MaxCalls {
+		p.farewell[c.id] = true
+	}
+}
 
 // withdraw ends the offer of another client that waits.
 func (p *Peer) withdraw(id string, which func(*IncomingCall) bool) {
@@ -338,8 +364,10 @@ func (p *Peer) Calls() (all []*Call) {
 }
 
 // sharesRoom reports whether another client is in a room of this one.
-func (p *Peer) sharesRoom(id string) bool {
-	for _, r := range p.client.Rooms() {
+func (p *Peer) sharesRoom(id string) bool { return isIn(p.client.Rooms(), id) }
+
+func isIn(rooms map[string]*easyrtc.Room, id string) bool {
+	for _, r := range rooms {
 		if r.ClientList[id] != nil {
 			return true
 		}
@@ -349,31 +377,28 @@ func (p *Peer) sharesRoom(id string) bool {
 
 // checkRooms ends what there is with clients that are gone.
 func (p *Peer) checkRooms() {
-	present := make(map[string]bool)
-	for _, r := range p.client.Rooms() {
-		for id := range r.ClientList {
-			present[id] = true
-		}
-	}
+	rooms := p.client.Rooms()
+	present := func(id string) bool { return isIn(rooms, id) }
 	p.mu.Lock()
 	var gone []*Call
 	for id, c := range p.calls {
-		if c.seen && !present[id] {
+		if c.seen && !present(id) {
 			gone = append(gone, c)
 		}
-		c.seen = c.seen || present[id]
+		c.seen = c.seen || present(id)
 	}
+	maps.DeleteFunc(p.farewell, func(id string, _ bool) bool { return !present(id) })
 	for id, in := range p.incoming {
-		if in.seen && !present[id] {
+		if in.seen && !present(id) {
 			delete(p.incoming, id)
 			close(in.over)
 			continue
 		}
-		in.seen = in.seen || present[id]
+		in.seen = in.seen || present(id)
 	}
 	files := p.filesOf(func(id string, seen *bool) bool {
-		left := *seen && !present[id]
-		*seen = *seen || present[id]
+		left := *seen && !present(id)
+		*seen = *seen || present(id)
 		return left
 	})
 	p.mu.Unlock()
@@ -396,6 +421,7 @@ func (p *Peer) disconnected(cause error) {
 		delete(p.incoming, id)
 		close(in.over)
 	}
+	clear(p.farewell)
 	files := p.filesOf(func(string, *bool) bool { return true })
 	p.mu.Unlock()
 	for _, c := range calls {

@@ -46,4 +46,25 @@
 // GALENE_BIN names; without it those benchmarks are skipped. Both servers run in processes
 // of their own, so allocations are not theirs but those of the members, which are bare
 // WebSockets and cost the same in front of both. Sixteen messages are under way at once.
+//
+// # EasyRTC
+//
+// The codec is compared with encoding/json, used in two ways: into structs that have no
+// more than what is wanted, once for each level of the message (struct), and into maps
+// (map). Neither checks anything. Decoding ends with the text of a candidate or a
+// description, or with the names of those who are in a room, and encoding begins there;
+// of roomData and token it begins with the whole message.
+//
+// In memory the server has nobody beside it (Relay, Room, Login). Its connections are
+// pipes, and its clients write what was made in advance; they acknowledge each event, as
+// browsers do. One message is under way at a time.
+//
+// Over loopback the peer is open-easyrtc on Node (node), which the program starts that
+// EASYRTC_SERVER names; without it those benchmarks are skipped:
+//
+//	EASYRTC_SERVER=../interop/testdata/easyrtc/server.js go test -run '^$' -bench EasyRTCServer
+//
+// Both servers run in processes of their own, in front of the same bare WebSockets, with
+// sixteen messages under way at once. That of Node tells its standard output of each login,
+// which is over when the measurement begins.
 package bench

@@ -19,7 +19,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/internal/interop/chromium"
 )
 
-// easyrtcPageVersions are the versions of easyrtc.js that our server is tested with.
+// easyrtcPageVersions are the versions of easyrtc.js that the servers are tested with.
 var easyrtcPageVersions = []easyrtcVersion{easyrtc218, easyrtc2020, easyrtc110}
 
 // TestEasyRTCPagesTalkThroughOurServer demands of our server what
@@ -30,6 +30,9 @@ func TestEasyRTCPagesTalkThroughOurServer(t *testing.T) {
 		t.Run(v.name, func(t *testing.T) {
 			easyrtcNode(t, v.easyrtc, v.client)
 			for _, way := range easyrtcTransports {
+				if v != easyrtc218 && way.name == "WebSocket" {
+					continue
+				}
 				t.Run(way.name, func(t *testing.T) {
 					s := startEasyRTCSite(t, easyrtc.ServerOptions{})
 					talkThroughEasyRTC(t, browser, s, v, way.transports, way.ends)
@@ -115,7 +118,9 @@ func TestEasyRTCPagesWhoseOffersCrossInTheServerMakeOneCall(t *testing.T) {
 				}
 				pages[0].does("hangup", pages[1].id)
 				pages[1].sees("close", wanted{"with": pages[0].id})
-				pages[0].Await(pages[0].js("status", pages[1].id) + ` === easyrtc.NOT_CONNECTED`)
+				for i, p := range pages {
+					p.idles(other(i))
+				}
 			}
 			for _, p := range pages {
 				p.requireQuiet()

@@ -13,7 +13,7 @@ import (
 )
 
 // easyrtcTransports are the ways of a page to a server, as Socket.IO's option transports has
-// them.
+// them. Old pages only take those that begin with polling, in which the versions differ most.
 var easyrtcTransports = []struct {
 	name       string
 	transports []string // nil for the default
@@ -28,13 +28,16 @@ var easyrtcTransports = []struct {
 // and the real server do what the other tests demand of them.
 func TestEasyRTCPagesTalkThroughTheRealServer(t *testing.T) {
 	browser := chromium.Start(t)
-	for _, v := range []easyrtcVersion{easyrtc218, easyrtc2020, easyrtc2017, easyrtc110} {
+	for _, v := range easyrtcPageVersions {
 		t.Run(v.name, func(t *testing.T) {
 			r := startRealEasyRTC(t, v, easyrtcSettings{
 				io:    `{"cors": {"origin": "*"}}`,
 				hooks: `{"deny": [{"password": "wrong"}], "refuse": ["closed"], "ice": [{"urls": ["stun:127.0.0.1:9"]}]}`,
 			})
 			for _, way := range easyrtcTransports {
+				if v != easyrtc218 && way.name == "WebSocket" {
+					continue
+				}
 				t.Run(way.name, func(t *testing.T) {
 					talkThroughEasyRTC(t, browser, r, v, way.transports, way.ends)
 				})
@@ -150,12 +153,15 @@ func talkThroughEasyRTC(
 func callEachOther(alice, bob *easyrtcPage) {
 	alice.t.Helper()
 	both := []*easyrtcPage{alice, bob}
+	bob.idles(alice)
+	alice.idles(bob)
 	for _, p := range both {
 		p.forgets()
 		p.does("accept", "accept")
+		p.does("hold")
 	}
-	alice.does("glare", bob.id)
-	bob.does("glare", alice.id)
+	alice.does("call", bob.id)
+	bob.does("call", alice.id)
 	for _, p := range both {
 		p.sees("sent", wanted{"msgType": "offer"})
 	}
@@ -166,6 +172,12 @@ func callEachOther(alice, bob *easyrtcPage) {
 	bob.sees("open", wanted{"with": alice.id})
 	alice.requireVideo(bob.id)
 	bob.requireVideo(alice.id)
+}
+
+// idles waits until a page has no call with another one any more.
+func (p *easyrtcPage) idles(peer *easyrtcPage) {
+	p.t.Helper()
+	p.Await(p.js("status", peer.id) + ` === easyrtc.NOT_CONNECTED`)
 }
 
 // quoted returns a string of JavaScript.

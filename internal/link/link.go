@@ -76,7 +76,11 @@ type Options[M any] struct {
 	QueueMessages int
 	QueueBytes    int
 	Limits        Limits
-	Counters      *Counters // counts what goes in and out; may be shared; may be nil
+	// Answer, unless it is nil, reports whether a message that was read answers one that was
+	// written, in the protocols in which the peer owes that. As long as there are not more
+	// of them, Limits count their bytes only.
+	Answer   func(typ transport.MessageType, msg []byte) bool
+	Counters *Counters // counts what goes in and out; may be shared; may be nil
 }
 
 // Counters count messages and bytes, over one connection or several.
@@ -92,6 +96,9 @@ type Link[M any] struct {
 	opts  Options[M]
 	pace  pacer
 	start func() // write, as one value
+
+	written  atomic.Uint64 // messages
+	answered uint64        // of them; the reader's
 
 	mu      sync.Mutex
 	queue   []M
@@ -217,7 +224,7 @@ func (l *Link[M]) RunFrames(receive func(typ transport.MessageType, f *Frame)) e
 		f.Data = msg
 		l.opts.Counters.MessagesRead.Add(1)
 		l.opts.Counters.BytesRead.Add(uint64(len(msg)))
-		if wait, flood := l.pace.take(len(msg)); flood {
+		if wait, flood := l.pace.take(len(msg), l.owed(typ, msg)); flood {
 			l.Abort(transport.StatusPolicyViolation, "too many messages", ErrFlood)
 		} else if wait > 0 {
 			l.pause(wait)
@@ -231,6 +238,15 @@ func (l *Link[M]) RunFrames(receive func(typ transport.MessageType, f *Frame)) e
 	f.Free()
 	<-l.closed
 	return l.Err()
+}
+
+// owed reports whether a message is one that the peer had to send.
+func (l *Link[M]) owed(typ transport.MessageType, msg []byte) bool {
+	if l.opts.Answer == nil || l.answered >= l.written.Load() || !l.opts.Answer(typ, msg) {
+		return false
+	}
+	l.answered++
+	return true
 }
 
 // pause keeps the reader from reading, so that the carrier slows the peer down.
@@ -386,6 +402,7 @@ func (l *Link[M]) count(s *scratch) {
 	for _, p := range s.parts {
 		bytes += len(p.data)
 	}
+	l.written.Add(uint64(messages))
 	l.opts.Counters.MessagesWritten.Add(uint64(messages))
 	l.opts.Counters.BytesWritten.Add(uint64(bytes))
 }

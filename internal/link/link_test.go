@@ -511,11 +511,11 @@ func TestDefaultLimitsLetTwoLargestMessagesPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPacer(Limits{})
 		for range 2 {
-			wait, flooded := p.take(transport.DefaultReadLimit)
+			wait, flooded := p.take(transport.DefaultReadLimit, false)
 			require.Zero(t, wait)
 			require.False(t, flooded)
 		}
-		wait, flooded := p.take(transport.DefaultReadLimit)
+		wait, flooded := p.take(transport.DefaultReadLimit, false)
 		require.Equal(t, 4*time.Second, wait, "1 MiB at 256 KiB a second")
 		require.False(t, flooded)
 	})

@@ -43,9 +43,9 @@ func newPacer(l Limits) pacer {
 	return pacer{limits: l, messages: float64(l.MessageBurst), bytes: float64(l.ByteBurst)}
 }
 
-// take accounts for a message of n bytes and says how long to pause before the
-// next one.
-func (p *pacer) take(n int) (wait time.Duration, flood bool) {
+// take accounts for a message of n bytes, of which only these count when it is free, and
+// says how long to pause before the next one.
+func (p *pacer) take(n int, free bool) (wait time.Duration, flood bool) {
 	if p.limits.Messages < 0 && p.limits.Bytes < 0 {
 		return 0, false
 	}
@@ -56,7 +56,9 @@ func (p *pacer) take(n int) (wait time.Duration, flood bool) {
 		p.bytes = min(p.bytes+passed*p.limits.Bytes, float64(p.limits.ByteBurst))
 	}
 	p.last = now
-	p.messages--
+	if !free {
+		p.messages--
+	}
 	p.bytes -= float64(n)
 	wait = max(owed(p.messages, p.limits.Messages), owed(p.bytes, p.limits.Bytes))
 	if wait == 0 {

@@ -104,6 +104,11 @@ func (p *Peer) remoteOffer(desc *description) {
 		p.end(fmt.Errorf("pionpeer: remote offer: %w", err))
 		return
 	}
+	for _, mid := range desc.mids {
+		if !p.ours[mid] {
+			p.theirs[mid] = true
+		}
+	}
 	p.addCandidates(p.remote.described(desc.ufrags))
 	answer, err := p.pc.CreateAnswer(nil)
 	if err == nil {
@@ -220,6 +225,11 @@ func (p *Peer) remoteAnswer(desc *description) {
 		return
 	}
 	p.offer = nil
+	for _, t := range p.pc.GetTransceivers() {
+		if mid := t.Mid(); !p.theirs[mid] && slices.Contains(desc.mids, mid) {
+			p.ours[mid] = true
+		}
+	}
 	if p.remoteRole == "" {
 		p.remoteRole = roleOf(desc.SDP)
 	}

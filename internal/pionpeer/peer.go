@@ -70,8 +70,9 @@ type Peer struct {
 	closeErr      error
 	offer         *webrtc.SessionDescription // ours, out and unanswered
 	offerRestarts bool
-	mids          int    // assigned so far, see assignMIDs
-	remoteRole    string // of the other side in DTLS, as a=setup has it; "" until the first answer
+	mids          int             // assigned so far, see assignMIDs
+	ours, theirs  map[string]bool // mids of the sections that this or the other side has offered first
+	remoteRole    string          // of the other side in DTLS, as a=setup has it; "" until the first answer
 	local         localCandidates
 	remote        remoteCandidates
 }
@@ -95,6 +96,8 @@ func New(pc *webrtc.PeerConnection, cfg Config) *Peer {
 		done:   make(chan struct{}),
 		ice:    make(chan struct{}),
 		remote: remoteCandidates{max: cfg.MaxPending},
+		ours:   make(map[string]bool),
+		theirs: make(map[string]bool),
 	}
 	pc.OnICECandidate(func(c *webrtc.ICECandidate) {
 		_ = p.enqueue(false, func() { p.localCandidate(c) })

@@ -368,10 +368,21 @@ func (s *Session) AddTrack(track webrtc.TrackLocal) error {
 
 func (s *Session) add(pc *webrtc.PeerConnection, track webrtc.TrackLocal) (*webrtc.RTPSender, error) {
 	if !s.cfg.SendOnly {
+		// In an inactive section Pion would send and nothing else. Only one side may do that, or both do.
+		restore, err := s.hideReceivers(pc, track, func(t *webrtc.RTPTransceiver) bool {
+			return t.Direction() == webrtc.RTPTransceiverDirectionInactive && s.peer.theirs[t.Mid()]
+		})
+		if err != nil {
+			return nil, err
+		}
+		defer restore()
 		return pc.AddTrack(track)
 	}
 	if hasFreeSection(pc, track.Kind()) {
-		restore, err := s.hideReceivers(pc, track)
+		// The other side may not be able to receive there, unless it has asked for something.
+		restore, err := s.hideReceivers(pc, track, func(t *webrtc.RTPTransceiver) bool {
+			return t.Direction() != webrtc.RTPTransceiverDirectionSendonly
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -406,17 +417,17 @@ func hasFreeSection(pc *webrtc.PeerConnection, kind webrtc.RTPCodecType) bool {
 	return len(free) > 0
 }
 
-// hideReceivers keeps AddTrack of Pion away from the sections of the other side, used or free, until restore is called.
-// It may not be able to receive there.
-func (s *Session) hideReceivers(pc *webrtc.PeerConnection, track webrtc.TrackLocal) (restore func(), err error) {
+// hideReceivers keeps AddTrack of Pion away from sections of the other side, used or free, until restore is called.
+func (s *Session) hideReceivers(
+	pc *webrtc.PeerConnection, track webrtc.TrackLocal, which func(*webrtc.RTPTransceiver) bool,
+) (restore func(), err error) {
 	api, err := s.cfg.API()
 	if err != nil {
 		return nil, err
 	}
 	var restores []func()
 	for _, t := range pc.GetTransceivers() {
-		// What only sends is a section in which the other side has asked for something.
-		if t.Kind() != track.Kind() || t.Receiver() == nil || t.Sender() != nil || t.Direction() == webrtc.RTPTransceiverDirectionSendonly {
+		if t.Kind() != track.Kind() || t.Receiver() == nil || t.Sender() != nil || !which(t) {
 			continue
 		}
 		substitute, err := api.NewRTPSender(track, pc.SCTP().Transport())

@@ -199,20 +199,13 @@ window.user = (() => {
     hangupAll: () => easyrtc.hangupAll(),
     status: (id) => easyrtc.getConnectStatus(id),
 
-    // hold keeps what the server sends from easyrtc.js, until release.
+    // hold keeps what the server sends from easyrtc.js, until release. So offers of two pages
+    // can be made to cross: both hold, call each other, and release once both offers are sent.
     hold () { held ??= [] },
     release () {
       const events = held ?? []
       held = null
       for (const deliver of events) deliver()
-    },
-
-    // glare makes offers cross: two pages that both call it, each with the other's id, send
-    // an offer before they see the one of the other. The test calls release when both have
-    // sent theirs: saw("sent", {msgType: "offer"}).
-    glare (to) {
-      this.hold()
-      this.call(to)
     },
 
     // Messages: on the data channel, through the server to an id or a target {targetRoom},
