@@ -257,9 +257,8 @@ func (c *Call) prepare(tracks []webrtc.TrackLocal) error {
 	if !c.outgoing {
 		return nil
 	}
-	for kind, refused := range map[webrtc.RTPCodecType]bool{
-		webrtc.RTPCodecTypeAudio: opts.NoAudio, webrtc.RTPCodecTypeVideo: opts.NoVideo,
-	} {
+	for _, kind := range []webrtc.RTPCodecType{webrtc.RTPCodecTypeAudio, webrtc.RTPCodecTypeVideo} {
+		refused := kind == webrtc.RTPCodecTypeAudio && opts.NoAudio || kind == webrtc.RTPCodecTypeVideo && opts.NoVideo
 		sends := slices.ContainsFunc(tracks, func(t webrtc.TrackLocal) bool { return t.Kind() == kind })
 		if refused || sends {
 			continue

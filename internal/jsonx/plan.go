@@ -196,7 +196,7 @@ func decodeString(value []byte, v reflect.Value, share bool) error {
 	switch {
 	case !ok:
 		return ErrType
-	case share:
+	case share || len(text) < len(value)-len(`""`): // without its escapes it is a copy
 		v.SetString(unsafe.String(unsafe.SliceData(text), len(text))) // the text does not change
 	default:
 		v.SetString(string(text))
