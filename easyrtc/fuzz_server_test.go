@@ -397,6 +397,13 @@ func (c *serverChaos) inspect() {
 			made++
 		}
 		c.inspectRooms(app)
+		clients := 0
+		for _, conn := range m.conns {
+			if conn.app == app {
+				clients++
+			}
+		}
+		c.must(app.clients == clients, "%d clients in %s, said to be %d", clients, name, app.clients)
 		for sid, s := range app.sessions {
 			c.must(s.sid == sid, "%s is %s", sid, s.sid)
 			for _, conn := range s.conns {

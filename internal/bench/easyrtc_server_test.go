@@ -50,8 +50,8 @@ func (w *easyrtcWorld) login() *easyrtcPeer {
 		`"applicationName":"default","setUserCfg":{"userSettings":{"sharingAudio":false,"sharingData":true}}}}]`))
 	token := p.read(`30[{"msgType":"token"`)
 	const before = `"applicationName":"default"},"easyrtcid":"`
-	if at := bytes.Index(token, []byte(before)); at >= 0 {
-		id, _, _ := bytes.Cut(token[at+len(before):], []byte(`"`))
+	if _, after, ok := bytes.Cut(token, []byte(before)); ok {
+		id, _, _ := bytes.Cut(after, []byte(`"`))
 		p.id = string(id)
 	}
 	return p

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -45,9 +46,7 @@ func TestEasyRTCPagesTalkThroughOurServer(t *testing.T) {
 // admitted is what lets a page in.
 func admitted(user string, more wanted) wanted {
 	o := wanted{"username": user, "credential": wanted{"password": "right"}}
-	for name, value := range more {
-		o[name] = value
-	}
+	maps.Copy(o, more)
 	return o
 }
 
