@@ -167,7 +167,6 @@ func serveEasyRTC(ctx context.Context, ready func(what, url string)) error {
 	}
 	defer server.close()
 	return playEasyRTC(ctx, server.url, func() {
-		ready("server, for bots", server.url)
-		ready("room", easyrtcRoom)
+		ready("server, for bots in the room "+easyrtcRoom, server.url)
 	})
 }
