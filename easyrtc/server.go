@@ -62,7 +62,7 @@ type ServerOptions struct {
 	Command func(ctx context.Context, s *ServerSession, m Message) error
 
 	// Authenticated hears of each login after it has happened, and Disconnected of its end,
-	// in the goroutine of the connection.
+	// in the goroutine of the connection, or in that of [ServerSession.Disconnect].
 	Authenticated func(ctx context.Context, s *ServerSession)
 	Disconnected  func(ctx context.Context, s *ServerSession, c ClientInfo)
 
@@ -117,6 +117,7 @@ type ServerSession struct {
 	server *Server
 	member link.Member[*ServerSession, Message]
 	decode Decoder
+	values context.Context // of Serve; it does not end
 }
 
 // NewServer returns a server without connections.
@@ -172,7 +173,7 @@ func newSID() string {
 // ends the connection with 1001. It returns nil after an orderly end, why the connection
 // ended otherwise.
 func (s *Server) Serve(ctx context.Context, conn transport.Conn) error {
-	sess := &ServerSession{server: s}
+	sess := &ServerSession{server: s, values: context.WithoutCancel(ctx)}
 	sess.member.Session = sess
 	sess.decode = Decoder{Limit: max(cmp.Or(s.opts.MessageBytes, DefaultMessageBytes), 0), trusted: true}
 	opts := link.Options[Message]{
@@ -545,6 +546,7 @@ func (s *ServerSession) SetSessionField(field FieldMap) error {
 // back by itself then.
 func (s *ServerSession) Disconnect() {
 	s.server.step(func(now time.Time) ServerEffects { return s.server.machine.ThrowOut(now, s.ID()) })
+	s.server.disconnected(s.values, s)
 }
 
 // Close ends the connection after what is queued for it.

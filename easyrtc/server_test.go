@@ -475,16 +475,18 @@ func TestApplicationHearsOfLoginsAndTheirEnds(t *testing.T) {
 		require.Equal(t, []string{"out alice2 [default] false 0"}, news())
 		g.enter(`,"username":"bob"`)
 		require.Equal(t, []string{"in bob true 1"}, news(), "on the same connection")
-		// Thrown out, it is told when it is heard of again.
+		// Thrown out, it is told at once.
 		sess := slices.Collect(server.Sessions())[0]
 		sess.Disconnect()
+		require.Equal(t, []string{"out bob [default] false 0"}, news())
 		g.hear("1").enter(`,"username":"carol"`)
-		require.Equal(t, []string{"out bob [default] false 0", "in carol true 1"}, news())
+		require.Equal(t, []string{"in carol true 1"}, news())
 		sess.Disconnect()
+		require.Equal(t, []string{"out carol [default] false 0"}, news())
 		g.hear("1")
 		require.NoError(t, g.Close(transport.StatusNormal, ""))
 		require.NoError(t, <-g.served)
-		require.Equal(t, []string{"out carol [default] false 0"}, news())
+		require.Empty(t, news())
 		// A login that fails is none, but it is the end of one.
 		g = visit(t, server).enter(`,"username":"dave"`)
 		require.Equal(t, []string{"in dave true 1"}, news())
