@@ -533,11 +533,11 @@ func sizeOfRooms(rooms map[string]*Room) (n int) {
 			continue
 		}
 		for _, o := range r.ClientList {
-			n += occupant + len(o.APIField)
+			n += occupant + len(o.APIField) + sizeOfPresence(o.Presence)
 		}
 		if r.ClientListDelta != nil {
 			for _, o := range r.ClientListDelta.UpdateClient {
-				n += occupant + len(o.APIField)
+				n += occupant + len(o.APIField) + sizeOfPresence(o.Presence)
 			}
 			n += names * len(r.ClientListDelta.RemoveClient)
 		}
@@ -546,6 +546,13 @@ func sizeOfRooms(rooms map[string]*Room) (n int) {
 		}
 	}
 	return n
+}
+
+func sizeOfPresence(p *Presence) int {
+	if p == nil {
+		return 0
+	}
+	return len(p.Type)
 }
 
 // sizeOf returns the length of members of any JSON.

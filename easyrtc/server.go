@@ -467,9 +467,13 @@ func (s *Server) AddRoom(application, name string, field FieldMap) error {
 	return nil
 }
 
-// checkFields checks that fields can be written.
+// checkFields checks that fields can be written wherever they stand; deepest in a room.
 func checkFields(typ string, field FieldMap) error {
-	if _, err := field.JSON(); err != nil {
+	if len(field) == 0 {
+		return nil
+	}
+	m := &RoomData{MsgData: &RoomDataData{RoomData: map[string]*Room{"room": {Field: field}}}}
+	if err := m.Validate(); err != nil {
 		return &ValidationError{Type: typ, Field: "field", Reason: err.Error()}
 	}
 	return nil

@@ -139,8 +139,11 @@ func (m *ServerMachine) join(fx *ServerEffects, now time.Time, c *conn, msg *Roo
 	rooms := msg.MsgData.RoomJoin
 	names := slices.Sorted(maps.Keys(rooms))
 	var refused *Error
+	size := 0
 	for _, name := range names {
-		if err := m.checkRoom(c, c.app, name, &entries{rooms: rooms}, d); err != nil {
+		coming := &entries{rooms: rooms, size: size}
+		err := m.checkRoom(c, c.app, name, coming, d)
+		if size = coming.size; err != nil {
 			if refused == nil {
 				refused = err
 			}

@@ -124,7 +124,7 @@ func (m *ServerMachine) checkLogin(c *conn, app *application, rooms map[string]R
 // identify makes a connection that of a client.
 func (m *ServerMachine) identify(now time.Time, c *conn, app *application, login *AuthenticateData, d Decision) {
 	if c.state != ServerReady {
-		c.state, c.app = ServerReady, app
+		c.state, c.app, c.until = ServerReady, app, time.Time{}
 		app.clients++
 		c.presence = &Presence{Show: ShowChat}
 		c.field = maps.Clone(m.cfg.ConnectionField)
@@ -148,7 +148,10 @@ func (m *ServerMachine) identify(now time.Time, c *conn, app *application, login
 		c.username = strings.Clone(*login.Username)
 	}
 	if login.Credential != nil {
-		c.credential = bytes.Clone(login.Credential)
+		c.credential = nil
+		if len(login.Credential) <= MaxCredential {
+			c.credential = bytes.Clone(login.Credential)
+		}
 	}
 	if login.SetPresence != nil {
 		c.presence = changed(c.presence, login.SetPresence)

@@ -179,6 +179,7 @@ type conn struct {
 	next     uint64 // id of the next event to it
 	asked    Message
 	tickets  uint64
+	until    time.Time // when it must be logged in, unless it is or was; zero for never
 
 	id         string
 	app        *application // nil until it is logged in
@@ -235,7 +236,11 @@ func (m *ServerMachine) Client(id PeerID) (ClientInfo, bool) {
 	return c.info(), true
 }
 
-// Credential returns what a connection has logged in with. The answer must not be changed.
+// MaxCredential is the size in bytes of the largest credential that is kept after the login.
+const MaxCredential = 64 << 10
+
+// Credential returns what a connection has logged in with, unless it is larger than
+// [MaxCredential]. The answer must not be changed.
 func (m *ServerMachine) Credential(id PeerID) json.RawMessage {
 	if c, ok := m.conns[id]; ok {
 		return c.credential
@@ -270,6 +275,9 @@ func (c *conn) info() ClientInfo {
 func (m *ServerMachine) Connect(now time.Time, id PeerID, info Connection) ServerEffects {
 	var fx ServerEffects
 	c := &conn{peer: id, engineIO: cmp.Or(info.EngineIO, 4)}
+	if m.cfg.ConnectTimeout > 0 && m.cfg.LoginTimeout > 0 { // who connects again and again gains no time
+		c.until = now.Add(4 * (m.cfg.ConnectTimeout + m.cfg.LoginTimeout))
+	}
 	m.conns[id] = c
 	if c.engineIO == 3 {
 		m.open(&fx, now, c)
@@ -282,7 +290,11 @@ func (m *ServerMachine) Connect(now time.Time, id PeerID, info Connection) Serve
 // deadline ends a connection after d, unless it is negative.
 func (m *ServerMachine) deadline(now time.Time, c *conn, d time.Duration) {
 	if d > 0 {
-		m.alarm.Set(c.peer, now.Add(d))
+		at := now.Add(d)
+		if c.state != ServerReady && !c.until.IsZero() && at.After(c.until) {
+			at = c.until
+		}
+		m.alarm.Set(c.peer, at)
 	} else {
 		m.alarm.Clear(c.peer)
 	}
@@ -402,7 +414,7 @@ func (m *ServerMachine) event(fx *ServerEffects, now time.Time, c *conn, msg Mes
 				return
 			}
 		}
-		if msg, ok := msg.(*RoomJoin); ok && m.tooMany(msg.MsgData.RoomJoin) {
+		if m.tooMany(roomsIn(msg)) {
 			m.refuse(fx, now, c, id, errRoomFull)
 			return
 		}
@@ -520,7 +532,7 @@ func (m *ServerMachine) leave(fx *ServerEffects, now time.Time, c *conn) {
 	if m.ids[c.id] == c {
 		delete(m.ids, c.id)
 	}
-	*c = conn{peer: c.peer, state: c.state, engineIO: c.engineIO, tickets: c.tickets}
+	*c = conn{peer: c.peer, state: c.state, engineIO: c.engineIO, tickets: c.tickets, until: c.until}
 }
 
 // throwOut disconnects a client and leaves the carrier open, as Socket.IO does. If nothing

@@ -213,7 +213,18 @@ var (
 	errRoomFull = NewError(CodeMsgRejectBadRoom)
 )
 
-// tooMany reports whether a message joins more rooms than a connection may be in.
+// roomsIn returns the rooms that a command names.
+func roomsIn(msg Message) map[string]RoomRequest {
+	switch msg := msg.(type) {
+	case *RoomJoin:
+		return msg.MsgData.RoomJoin
+	case *RoomLeave:
+		return msg.MsgData.RoomLeave
+	}
+	return nil
+}
+
+// tooMany reports whether these are more rooms than a connection may be in.
 func (m *ServerMachine) tooMany(rooms map[string]RoomRequest) bool {
 	return m.cfg.RoomsEach > 0 && len(rooms) > m.cfg.RoomsEach
 }
@@ -224,7 +235,12 @@ type entries struct {
 	rooms   map[string]RoomRequest
 	entered int // in which the connection was not
 	made    int // which did not exist
+	size    int // of the answer, in bytes
 }
+
+// maxAnswer bounds what a message that joins rooms is told of them, in bytes; one room may
+// always be told of.
+const maxAnswer = DefaultQueueBytes
 
 // checkRoom returns why a connection may not join a room, or nil. A room that is full is so
 // for its members, too, as in the original.
@@ -240,6 +256,13 @@ func (m *ServerMachine) checkRoom(c *conn, app *application, name string, coming
 		}
 	} else if !m.cfg.NoDefaultRoom {
 		rooms = 1
+	}
+	if app != nil && app.rooms[name] != nil {
+		size := app.rooms[name].size()
+		if coming.size > 0 && coming.size+size > maxAnswer {
+			return errRoomFull
+		}
+		coming.size += size
 	}
 	isMember := c.membership(name) != nil
 	more := rooms + coming.made + 1 - m.cfg.Rooms
@@ -396,6 +419,14 @@ func (r *room) joined() *Room {
 		list[mb.conn.id] = mb.entry
 	}
 	return &Room{RoomName: r.name, RoomStatus: RoomStatusJoin, ClientList: list, Field: orNil(r.field)}
+}
+
+// size estimates the length of what joined returns, as [size] does.
+func (r *room) size() (n int) {
+	for _, mb := range r.members {
+		n += 180 + len(mb.apiField) + sizeOfPresence(mb.conn.presence)
+	}
+	return n
 }
 
 // tellRoom tells the others in a room how a client is now.

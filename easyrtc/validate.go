@@ -146,6 +146,7 @@ const (
 	reasonKey      = "not the name of its key"
 	reasonNoObject = "neither an object nor an array"
 	reasonBinary   = "has attachments, which nobody keeps"
+	reasonSize     = "too long or nested too deeply"
 	reasonLine     = "not one line of that length"
 )
 
@@ -380,9 +381,9 @@ func checkPresence(m Message, p *PresenceUpdate, r *Rules) *ValidationError {
 		return invalid(m, "msgData.setPresence.show", "none of away, chat, dnd, xa")
 	case p.Status != nil && !r.PresenceStatus(*p.Status):
 		return invalid(m, "msgData.setPresence.status", reasonLine)
-	case jsonUnits(p.Type) >= MaxAPIField: // all in the rooms get it, and all who come
+	case p.Type != nil && isTooBig(p.Type, 9): // all in the rooms get it, and all who come
 		return &ValidationError{
-			Type: m.wireType(), Field: "msgData.setPresence.type", Reason: "too long", Code: CodeMsgRejectBadSize,
+			Type: m.wireType(), Field: "msgData.setPresence.type", Reason: reasonSize, Code: CodeMsgRejectBadSize,
 		}
 	}
 	return nil
@@ -435,9 +436,9 @@ func (m *SetRoomAPIField) check(r *Rules) *ValidationError {
 		return invalid(m, "msgData.setRoomApiField.field", reasonNoObject)
 	case hasMember(s.Field, proto):
 		return invalid(m, "msgData.setRoomApiField.field."+proto, reasonName)
-	case jsonUnits(s.Field) >= MaxAPIField:
+	case isTooBig(s.Field, 8):
 		return &ValidationError{
-			Type: m.wireType(), Field: "msgData.setRoomApiField.field", Reason: "too long", Code: CodeMsgRejectBadSize,
+			Type: m.wireType(), Field: "msgData.setRoomApiField.field", Reason: reasonSize, Code: CodeMsgRejectBadSize,
 		}
 	}
 	return nil
@@ -534,6 +535,15 @@ func hasMember(value json.RawMessage, name string) bool {
 	}
 	_, ok := jsonx.Peek(value, name)
 	return ok
+}
+
+// isTooBig reports whether a checked value may not be told to a room, where it stands at
+// that level of a [RoomData]. A number may be long as it is written and short as
+// JSON.stringify would write it: what is kept is bounded as well.
+func isTooBig(value json.RawMessage, level int) bool {
+	const bytesPerUnit = 6 // of an escape
+	return jsonUnits(value) >= MaxAPIField || len(compact(value)) > bytesPerUnit*MaxAPIField ||
+		jsonx.CheckAt(value, level) != nil
 }
 
 // jsonUnits returns the length of a checked JSON value in UTF-16 units, as JSON.stringify

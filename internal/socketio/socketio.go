@@ -296,7 +296,9 @@ func CheckPlaceholders(data []byte, attachments int) error {
 			end++
 			if isKey {
 				name, _ := jsonx.Text(data[i:end])
-				open[len(open)-1].key = "." + string(name) // never empty
+				o := &open[len(open)-1]
+				o.key = "." + string(name)                                      // never empty
+				o.placeholder = o.placeholder || string(name) == "_placeholder" // old peers take any value for true
 				isKey = false
 			}
 			i = end
@@ -309,9 +311,9 @@ func CheckPlaceholders(data []byte, attachments int) error {
 			}
 			if len(open) > 0 {
 				o := &open[len(open)-1]
-				switch o.key {
+				switch text := string(data[i : i+n]); o.key {
 				case "._placeholder":
-					o.placeholder = string(data[i:i+n]) == "true"
+					o.placeholder = text != "false" && text != "null"
 				case ".num":
 					index, err := jsonx.Int(data[i : i+n])
 					o.indexed = err == nil && 0 <= index && index < int64(attachments)

@@ -28,16 +28,25 @@ type Conn struct {
 	client  bool
 	limit   time.Duration // of the handshake, in a client
 
-	sid     atomic.Pointer[string]
-	reading bool        // Read was called; the reader's
-	opened  bool        // the handshake was sent or read; the reader's
-	writing sync.Mutex  // heartbeats are written beside messages
-	ended   atomic.Bool // cause is set
+	sid      atomic.Pointer[string]
+	reading  bool        // Read was called; the reader's
+	opened   bool        // the handshake was sent or read; the reader's
+	since    time.Time   // the second in which controls came; the reader's
+	controls int         // packets that are no messages
+	writing  sync.Mutex  // heartbeats are written beside messages
+	ended    atomic.Bool // cause is set
 
 	mu    sync.Mutex
 	cause error // why the connection ended, the first reason only
 	heartbeat
 }
+
+// What a client may send besides messages, whose limits are the application's: so many
+// packets a second, of so many bytes of data.
+const (
+	maxControls = 1000
+	maxControl  = 128
+)
 
 // Server speaks Engine.IO as the server on conn, which it takes over, and sends
 // the handshake. When that fails it has closed conn.
@@ -122,6 +131,15 @@ func (c *Conn) handle(p Packet) error {
 	if !c.opened {
 		return c.open(p)
 	}
+	if !c.client {
+		now := time.Now()
+		if now.Sub(c.since) >= time.Second {
+			c.since, c.controls = now, 0
+		}
+		if c.controls++; c.controls > maxControls || len(p.Data) > maxControl {
+			return c.fail(errControl, transport.StatusNoStatus)
+		}
+	}
 	switch p.Type {
 	case Open:
 		if c.client {
@@ -147,6 +165,7 @@ func (c *Conn) handle(p Packet) error {
 var (
 	errNoOpen        = fmt.Errorf("%w: no handshake", ErrProtocol)
 	errSecondOpen    = fmt.Errorf("%w: second handshake", ErrProtocol)
+	errControl       = fmt.Errorf("%w: too much that is no message", ErrProtocol)
 	errPingDirection = fmt.Errorf("%w: ping from the wrong side", ErrProtocol)
 )
 

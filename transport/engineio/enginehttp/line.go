@@ -23,6 +23,8 @@ const (
 // separator ends a packet in a polling payload of V4.
 const separator = 0x1e
 
+var errUpgraded = errors.New("enginehttp: the session has changed to WebSocket")
+
 var errSeparator = errors.New("enginehttp: text with the byte 0x1E cannot be polled")
 
 // A line is a polling session beneath the engineio.Conn of either side: a
@@ -275,6 +277,10 @@ func (l *line) receive(packets []engineio.Packet, done <-chan struct{}, limit <-
 		if l.cause != nil {
 			defer l.mu.Unlock()
 			return l.cause
+		}
+		if l.up.Load() != nil { // nobody would read them
+			l.mu.Unlock()
+			return errUpgraded
 		}
 		n := 0
 		for n < len(packets) && l.in.room(len(packets[n].Data)) {

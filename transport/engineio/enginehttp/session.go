@@ -142,7 +142,7 @@ func (s *session) post(w http.ResponseWriter, r *http.Request) {
 		s.posting = false
 	}()
 
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.h.opts.ReadLimit)))
+	body, err := s.body(w, r)
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			respond(w, http.StatusRequestEntityTooLarge, "", nil)
@@ -164,6 +164,22 @@ func (s *session) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	respond(w, http.StatusOK, "text/html", []byte("ok"))
+}
+
+// body reads the body of a request, which must have come before the session ends. Who is
+// slow with one cannot send heartbeats meanwhile.
+func (s *session) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	rc, done := http.NewResponseController(w), make(chan struct{})
+	stop := context.AfterFunc(s.ctx, func() {
+		defer close(done)
+		_ = rc.SetReadDeadline(time.Now())
+	})
+	defer func() {
+		if !stop() {
+			<-done // w is not to be used afterwards
+		}
+	}()
+	return io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.h.opts.ReadLimit)))
 }
 
 // receive hands packets to the session up to a Close packet, which ends it.
