@@ -54,8 +54,9 @@ type Client struct {
 }
 
 // Connect opens a session over conn, which carries Engine.IO messages and is the client's
-// from then on; see the packages transport/engineio and enginehttp. ctx bounds only that.
-// What follows is [Client.Login].
+// from then on; see the packages transport/engineio and enginehttp, and [Server.Serve] for
+// the version of Engine.IO. ctx bounds only that. What follows is [Client.Login]. The error
+// is [ErrVersion], [ErrNamespace], [ErrHandshakeTimeout] or why the connection ended.
 func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Client, error) {
 	o := ClientOptions{}
 	if opts != nil {
@@ -226,7 +227,7 @@ func (c *Client) JoinRoom(ctx context.Context, name string, parameter json.RawMe
 	return answer.MsgData.RoomData[name], nil
 }
 
-// LeaveRoom leaves a room.
+// LeaveRoom leaves a room. That the client is not in it is no error.
 func (c *Client) LeaveRoom(ctx context.Context, name string) error {
 	_, err := c.Call(ctx, &RoomLeave{MsgData: &RoomLeaveData{RoomLeave: roomRequests([]string{name})}})
 	return err
@@ -274,7 +275,8 @@ func (c *Client) SetPresence(ctx context.Context, show Show, status string) erro
 }
 
 // SendTo sends a message of any type to another client and waits until the server has taken
-// it. data is any JSON, or nil.
+// it. data is any JSON, or nil. That nobody has the id is [ErrGenFail], as open-easyrtc says
+// it; that it is the client's own, [ErrNoTarget].
 func (c *Client) SendTo(ctx context.Context, easyrtcid, msgType string, data json.RawMessage) error {
 	_, err := c.Call(ctx, &Msg{MsgType: msgType, TargetEasyrtcID: easyrtcid, MsgData: data})
 	return err
@@ -286,15 +288,17 @@ func (c *Client) SendToRoom(ctx context.Context, room, msgType string, data json
 	return err
 }
 
-// SendToServer sends a message to the server application and returns its answer. The
-// original server has none unless its application gives one: then it is [ErrCallTimeout].
+// SendToServer sends a message to the server application and returns its answer, a [*Msg]
+// or an [*Ack]. The original does not answer unless its application does: then the error is
+// [ErrCallTimeout].
 func (c *Client) SendToServer(ctx context.Context, msgType string, data json.RawMessage) (Message, error) {
 	return c.Call(ctx, &Msg{MsgType: msgType, MsgData: data})
 }
 
 // Next returns the next message: signaling and messages of other clients, what has changed
-// in rooms, and what the server application sends. After the end it returns io.EOF when
-// that was orderly, its cause otherwise. The end of ctx does not hurt the client.
+// in rooms, and what the server application sends. It comes as the server has sent it:
+// Validate says whether all is there. After the end Next returns io.EOF when that was
+// orderly, its cause otherwise. The end of ctx does not hurt the client.
 func (c *Client) Next(ctx context.Context) (Message, error) { return c.end.Next(ctx) }
 
 // Messages returns what Next returns, one by one. An error comes last, except for the
@@ -347,8 +351,8 @@ func (c *Client) Occupants(room string) (occupants map[string]*Occupant) {
 	return occupants
 }
 
-// AwaitOccupant waits until somebody is in the room whom match takes, and returns him. The
-// end of the client is io.EOF when it was orderly, its cause otherwise.
+// AwaitOccupant waits until there is an occupant of the room that match takes, and returns
+// it. The end of the client is io.EOF when it was orderly, its cause otherwise.
 func (c *Client) AwaitOccupant(ctx context.Context, room string, match func(*Occupant) bool) (*Occupant, error) {
 	for {
 		var seen uint64

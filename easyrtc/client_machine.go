@@ -179,7 +179,7 @@ func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
 func (m *ClientMachine) send(fx *Effects, now time.Time, msg, request Message) {
 	out := clone(msg)
 	p := out.packet()
-	p.ID, p.Ack, p.checked = NewID(m.last), false, false
+	p.ID, p.Ack, p.checked = NumberID(m.last), false, false
 	m.pending[m.last] = pendingCall{request: request, sent: out}
 	if m.cfg.CallTimeout > 0 {
 		m.alarm.Set(m.last, now.Add(m.cfg.CallTimeout))
@@ -209,9 +209,14 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 	var fx Effects
 	switch msg := msg.(type) {
 	case *ConnectPacket:
-		if msg.Namespace == "" {
-			m.connected(&fx, now)
+		if msg.Namespace != "" {
+			return fx
 		}
+		if m.cfg.EngineIO != 3 && msg.Payload == nil { // only servers of Engine.IO 3 say no sid
+			m.close(&fx, ErrVersion)
+			return fx
+		}
+		m.connected(&fx, now)
 		return fx
 	case *ConnectErrorPacket:
 		if m.state == ClientOpening && msg.Namespace == "" {
@@ -525,7 +530,7 @@ func (m *ClientMachine) Malformed(_ time.Time, err *DecodeError) Effects {
 	return fx
 }
 
-// Deadline returns when to call Expire.
+// Deadline returns when [ClientMachine.Expire] is due.
 func (m *ClientMachine) Deadline() (time.Time, bool) {
 	if !m.handshake.IsZero() {
 		return m.handshake, true
@@ -533,7 +538,7 @@ func (m *ClientMachine) Deadline() (time.Time, bool) {
 	return m.alarm.Next()
 }
 
-// Expire takes the passing of time.
+// Expire gives up what has taken too long, and sends a [StillAlive] when it is time.
 func (m *ClientMachine) Expire(now time.Time) Effects {
 	var fx Effects
 	if !m.handshake.IsZero() {

@@ -71,7 +71,7 @@ var clientStimuli = []clientStimulus{
 	{name: "received message without an id", wire: `2["easyrtcMsg",{"msgType":"m","msgData":1}]`},
 	{name: "received event without a name", wire: `27[7]`},
 	{name: "received reserved event", wire: `27["connect",1]`},
-	{name: "received binary message", msg: &Msg{Packet: Packet{ID: NewID(7), Attachments: [][]byte{{1}}}, MsgType: "m",
+	{name: "received binary message", msg: &Msg{Packet: Packet{ID: NumberID(7), Attachments: [][]byte{{1}}}, MsgType: "m",
 		MsgData: []byte(`{"_placeholder":true,"num":0}`)}},
 
 	{name: "ack 0", wire: `30[{"msgType":"ack"}]`},
@@ -303,7 +303,7 @@ func TestMessagesThatAClientSendsAreItsOwn(t *testing.T) {
 	for i := range 3 {
 		fx, err := m.Send(clientDawn, msg)
 		require.NoError(t, err)
-		require.Equal(t, []Message{&Hangup{Packet: Packet{ID: NewID(uint64(i + 1))}, TargetEasyrtcID: "bob"}}, fx.Send)
+		require.Equal(t, []Message{&Hangup{Packet: Packet{ID: NumberID(uint64(i + 1))}, TargetEasyrtcID: "bob"}}, fx.Send)
 	}
 	require.Equal(t, &Hangup{TargetEasyrtcID: "bob"}, msg, "it may be sent again, and by others")
 }

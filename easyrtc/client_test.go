@@ -554,3 +554,17 @@ func TestCloseSaysGoodbyeInEveryState(t *testing.T) {
 		})
 	}
 }
+
+func TestAServerOfEngineIO3IsNotedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := transport.Pipe()
+		go func() {
+			_ = far.Write(transport.Text, []byte("0")) // unasked, and without a sid
+			_, _, _ = far.Read(nil)
+			_, _, _ = far.Read(nil)
+		}()
+		_, err := Connect(t.Context(), near, nil)
+		require.ErrorIs(t, err, ErrVersion)
+	})
+}

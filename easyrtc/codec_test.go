@@ -115,7 +115,7 @@ func TestDecodeErrorsNameTheMemberAndTheEventToAnswer(t *testing.T) {
 			`27["easyrtcCmd",{"msgType":"offer","targetEasyrtcid":5,"msgData":[1]}]`,
 			DecodeError{
 				Type: "offer", Field: "targetEasyrtcid", Err: jsonx.ErrType,
-				Event: EventCmd, ID: NewID(7), Code: CodeMsgRejectBadStructure,
+				Event: EventCmd, ID: NumberID(7), Code: CodeMsgRejectBadStructure,
 			},
 			"easyrtc: decode offer: targetEasyrtcid: wrong JSON type",
 		},
@@ -131,23 +131,23 @@ func TestDecodeErrorsNameTheMemberAndTheEventToAnswer(t *testing.T) {
 			`20["easyrtcAuth",{"msgType":"authenticate","msgData":{"apiVersion":"1","setPresence":{"show":1}}}]`,
 			DecodeError{
 				Type: "authenticate", Field: "msgData.setPresence.show", Err: jsonx.ErrType,
-				Event: EventAuth, ID: NewID(0), Code: CodeMsgRejectBadStructure,
+				Event: EventAuth, ID: NumberID(0), Code: CodeMsgRejectBadStructure,
 			},
 			"easyrtc: decode authenticate: msgData.setPresence.show: wrong JSON type",
 		},
 		{
 			`20["easyrtcCmd",{"msgType":5}]`,
-			DecodeError{Field: "msgType", Err: jsonx.ErrType, Event: EventCmd, ID: NewID(0), Code: CodeMsgRejectBadType},
+			DecodeError{Field: "msgType", Err: jsonx.ErrType, Event: EventCmd, ID: NumberID(0), Code: CodeMsgRejectBadType},
 			"easyrtc: decode: msgType: wrong JSON type",
 		},
 		{
 			`20["easyrtcMsg",{}]`,
-			DecodeError{Field: "msgType", Err: jsonx.ErrMissing, Event: EventMsg, ID: NewID(0), Code: CodeMsgRejectBadType},
+			DecodeError{Field: "msgType", Err: jsonx.ErrMissing, Event: EventMsg, ID: NumberID(0), Code: CodeMsgRejectBadType},
 			"easyrtc: decode: msgType: missing",
 		},
 		{
 			`20["easyrtcCmd","offer"]`,
-			DecodeError{Err: jsonx.ErrNotObject, Event: EventCmd, ID: NewID(0), Code: CodeMsgRejectBadStructure},
+			DecodeError{Err: jsonx.ErrNotObject, Event: EventCmd, ID: NumberID(0), Code: CodeMsgRejectBadStructure},
 			"easyrtc: decode: not a JSON object",
 		},
 		{ // an acknowledgement is not answered
@@ -164,7 +164,7 @@ func TestDecodeErrorsNameTheMemberAndTheEventToAnswer(t *testing.T) {
 			`20["easyrtcCmd",{"msgType":"roomData","msgData":{"roomData":[]}}]`,
 			DecodeError{
 				Type: "roomData", Field: "msgData.roomData", Err: jsonx.ErrType,
-				Event: EventCmd, ID: NewID(0), Code: CodeMsgRejectBadType,
+				Event: EventCmd, ID: NumberID(0), Code: CodeMsgRejectBadType,
 			},
 			"easyrtc: decode roomData: msgData.roomData: wrong JSON type",
 		},
@@ -235,7 +235,7 @@ func TestOnlyOneObjectIsAMessage(t *testing.T) {
 		u := m.(*Unknown)
 		require.Equal(t, tt.event, u.Event, tt.packet)
 		require.Equal(t, tt.event == "", u.Ack, tt.packet)
-		require.Equal(t, NewID(0), u.ID, tt.packet)
+		require.Equal(t, NumberID(0), u.ID, tt.packet)
 		if tt.args < 0 {
 			require.Nil(t, u.Args, tt.packet)
 		} else {
@@ -280,7 +280,7 @@ func TestAcknowledgementsOfAnyTypeAreMessages(t *testing.T) {
 		`30[{"msgType":"x","msgData":null}]`:     &Msg{MsgType: "x", MsgData: json.RawMessage("null")},
 		`30[{"msgType":"x","serverTime":1.0e3}]`: &Msg{MsgType: "x", ServerTime: 1000},
 	} {
-		*want.packet() = Packet{ID: NewID(0), Ack: true}
+		*want.packet() = Packet{ID: NumberID(0), Ack: true}
 		m, err := Decode([]byte(packet))
 		require.NoError(t, err, packet)
 		require.Equal(t, want, m, packet)
@@ -293,7 +293,7 @@ func TestEncodeWritesWhatIsOnlyAnAcknowledgementAsOne(t *testing.T) {
 	for want, m := range map[string]Message{
 		`3[{"msgType":"ack"}]`:       &Ack{},
 		`3[{"msgType":"token"}]`:     &Token{},
-		`30[{"msgType":"roomList"}]`: &RoomList{Packet: Packet{ID: NewID(0)}},
+		`30[{"msgType":"roomList"}]`: &RoomList{Packet: Packet{ID: NumberID(0)}},
 	} {
 		b, err := Encode(m)
 		require.NoError(t, err)
@@ -347,7 +347,7 @@ func TestEncodeWritesTheMembersInTheirOrder(t *testing.T) {
 		EasyrtcID: "i", RoomJoinTime: 5, Presence: &Presence{Show: ShowChat, Status: none},
 		APIField: json.RawMessage(`{"a":1}`), Username: &user, Extra: Fields{"z": json.RawMessage("1")},
 	}
-	m := &Token{Packet: Packet{ID: NewID(4)}, MsgData: &TokenData{
+	m := &Token{Packet: Packet{ID: NumberID(4)}, MsgData: &TokenData{
 		RoomData: map[string]*Room{
 			"b": {RoomName: "b", RoomStatus: RoomStatusUpdate, ClientListDelta: &ClientListDelta{
 				UpdateClient: map[string]*Occupant{}, RemoveClient: map[string]RemovedClient{"x": {EasyrtcID: "x"}},
@@ -438,7 +438,7 @@ func TestDecoderPutsAttachmentsBehindTheirMessage(t *testing.T) {
 	want, err := DecodeBinary([]byte(text), [][]byte{[]byte("abc"), {}})
 	require.NoError(t, err)
 	require.Equal(t, want, m)
-	require.Equal(t, NewID(7), m.(*Msg).ID)
+	require.Equal(t, NumberID(7), m.(*Msg).ID)
 
 	m, err = d.Decode(transport.Text, []byte(`2["easyrtcCmd",{"msgType":"getRoomList"}]`))
 	require.NoError(t, err)
@@ -509,7 +509,7 @@ func TestAClonedMessageIsAnother(t *testing.T) {
 		c := clone(m)
 		require.Equal(t, m, c, v.Name)
 		require.NotSame(t, m, c, v.Name)
-		c.packet().ID = NewID(999)
-		require.NotEqual(t, NewID(999), m.packet().ID, v.Name)
+		c.packet().ID = NumberID(999)
+		require.NotEqual(t, NumberID(999), m.packet().ID, v.Name)
 	}
 }

@@ -14,9 +14,10 @@
 //	Engine.IO     4          message                      package transport/engineio
 //	WebSocket or polling                                  package transport/engineio/enginehttp
 //
-// [Decode] and [Encode] are for what an Engine.IO message holds, 20["easyrtcCmd",{…}]. A
-// message may have binary attachments, which come behind it in messages of their own; a
-// [Decoder] puts them together.
+// [Decode] and [Encode] are for what an Engine.IO message holds, 20["easyrtcCmd",{…}]. What a
+// browser's tools show of a WebSocket has the digit of Engine.IO before that,
+// 420["easyrtcCmd",{…}]: engineio.ParsePacket takes it off. A message may have binary
+// attachments, which come behind it in messages of their own; a [Decoder] puts them together.
 //
 // Every event is acknowledged, in both directions: the acknowledgement of a command is its
 // answer. [Client.Call] waits for it. Client and server acknowledge by themselves.
@@ -75,8 +76,8 @@
 //   - Applications, rooms, sessions, and what one connection may send are limited, see
 //     [ServerConfig] and [Limits]. A message that names more rooms than a connection may be
 //     in is refused as a whole. A presence type is limited as an api field is.
-//   - Nobody is let in unless [ServerOptions] says so: its AllowAll is what the
-//     original does by default.
+//   - A login needs Authenticate or AllowAll of [ServerOptions]; the original lets everybody
+//     in.
 //   - JSON with duplicate names, invalid UTF-8 or more than 64 levels ends the connection.
 //
 // Groups exist in no server; a message to one is refused with MSG_REJECT_TARGET_GROUP.
@@ -87,5 +88,6 @@
 // in places: a credential must be an object or an array; reject, hangup and getRoomList
 // have no msgData at all; api fields belong to a room, and each setRoomApiField replaces them
 // all; setUserCfg has no effect; presence may have a null status; the fields of a browser and
-// its system do not exist; only errors and events have a serverTime.
+// its system do not exist; only errors and events have a serverTime beside
+// msgData.
 package easyrtc

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/rtcsignal/rtcsignal/internal/calls"
 	"github.com/rtcsignal/rtcsignal/internal/link"
 )
 
@@ -124,6 +123,8 @@ var (
 	ErrFlood = link.ErrFlood
 	// ErrHandshakeTimeout: the server did not open the connection in time.
 	ErrHandshakeTimeout = errors.New("easyrtc: handshake timed out")
+	// ErrVersion: the server speaks Engine.IO 3, the client 4.
+	ErrVersion = errors.New("easyrtc: the server speaks Engine.IO 3")
 	// ErrNamespace: the server does not let the client in.
 	ErrNamespace = errors.New("easyrtc: the server refuses the connection")
 	// ErrDisconnected: the server has thrown the client out.
@@ -131,7 +132,7 @@ var (
 	// ErrCallTimeout: the server did not answer in time.
 	ErrCallTimeout = errors.New("easyrtc: no answer in time")
 	// ErrTooManyCalls: as many messages wait for their answer as may.
-	ErrTooManyCalls = calls.ErrTooMany
+	ErrTooManyCalls = errors.New("easyrtc: too many messages wait for their answer")
 	// ErrConnectionLost: the connection ended before the answer came.
 	ErrConnectionLost = errors.New("easyrtc: connection lost")
 	// ErrUnexpectedReply: the server answered with a message of another type.

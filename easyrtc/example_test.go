@@ -9,6 +9,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/easyrtc"
 	"github.com/rtcsignal/rtcsignal/transport"
+	"github.com/rtcsignal/rtcsignal/transport/engineio"
 )
 
 // enter connects a client to a server over memory and logs it in. Over a network the
@@ -50,6 +51,29 @@ func ExampleDecode() {
 	// an offer of bob v=0 <nil>
 	// refused: LOGIN_BAD_AUTH
 	// easyrtc: decode: duplicate member name at byte 32
+}
+
+// A message of a WebSocket, as the tools of a browser show it, is a packet of Engine.IO.
+func ExampleDecode_frame() {
+	frame := []byte(`42["easyrtcCmd",{"msgType":"offer","senderEasyrtcid":"bob","msgData":{"type":"offer","sdp":"v=0"}}]`)
+	p, err := engineio.ParsePacket(engineio.V4, transport.Text, frame)
+	if err != nil || p.Type != engineio.Message { // a ping, say
+		fmt.Println(p.Type, err)
+		return
+	}
+	m, err := easyrtc.Decode(p.Data)
+	if offer, ok := m.(*easyrtc.Offer); ok {
+		d, err := offer.SessionDescription()
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(offer.SenderEasyrtcID, "offers", len(d.SDP), "bytes of SDP")
+	}
+	fmt.Println(err)
+	// Output:
+	// bob offers 3 bytes of SDP
+	// <nil>
 }
 
 // Two clients meet in a room, and one calls the other.

@@ -178,7 +178,7 @@ func (c *serverChaos) id() ID {
 	if c.next(32) == 31 {
 		return ID{}
 	}
-	return NewID(uint64(c.next(100)))
+	return NumberID(uint64(c.next(100)))
 }
 
 func (c *serverChaos) login(id PeerID) {
@@ -334,7 +334,7 @@ func (c *serverChaos) check(from PeerID, said ID, fx ServerEffects) {
 			c.must(d.To == from, "an acknowledgement for %d: %s", d.To, text)
 			c.must(p.ID == said && said != ID{}, "an acknowledgement of something else: %s", text)
 		default:
-			c.must(p.ID == NewID(c.numbers[d.To]), "an event out of order: %s", text)
+			c.must(p.ID == NumberID(c.numbers[d.To]), "an event out of order: %s", text)
 			c.numbers[d.To]++
 		}
 	}

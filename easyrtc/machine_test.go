@@ -334,7 +334,7 @@ func enter(m *ServerMachine, id PeerID, data *AuthenticateData) ServerEffects {
 	m.Connect(serverDawn, id, Connection{})
 	m.Receive(serverDawn, id, new(ConnectPacket))
 	data.APIVersion = new("1")
-	fx := m.Receive(serverDawn, id, &Authenticate{Packet: Packet{ID: NewID(0)}, MsgData: data})
+	fx := m.Receive(serverDawn, id, &Authenticate{Packet: Packet{ID: NumberID(0)}, MsgData: data})
 	return m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{})
 }
 
@@ -355,7 +355,7 @@ type serverWay struct {
 }
 
 func serverWays() []serverWay {
-	login := &Authenticate{Packet: Packet{ID: NewID(5)}, MsgData: &AuthenticateData{
+	login := &Authenticate{Packet: Packet{ID: NumberID(5)}, MsgData: &AuthenticateData{
 		APIVersion: new("1"), Username: new("Sue"), EasyrtcSID: new("s"), RoomJoin: intoRooms("x", "y"),
 	}}
 	opening := func(m *ServerMachine) { m.Connect(serverDawn, subject, Connection{}) }
@@ -366,7 +366,7 @@ func serverWays() []serverWay {
 		}
 	}
 	asked := func(cfg ServerConfig, name string, msg Message) serverWay {
-		*msg.packet() = Packet{ID: NewID(5)}
+		*msg.packet() = Packet{ID: NumberID(5)}
 		return serverWay{name, ServerReady, cfg, func(m *ServerMachine) {
 			ready("default")(m)
 			if fx := m.Receive(serverDawn, subject, msg); len(fx.Ask) != 1 {

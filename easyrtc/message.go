@@ -24,8 +24,8 @@ type Fields map[string]json.RawMessage
 // An ID numbers the events of one side of a connection. The zero ID is none.
 type ID = socketio.ID
 
-// NewID returns the ID of that number.
-func NewID(n uint64) ID { return socketio.NewID(n) }
+// NumberID returns the ID of that number.
+func NumberID(n uint64) ID { return socketio.NewID(n) }
 
 // The events of Socket.IO that carry messages.
 const (

@@ -32,8 +32,10 @@ const (
 // The hooks are called in the goroutine of the connection that they are about, which reads
 // no further meanwhile; nobody else waits. Their ctx has the values of that of
 // [Server.Serve] and ends with the connection. A hook that returns an [*Error] has the
-// client told just that; any other error becomes what open-easyrtc says in its place, and
-// is logged.
+// client told just that; any other error is logged, and the client is told what
+// open-easyrtc says in its place: LOGIN_BAD_AUTH after Authenticate, LOGIN_GEN_FAIL after
+// the others at a login, MSG_REJECT_BAD_ROOM after RoomCreate and RoomJoin later,
+// MSG_REJECT_GEN_FAIL after the rest.
 type ServerOptions struct {
 	// ServerConfig holds the rules of the protocol that are left to the server. NewID, NewSID
 	// and AskCommands are set by the server unless they are set here.
@@ -61,10 +63,10 @@ type ServerOptions struct {
 	// before it is carried out; nil lets all happen. It must not change the message.
 	Command func(ctx context.Context, s *ServerSession, m Message) error
 
-	// Authenticated hears of each login after it has happened, and Disconnected of its end,
+	// OnAuthenticated hears of each login after it has happened, and OnDisconnected of its end,
 	// in the goroutine of the connection, or in that of [ServerSession.Disconnect].
-	Authenticated func(ctx context.Context, s *ServerSession)
-	Disconnected  func(ctx context.Context, s *ServerSession, c ClientInfo)
+	OnAuthenticated func(ctx context.Context, s *ServerSession)
+	OnDisconnected  func(ctx context.Context, s *ServerSession, c ClientInfo)
 
 	Connections   int    // at once; default 20,000, negative without a limit
 	QueueMessages int    // waiting for one connection; default 1024, more end it
@@ -95,6 +97,8 @@ type RoomEntry struct {
 	Client    ClientInfo // at its login, who it is going to be
 	Room      string
 	Parameter json.RawMessage // an object or an array, or nil
+	// Credential is what the client logs in with, or has logged in with; nil without one.
+	Credential json.RawMessage
 }
 
 // A Server is a server's side for as many connections as come to [Server.Serve]. Its
@@ -169,9 +173,11 @@ func newSID() string {
 }
 
 // Serve serves a client until its connection has ended. It owns conn, which carries
-// Engine.IO messages; see the packages transport/engineio and enginehttp. The end of ctx
-// ends the connection with 1001. It returns nil after an orderly end, why the connection
-// ended otherwise.
+// Engine.IO messages; see the packages transport/engineio and enginehttp. The version of
+// Engine.IO is what its method EngineIO says, as an *engineio.Conn has it, or that of the
+// connection that a method Unwrap() transport.Conn returns; 4 without either. The end of
+// ctx ends the connection with 1001. It returns nil after an orderly end, why the
+// connection ended otherwise.
 func (s *Server) Serve(ctx context.Context, conn transport.Conn) error {
 	sess := &ServerSession{server: s, values: context.WithoutCancel(ctx)}
 	sess.member.Session = sess
@@ -218,9 +224,9 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 	for _, q := range fx.Ask {
 		d := s.decide(ctx, sess, q)
 		s.step(func(now time.Time) ServerEffects { return s.machine.Decide(now, q.Ticket, d) })
-		if _, ok := q.Message.(*Authenticate); ok && s.opts.Authenticated != nil {
+		if _, ok := q.Message.(*Authenticate); ok && s.opts.OnAuthenticated != nil {
 			if _, ok := sess.Client(); ok {
-				s.opts.Authenticated(ctx, sess)
+				s.opts.OnAuthenticated(ctx, sess)
 			}
 		}
 	}
@@ -229,7 +235,7 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 
 // disconnected tells the application of logins of a connection that have ended.
 func (s *Server) disconnected(ctx context.Context, sess *ServerSession) {
-	if s.opts.Disconnected == nil {
+	if s.opts.OnDisconnected == nil {
 		return
 	}
 	var gone []ClientInfo
@@ -238,7 +244,7 @@ func (s *Server) disconnected(ctx context.Context, sess *ServerSession) {
 		delete(s.gone, sess.ID())
 	})
 	for _, c := range gone {
-		s.opts.Disconnected(ctx, sess, c)
+		s.opts.OnDisconnected(ctx, sess, c)
 	}
 }
 
@@ -273,7 +279,7 @@ func (s *Server) apply(fx ServerEffects) {
 		}
 		s.hub.Deliver(uint64(d.To), msg)
 	}
-	if s.opts.Disconnected != nil {
+	if s.opts.OnDisconnected != nil {
 		for _, d := range fx.Gone {
 			s.gone[d.Peer] = append(s.gone[d.Peer], d.Client)
 		}
@@ -363,8 +369,12 @@ func (s *Server) decideRooms(ctx context.Context, sess *ServerSession, q Questio
 		return
 	}
 	d.Rooms = make(map[string]RoomDecision, len(q.Rooms))
+	credential := sess.Credential()
+	if login, ok := q.Message.(*Authenticate); ok && login.MsgData.Credential != nil {
+		credential = login.MsgData.Credential
+	}
 	for _, r := range q.Rooms {
-		entry := &RoomEntry{Client: q.Client, Room: r.Name, Parameter: r.Parameter}
+		entry := &RoomEntry{Client: q.Client, Room: r.Name, Parameter: r.Parameter, Credential: credential}
 		room := RoomDecision{MustExist: !r.New && s.opts.RoomCreate != nil}
 		var err error
 		if r.New && s.opts.RoomCreate != nil {
@@ -410,7 +420,7 @@ var ErrUnknownPeer = errors.New("easyrtc: unknown peer")
 
 // Send validates and queues an event for a client that is logged in, and never blocks: a
 // [*Msg], an [*ICEConfig], a [*ForwardToURL], an [*ErrorMessage], or any other. Whom it is
-// for and the time are filled in.
+// for and the time are filled in. The error is a [*ValidationError] or [ErrUnknownPeer].
 func (s *Server) Send(id PeerID, m Message) error {
 	if err := m.Validate(); err != nil {
 		return err

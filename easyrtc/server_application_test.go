@@ -17,7 +17,7 @@ func TestAnApplicationInWhichNobodyIsMakesRoomForAnother(t *testing.T) {
 		m.Connect(now, last, Connection{})
 		m.Receive(now, last, &ConnectPacket{})
 		a := (&Login{Application: application}).Message()
-		a.ID = NewID(0)
+		a.ID = NumberID(0)
 		fx := m.Receive(now, last, a)
 		require.Len(t, fx.Ask, 1)
 		fx = m.Decide(now, fx.Ask[0].Ticket, Decision{})

@@ -69,7 +69,7 @@ func TestTheAnswerToAJoinOfManyRoomsIsBounded(t *testing.T) {
 		m.Connect(now, id, Connection{})
 		m.Receive(now, id, new(ConnectPacket))
 		a := copied(login)
-		a.ID = NewID(0)
+		a.ID = NumberID(0)
 		return m.Decide(now, m.Receive(now, id, a).Ask[0].Ticket, Decision{}).Send
 	}
 	field := json.RawMessage(`["` + strings.Repeat("x", 4000) + `"]`)
@@ -86,7 +86,7 @@ func TestTheAnswerToAJoinOfManyRoomsIsBounded(t *testing.T) {
 		}
 		require.Less(t, size(last), 2*maxAnswer)
 		for name := range login.MsgData.RoomJoin {
-			m.Receive(now, id, &SetRoomAPIField{Packet: Packet{ID: NewID(1)}, MsgData: &SetRoomAPIFieldData{
+			m.Receive(now, id, &SetRoomAPIField{Packet: Packet{ID: NumberID(1)}, MsgData: &SetRoomAPIFieldData{
 				SetRoomAPIField: &RoomAPIField{RoomName: name, Field: field},
 			}})
 		}
@@ -95,7 +95,7 @@ func TestTheAnswerToAJoinOfManyRoomsIsBounded(t *testing.T) {
 	require.Equal(t, CodeLoginGenFail, last.(*ErrorMessage).MsgData.ErrorCode)
 	require.NotZero(t, len(m.Occupants("default", "r0")))
 
-	fx := m.Receive(now, 1, &RoomJoin{Packet: Packet{ID: NewID(2)}, MsgData: &RoomJoinData{RoomJoin: login.MsgData.RoomJoin}})
+	fx := m.Receive(now, 1, &RoomJoin{Packet: Packet{ID: NumberID(2)}, MsgData: &RoomJoinData{RoomJoin: login.MsgData.RoomJoin}})
 	fx = m.Decide(now, fx.Ask[0].Ticket, Decision{})
 	for _, d := range fx.Send {
 		require.Less(t, size(d.Message), 2*maxAnswer)

@@ -198,7 +198,7 @@ func TestEndOfTheContextEndsEveryWait(t *testing.T) {
 			RoomCreate: func(ctx context.Context, _ *RoomEntry) (FieldMap, error) { return nil, block(ctx) }},
 		"in RoomJoin":      {AllowAll: true, RoomJoin: func(ctx context.Context, _ *RoomEntry) error { return block(ctx) }},
 		"in ICE":           {AllowAll: true, ICE: func(ctx context.Context, _ ClientInfo) ([]ICEServer, error) { return nil, block(ctx) }},
-		"in Authenticated": {AllowAll: true, Authenticated: func(ctx context.Context, _ *ServerSession) { _ = block(ctx) }},
+		"in Authenticated": {AllowAll: true, OnAuthenticated: func(ctx context.Context, _ *ServerSession) { _ = block(ctx) }},
 	} {
 		for _, end := range []string{"of Serve", "of the connection", "of the server"} {
 			t.Run(name+", the end "+end, func(t *testing.T) {

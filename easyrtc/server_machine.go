@@ -40,7 +40,7 @@ type ServerConfig struct {
 	NoNewApplications  bool   // a login to one that ServerMachine.AddApplication did not make fails
 	NoNewRooms         bool   // likewise rooms
 
-	RoomConnections int // default 100
+	RoomConnections int // in one room; default 100
 	// Rooms bounds those of one application; default 10,000. Clients make rooms and nobody
 	// deletes them: when there are more, one in which nobody is goes.
 	Rooms int
@@ -215,7 +215,7 @@ func NewServerMachine(cfg ServerConfig) *ServerMachine {
 	return m
 }
 
-// State returns where a connection stands, and false when there is none of that name.
+// State returns where a connection stands, and false when the machine knows none of that name.
 func (m *ServerMachine) State(id PeerID) (ServerState, bool) {
 	c, ok := m.conns[id]
 	if !ok {
@@ -224,7 +224,7 @@ func (m *ServerMachine) State(id PeerID) (ServerState, bool) {
 	return c.state, true
 }
 
-// Len returns how many connections there are.
+// Len returns the number of connections.
 func (m *ServerMachine) Len() int { return len(m.conns) }
 
 // Client returns who a connection is, and false unless it is logged in.
@@ -482,7 +482,7 @@ func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) Se
 	return fx
 }
 
-// Decide takes the answer to a question. One that has become pointless is dropped.
+// Decide answers a question. A ticket whose connection has gone is ignored.
 func (m *ServerMachine) Decide(now time.Time, t Ticket, d Decision) ServerEffects {
 	var fx ServerEffects
 	c, ok := m.conns[t.Peer]
@@ -552,10 +552,10 @@ func (m *ServerMachine) close(fx *ServerEffects, now time.Time, c *conn) {
 	fx.Close = append(fx.Close, Closing{Peer: c.peer, Code: transport.StatusNoStatus})
 }
 
-// Deadline returns when to call Expire.
+// Deadline returns when [ServerMachine.Expire] is due.
 func (m *ServerMachine) Deadline() (time.Time, bool) { return m.alarm.Next() }
 
-// Expire takes the passing of time.
+// Expire ends the connections that took too long to connect, to log in or to show that they live.
 func (m *ServerMachine) Expire(now time.Time) ServerEffects {
 	var fx ServerEffects
 	for {

@@ -81,7 +81,7 @@ func TestAServersConnectionGoesThroughItsStates(t *testing.T) {
 	requireState(ServerConnected, false)
 	_, ok := m.Peer("c1")
 	require.False(t, ok, "it is not logged in")
-	login := &Authenticate{Packet: Packet{ID: NewID(0)}, MsgData: &AuthenticateData{
+	login := &Authenticate{Packet: Packet{ID: NumberID(0)}, MsgData: &AuthenticateData{
 		APIVersion: new("1"), Username: new("ann"), EasyrtcSID: new("s"),
 		Credential: json.RawMessage(`{"p":1}`), RoomJoin: intoRooms("b", "a"),
 	}}
@@ -125,7 +125,7 @@ func TestNothingIsLeftOfALoginThatFails(t *testing.T) {
 			}})
 		}
 	}
-	everything := &Authenticate{Packet: Packet{ID: NewID(0)}, MsgData: &AuthenticateData{
+	everything := &Authenticate{Packet: Packet{ID: NumberID(0)}, MsgData: &AuthenticateData{
 		APIVersion: new("1"), ApplicationName: new("new"), Username: new("eve"), EasyrtcSID: new("t"),
 		SetPresence: &PresenceUpdate{Show: new(ShowDND)}, RoomJoin: intoRooms("a", "new", "z"),
 	}}
@@ -149,7 +149,7 @@ func TestNothingIsLeftOfALoginThatFails(t *testing.T) {
 	}
 	for _, a := range attempts {
 		m := population(ServerConfig{}, 1, "a", "b")
-		login := &Authenticate{Packet: Packet{ID: NewID(1)}, MsgData: &AuthenticateData{
+		login := &Authenticate{Packet: Packet{ID: NumberID(1)}, MsgData: &AuthenticateData{
 			APIVersion: new("1"), EasyrtcSID: new("s"), RoomJoin: intoRooms("a"),
 		}}
 		m.Decide(serverDawn, m.Receive(serverDawn, 1, login).Ask[0].Ticket, Decision{SessionField: fieldsOf("mine")})
@@ -217,10 +217,10 @@ func TestAnIDIsTakenBeforeTheLogin(t *testing.T) {
 	m.Disconnect(serverDawn, 2)
 	enter(m, 2, new(AuthenticateData))
 	mine, _ := m.Client(2)
-	login := &Authenticate{Packet: Packet{ID: NewID(0)}, MsgData: &AuthenticateData{APIVersion: new("1")}}
+	login := &Authenticate{Packet: Packet{ID: NumberID(0)}, MsgData: &AuthenticateData{APIVersion: new("1")}}
 	q := m.Receive(serverDawn, 1, login).Ask[0]
 	require.NotEqual(t, mine.EasyrtcID, q.Client.EasyrtcID)
-	fx := m.Receive(serverDawn, 2, &Authenticate{Packet: Packet{ID: NewID(1)}, MsgData: login.MsgData})
+	fx := m.Receive(serverDawn, 2, &Authenticate{Packet: Packet{ID: NumberID(1)}, MsgData: login.MsgData})
 	fx = m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{EasyrtcID: q.Client.EasyrtcID})
 	require.Contains(t, heardBy(fx, 2)[0], "LOGIN_GEN_FAIL")
 	m.Decide(serverDawn, q.Ticket, Decision{})
@@ -238,7 +238,7 @@ func TestWhoSharesOneRoomDoesNotHearOfOthers(t *testing.T) {
 	enter(m, 3, &AuthenticateData{RoomJoin: intoRooms("a/b")})
 	enter(m, 4, &AuthenticateData{RoomJoin: intoRooms(`a"b`, "a")})
 	fx := m.Receive(serverDawn, 1, &SetPresence{
-		Packet: Packet{ID: NewID(5)}, MsgData: &SetPresenceData{SetPresence: &PresenceUpdate{Show: new(ShowAway)}},
+		Packet: Packet{ID: NumberID(5)}, MsgData: &SetPresenceData{SetPresence: &PresenceUpdate{Show: new(ShowAway)}},
 	})
 	heard := make(map[PeerID][]string)
 	for _, d := range fx.Send[1:] {
@@ -258,7 +258,7 @@ func TestAServerHasRulesOfItsOwn(t *testing.T) {
 	login := func(data *AuthenticateData, d Decision) ServerEffects {
 		m.Connect(serverDawn, 1, Connection{})
 		m.Receive(serverDawn, 1, new(ConnectPacket))
-		fx := m.Receive(serverDawn, 1, &Authenticate{Packet: Packet{ID: NewID(0)}, MsgData: data})
+		fx := m.Receive(serverDawn, 1, &Authenticate{Packet: Packet{ID: NumberID(0)}, MsgData: data})
 		if len(fx.Ask) > 0 {
 			return m.Decide(serverDawn, fx.Ask[0].Ticket, d)
 		}
@@ -367,7 +367,7 @@ func TestARoomThatHasGoneIsNotMadeUnasked(t *testing.T) {
 	m := population(ServerConfig{DropEmptyRooms: true}, 2)
 	join := func(id PeerID) Question {
 		fx := m.Receive(serverDawn, id, &RoomJoin{
-			Packet: Packet{ID: NewID(1)}, MsgData: &RoomJoinData{RoomJoin: intoRooms("den")},
+			Packet: Packet{ID: NumberID(1)}, MsgData: &RoomJoinData{RoomJoin: intoRooms("den")},
 		})
 		return fx.Ask[0]
 	}
@@ -391,7 +391,7 @@ func TestWhoIsClosedIsGoneAtOnce(t *testing.T) {
 	require.Len(t, fx.Gone, 1)
 	require.Len(t, heardBy(fx, 2), 1, "who goes is missed")
 	require.Equal(t, 1, m.Len())
-	require.Zero(t, m.Receive(serverDawn, 1, &GetRoomList{Packet: Packet{ID: NewID(1)}}), "somebody who has gone")
+	require.Zero(t, m.Receive(serverDawn, 1, &GetRoomList{Packet: Packet{ID: NumberID(1)}}), "somebody who has gone")
 	require.Zero(t, serverStimulus{wire: `47`}.given(m, serverDawn, 1, "", "", ""), "closed twice")
 	require.Zero(t, m.Disconnect(serverDawn, 1))
 }
@@ -400,11 +400,11 @@ func TestNobodyIsAskedAboutTooManyRooms(t *testing.T) {
 	t.Parallel()
 	m := population(ServerConfig{RoomsEach: 2}, 1)
 	many := intoRooms("a", "b", "c")
-	fx := m.Receive(serverDawn, 1, &RoomJoin{Packet: Packet{ID: NewID(1)}, MsgData: &RoomJoinData{RoomJoin: many}})
+	fx := m.Receive(serverDawn, 1, &RoomJoin{Packet: Packet{ID: NumberID(1)}, MsgData: &RoomJoinData{RoomJoin: many}})
 	require.Empty(t, fx.Ask)
 	require.Contains(t, heardBy(fx, 1)[0], "MSG_REJECT_BAD_ROOM")
 	fx = m.Receive(serverDawn, 1, &Authenticate{
-		Packet: Packet{ID: NewID(2)}, MsgData: &AuthenticateData{APIVersion: new("1"), RoomJoin: many},
+		Packet: Packet{ID: NumberID(2)}, MsgData: &AuthenticateData{APIVersion: new("1"), RoomJoin: many},
 	})
 	require.Empty(t, fx.Ask)
 	require.Contains(t, heardBy(fx, 1)[0], "LOGIN_GEN_FAIL")
@@ -419,7 +419,7 @@ func TestARoomHoldsAHundred(t *testing.T) {
 	fx := enter(m, last, new(AuthenticateData))
 	require.Len(t, fx.Send, 2)
 	require.Contains(t, heardBy(fx, last)[0], "LOGIN_GEN_FAIL")
-	fx = m.Receive(serverDawn, 7, &Msg{Packet: Packet{ID: NewID(1)}, MsgType: "x", TargetRoom: "default"})
+	fx = m.Receive(serverDawn, 7, &Msg{Packet: Packet{ID: NumberID(1)}, MsgType: "x", TargetRoom: "default"})
 	require.Len(t, fx.Send, DefaultRoomConnections)
 	for i, d := range fx.Send[:DefaultRoomConnections-1] { // in the order of joining, then the sender's answer
 		want := PeerID(i + 1)
@@ -447,7 +447,7 @@ func TestEventsOfALoginAreNumberedFromZero(t *testing.T) {
 	require.Equal(t, []string{"0", "1", "2"}, numbers())
 	m.Receive(serverDawn, 1, new(DisconnectPacket))
 	m.Receive(serverDawn, 1, new(ConnectPacket))
-	login := &Authenticate{Packet: Packet{ID: NewID(9)}, MsgData: &AuthenticateData{APIVersion: new("1")}}
+	login := &Authenticate{Packet: Packet{ID: NumberID(9)}, MsgData: &AuthenticateData{APIVersion: new("1")}}
 	fx := m.Receive(serverDawn, 1, login)
 	fx = m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{})
 	require.Equal(t, "9", fx.Send[0].Message.packet().ID.String())
@@ -458,19 +458,19 @@ func TestAnswersToOldQuestionsAreDropped(t *testing.T) {
 	t.Parallel()
 	m := population(ServerConfig{}, 1)
 	ask := func(id uint64) Ticket {
-		fx := m.Receive(serverDawn, 1, &GetICEConfig{Packet: Packet{ID: NewID(id)}})
+		fx := m.Receive(serverDawn, 1, &GetICEConfig{Packet: Packet{ID: NumberID(id)}})
 		require.Len(t, fx.Ask, 1)
 		return fx.Ask[0].Ticket
 	}
 	first := ask(1)
-	require.Zero(t, m.Receive(serverDawn, 1, &GetRoomList{Packet: Packet{ID: NewID(2)}}), "it waits")
+	require.Zero(t, m.Receive(serverDawn, 1, &GetRoomList{Packet: Packet{ID: NumberID(2)}}), "it waits")
 	require.Len(t, m.Decide(serverDawn, first, Decision{}).Send, 1)
 	require.Zero(t, m.Decide(serverDawn, first, Decision{}), "answered twice")
 	second := ask(3)
 	require.Zero(t, m.Decide(serverDawn, first, Decision{}), "an answer to the one before")
 	m.Receive(serverDawn, 1, new(DisconnectPacket))
 	m.Receive(serverDawn, 1, new(ConnectPacket))
-	login := &Authenticate{Packet: Packet{ID: NewID(0)}, MsgData: &AuthenticateData{APIVersion: new("1")}}
+	login := &Authenticate{Packet: Packet{ID: NumberID(0)}, MsgData: &AuthenticateData{APIVersion: new("1")}}
 	require.Len(t, m.Receive(serverDawn, 1, login).Ask, 1)
 	require.Zero(t, m.Decide(serverDawn, second, Decision{}), "an answer to who it was before")
 	state, _ := m.State(1)

@@ -453,11 +453,11 @@ func TestApplicationHearsOfLoginsAndTheirEnds(t *testing.T) {
 				}
 				return nil
 			},
-			Authenticated: func(_ context.Context, sess *ServerSession) {
+			OnAuthenticated: func(_ context.Context, sess *ServerSession) {
 				c, ok := sess.Client()
 				note("in %s %v %d", c.Username, ok, len(server.Occupants("default", "default")))
 			},
-			Disconnected: func(_ context.Context, sess *ServerSession, c ClientInfo) {
+			OnDisconnected: func(_ context.Context, sess *ServerSession, c ClientInfo) {
 				_, there := sess.Client()
 				note("out %s %v %v %d", c.Username, c.Rooms, there, len(server.Occupants("default", "default")))
 			},
@@ -522,15 +522,15 @@ func TestAPanicOfAHookEndsItsConnectionOnly(t *testing.T) {
 						blow("roomCreate", r.Client.Username)
 						return nil, nil
 					},
-					RoomJoin:      func(_ context.Context, r *RoomEntry) error { blow("roomJoin", r.Client.Username); return nil },
-					ICE:           func(_ context.Context, c ClientInfo) ([]ICEServer, error) { blow("ice", c.Username); return nil, nil },
-					Authenticated: func(_ context.Context, sess *ServerSession) { blow("authenticated", name(sess)) },
+					RoomJoin:        func(_ context.Context, r *RoomEntry) error { blow("roomJoin", r.Client.Username); return nil },
+					ICE:             func(_ context.Context, c ClientInfo) ([]ICEServer, error) { blow("ice", c.Username); return nil, nil },
+					OnAuthenticated: func(_ context.Context, sess *ServerSession) { blow("authenticated", name(sess)) },
 					Message: func(_ context.Context, sess *ServerSession, _ *Msg) (*Msg, error) {
 						blow("message", name(sess))
 						return nil, nil
 					},
-					Command:      func(_ context.Context, sess *ServerSession, _ Message) error { blow("command", name(sess)); return nil },
-					Disconnected: func(_ context.Context, _ *ServerSession, c ClientInfo) { blow("disconnected", c.Username) },
+					Command:        func(_ context.Context, sess *ServerSession, _ Message) error { blow("command", name(sess)); return nil },
+					OnDisconnected: func(_ context.Context, _ *ServerSession, c ClientInfo) { blow("disconnected", c.Username) },
 				}
 				s := NewServer(opts)
 				good := visit(t, s).enter(`,"username":"good"`)
@@ -558,4 +558,22 @@ func TestAPanicOfAHookEndsItsConnectionOnly(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestARoomMayAskForTheCredential(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var seen []string
+		server := NewServer(&ServerOptions{AllowAll: true, RoomJoin: func(_ context.Context, r *RoomEntry) error {
+			seen = append(seen, r.Room+" "+string(r.Credential))
+			return nil
+		}})
+		g := visit(t, server).enter(`,"credential":{"key":1}`)
+		g.say(`21["easyrtcCmd",{"msgType":"roomJoin","msgData":{"roomJoin":{"lobby":{"roomName":"lobby"}}}}]`)
+		_, _, err := g.Read(nil)
+		require.NoError(t, err)
+		require.Equal(t, []string{`default {"key":1}`, `lobby {"key":1}`}, seen)
+		g.drain()
+		closeServer(t, server)
+	})
 }

@@ -243,8 +243,10 @@ func (m *ForwardToURL) Validate() error { return validate(m, defaultRules) }
 // Socket.IO keeps for itself.
 func (m *Unknown) Validate() error { return validate(m, defaultRules) }
 
-// Validate returns nil: the message is not written.
-func (m *Reconnected) Validate() error { return nil }
+// Validate fails: the message does not exist on the wire.
+func (m *Reconnected) Validate() error {
+	return &ValidationError{Type: "reconnected", Field: "msgType", Reason: "does not exist on the wire"}
+}
 
 // validate checks what Validate does, under the rules of a server.
 func validate(m Message, r *Rules) error {

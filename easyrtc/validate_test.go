@@ -20,7 +20,7 @@ func refusal(t *testing.T, packet string, rules *Rules) ErrorCode {
 	t.Helper()
 	m, err := Decode([]byte(packet))
 	if e, ok := err.(*DecodeError); ok {
-		require.Equal(t, NewID(0), e.ID, "%s: %v", packet, err)
+		require.Equal(t, NumberID(0), e.ID, "%s: %v", packet, err)
 		require.NotEmpty(t, e.Code, "%s: %v", packet, err)
 		return e.Code
 	}

@@ -118,7 +118,7 @@ func TestEveryMessageHasADocCommentAVectorAndAValidate(t *testing.T) {
 			require.IsType(t, new(ValidationError), zero.Validate(), name)
 		}
 	}
-	require.NoError(t, new(Reconnected).Validate())
+	require.Error(t, new(Reconnected).Validate())
 }
 
 func TestVectorsAreInTheFileOfTheirType(t *testing.T) {
@@ -153,7 +153,7 @@ func TestEventsConstructTheTypesThatTheyName(t *testing.T) {
 				require.Equal(t, event, m.event(), typ)
 			}
 			require.NotSame(t, m, construct(), "each message is its own")
-			*m.packet() = Packet{ID: NewID(7), Ack: event == ""}
+			*m.packet() = Packet{ID: NumberID(7), Ack: event == ""}
 			b, err := Encode(m)
 			require.NoError(t, err, typ)
 			begin := `27["` + event + `",{"msgType":"` + typ + `"`

@@ -4,8 +4,9 @@
 // [Conn] is small so that any WebSocket library fits behind it in a page of code
 // (examples/transport-gorilla shows one), which package conntest then checks.
 // Ready-made connections live in the packages below this one: wsconn on
-// github.com/coder/websocket, unixpacket on a unix SEQPACKET socket. [Pipe] is a
-// pair in memory, for tests and for programs that hold both ends.
+// github.com/coder/websocket, engineio over any other Conn, with enginehttp over
+// HTTP, unixpacket on a unix SEQPACKET socket. [Pipe] is a pair in memory, for
+// tests and for programs that hold both ends.
 package transport
 
 import (

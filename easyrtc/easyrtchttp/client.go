@@ -25,7 +25,8 @@ type DialOptions struct {
 	// Client is for the client; its Redial is set with Reconnect.
 	Client *easyrtc.ClientOptions
 	// HTTP is for the connection. By default it is a WebSocket of Engine.IO 4, which
-	// open-easyrtc speaks since 2.1; older servers speak 3. With Polling among its
+	// open-easyrtc speaks since 2.1. Older servers need Version 3, and are else refused
+	// with [easyrtc.ErrVersion] or as peers that break the protocol. With Polling among its
 	// Transports the client gets through where WebSockets do not.
 	HTTP *enginehttp.Options
 	// Reconnect opens a new connection when one is lost, and logs in again.

@@ -94,6 +94,7 @@ func (in *IncomingCall) Done() <-chan struct{} { return in.over }
 type Call struct {
 	peer     *Peer
 	id       string
+	own      string // this client's id when the call began
 	outgoing bool
 	polite   bool // gives in when offers cross
 	session  *pionpeer.Session
@@ -193,7 +194,7 @@ func (p *Peer) waitingLocked(id string) (*IncomingCall, error) {
 		return nil, ErrClosed
 	case p.incoming[id] != nil:
 		return p.incoming[id], nil
-	case p.calls[id] != nil:
+	case p.calls[id] != nil && p.calls[id].own == p.client.EasyrtcID(): // any other is about to end
 		return nil, ErrBusy
 	case len(p.calls)+len(p.incoming) >= p.opts.MaxCalls:
 		return nil, ErrTooManyCalls
@@ -203,8 +204,9 @@ func (p *Peer) waitingLocked(id string) (*IncomingCall, error) {
 
 // newCall makes a call that nobody knows yet.
 func (p *Peer) newCall(id string, tracks []webrtc.TrackLocal, outgoing bool) (*Call, error) {
+	own := p.client.EasyrtcID()
 	c := &Call{
-		peer: p, id: id, outgoing: outgoing, polite: p.client.EasyrtcID() < id,
+		peer: p, id: id, own: own, outgoing: outgoing, polite: own < id,
 		tracks: slices.Clone(tracks), streams: make(map[string]bool),
 		active: make(chan struct{}), connected: make(chan struct{}),
 		gone: make(chan struct{}), done: make(chan struct{}),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -52,7 +53,9 @@ func Example() {
 			}
 		},
 		OnMessage: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
-			_ = c.Send(ctx, m.MsgType, m.MsgData)
+			bounded, cancel := context.WithTimeout(ctx, time.Second) // a hook must not wait for long
+			defer cancel()
+			_ = c.Send(bounded, m.MsgType, m.MsgData)
 		},
 	})
 	go parrot.Run(ctx)

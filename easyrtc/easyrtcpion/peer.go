@@ -185,7 +185,7 @@ func (p *Peer) Handle(m easyrtc.Message) (handled bool, err error) {
 	case *easyrtc.RoomData:
 		p.checkRooms()
 	case *easyrtc.Reconnected:
-		p.disconnected(ErrDisconnected)
+		p.disconnected(ErrDisconnected, m.Token.MsgData.EasyrtcID)
 	}
 	return false, nil
 }
@@ -410,12 +410,15 @@ func (p *Peer) checkRooms() {
 	}
 }
 
-// disconnected ends everything: the ids of all clients are void.
-func (p *Peer) disconnected(cause error) {
+// disconnected ends everything but the calls that were made under a new id already: the
+// application may know of it first.
+func (p *Peer) disconnected(cause error, own string) {
 	p.mu.Lock()
 	var calls []*Call
 	for _, c := range p.calls {
-		calls = append(calls, c)
+		if c.own != own || own == "" {
+			calls = append(calls, c)
+		}
 	}
 	for id, in := range p.incoming {
 		delete(p.incoming, id)

@@ -66,7 +66,7 @@ func run(ctx context.Context, server string, login *easyrtc.Login, version engin
 	})
 	ended := make(chan error, 1)
 	go func() { ended <- peer.Run(ctx) }()
-	calling := &caller{peer: peer, busy: make(map[string]bool), tracks: []webrtc.TrackLocal{video, audio}}
+	calling := &caller{peer: peer, busy: make(map[[2]string]bool), tracks: []webrtc.TrackLocal{video, audio}}
 	defer calling.work.Wait()
 	defer peer.Close()
 
@@ -76,34 +76,34 @@ func run(ctx context.Context, server string, login *easyrtc.Login, version engin
 	room := login.Rooms[0]
 	for {
 		o, err := client.AwaitOccupant(ctx, room, func(o *easyrtc.Occupant) bool {
-			return o.EasyrtcID != client.EasyrtcID() && !calling.isBusy(o.EasyrtcID)
+			return o.EasyrtcID != client.EasyrtcID() && !calling.isBusy(client.EasyrtcID(), o.EasyrtcID)
 		})
 		if err != nil {
 			return <-ended
 		}
-		calling.call(ctx, o)
+		calling.call(ctx, client.EasyrtcID(), o)
 	}
 }
 
-// A caller calls each client once.
+// A caller calls each client once for each of its own ids, of which a lost connection costs one.
 type caller struct {
 	peer   *easyrtcpion.Peer
 	tracks []webrtc.TrackLocal
 	work   sync.WaitGroup
 
 	mu   sync.Mutex
-	busy map[string]bool
+	busy map[[2]string]bool
 }
 
-func (c *caller) isBusy(easyrtcid string) bool {
+func (c *caller) isBusy(own, other string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.busy[easyrtcid]
+	return c.busy[[2]string{own, other}]
 }
 
-func (c *caller) call(ctx context.Context, o *easyrtc.Occupant) {
+func (c *caller) call(ctx context.Context, own string, o *easyrtc.Occupant) {
 	c.mu.Lock()
-	c.busy[o.EasyrtcID] = true
+	c.busy[[2]string{own, o.EasyrtcID}] = true
 	c.mu.Unlock()
 	c.work.Go(func() {
 		call, err := c.peer.Call(ctx, o.EasyrtcID, c.tracks...)

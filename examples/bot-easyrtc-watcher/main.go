@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -60,6 +61,10 @@ func watch(ctx context.Context, server string, login *easyrtc.Login, connection 
 		}
 		switch m := m.(type) {
 		case *easyrtc.RoomData:
+			if err := m.Validate(); err != nil { // MsgData may be missing
+				log.Print(err)
+				continue
+			}
 			for name := range m.MsgData.RoomData {
 				printRoom(client, name)
 			}
@@ -73,13 +78,13 @@ func watch(ctx context.Context, server string, login *easyrtc.Login, connection 
 	// end snippet
 }
 
-// printRoom prints who is in a room, the longest first.
+// printRoom prints who is in a room, in the order of joining.
 func printRoom(client *easyrtc.Client, name string) {
 	var occupants []*easyrtc.Occupant
 	for _, o := range client.Occupants(name) {
 		occupants = append(occupants, o)
 	}
-	slices.SortFunc(occupants, func(a, b *easyrtc.Occupant) int { return int(a.RoomJoinTime - b.RoomJoinTime) })
+	slices.SortFunc(occupants, func(a, b *easyrtc.Occupant) int { return cmp.Compare(a.RoomJoinTime, b.RoomJoinTime) })
 	fmt.Printf("%s:\n", name)
 	for _, o := range occupants {
 		username := ""

@@ -1,6 +1,7 @@
 // Command codec-easyrtc reads packets of EasyRTC, one a line as they stand in an Engine.IO
-// message, and says what they are and whether they are valid: those of a file, those of
-// standard input for "-", or a few of its own:
+// message (without the 4 that a WebSocket message begins with), and says what they are and
+// whether they are valid: those of a file, those of standard input for "-", or a few of its
+// own:
 //
 //	go run ./examples/codec-easyrtc
 //	go run ./examples/codec-easyrtc packets.txt
@@ -64,6 +65,6 @@ func describe(m easyrtc.Message) {
 	case *easyrtc.Msg:
 		fmt.Println("message", m.ID, m.MsgType, "to the room", m.TargetRoom, string(m.MsgData))
 	case *easyrtc.Unknown:
-		fmt.Println("not ours:", m.Event, string(m.Args[0]))
+		fmt.Println("not ours:", m.Event, m.Type)
 	}
 }

@@ -2,7 +2,7 @@
 // Socket.IO, over HTTP: by WebSocket, by long polling, and by polling that
 // changes to WebSocket, which is what browsers do unless told otherwise.
 //
-// [Handler] is an http.Handler that hands each connection to a function, as
+// [Handler] makes an http.Handler that hands each connection to a function, as
 // that of package wsconn does. [Dial] opens a connection to a server. The
 // connections are of the type [*Conn]. A nil *[Options] means the documented
 // defaults.
