@@ -402,6 +402,9 @@ func TestEasyRTCOldPagesAndABotCallEachOther(t *testing.T) {
 			p.does("hangup", v.id)
 			require.NoError(t, v.ends(c))
 			v.settles(p)
+			if version.deaf {
+				return
+			}
 			c, err := v.Call(bounded(t), p.id, v.tracks...)
 			require.NoError(t, err)
 			v.begins(p, c)

@@ -79,7 +79,9 @@ func talkThroughEasyRTC(
 
 	alice.does("call", bob.id)
 	for _, c := range []struct{ p, peer *easyrtcPage }{{alice, bob}, {bob, alice}} {
-		c.p.sees("open", wanted{"with": c.peer.id})
+		if c.p == alice || !v.deaf {
+			c.p.sees("open", wanted{"with": c.peer.id})
+		}
 		c.p.sees("stream", wanted{"from": c.peer.id, "name": "default", "audio": 1, "video": 1})
 		c.p.requireVideo(c.peer.id)
 	}
@@ -87,8 +89,10 @@ func talkThroughEasyRTC(
 	long := strings.Repeat("0123456789", 500)
 	alice.does("sendP2P", bob.id, "note", long)
 	bob.sees("message", wanted{"from": alice.id, "msgType": "note", "msgData": long, "target": nil})
-	bob.does("sendP2P", alice.id, "note", wanted{"n": 1})
-	alice.sees("message", wanted{"from": bob.id, "msgData": wanted{"n": 1}, "target": nil})
+	if !v.deaf {
+		bob.does("sendP2P", alice.id, "note", wanted{"n": 1})
+		alice.sees("message", wanted{"from": bob.id, "msgData": wanted{"n": 1}, "target": nil})
+	}
 	bob.does("hangup", alice.id)
 	alice.sees("close", wanted{"with": bob.id})
 	alice.sees("ended", wanted{"from": bob.id, "name": "default"})

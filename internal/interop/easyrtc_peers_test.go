@@ -31,6 +31,9 @@ type easyrtcVersion struct {
 	camera bool
 	// glare is whether a data channel survives calls that cross.
 	glare bool
+	// deaf is whether a page that is called may miss that its data channel is open: then it
+	// says nothing on it, which happens to 1.1.0 on its own server as well.
+	deaf bool
 }
 
 // The versions of EasyRTC that are in use. From 2.1 on they speak Engine.IO 4, before it 3.
@@ -46,7 +49,7 @@ var (
 		name: "open-easyrtc 2.0.17", easyrtc: "open-easyrtc-2.0.17", server: "socket.io-2", client: "socket.io-client-2",
 	}
 	easyrtc110 = easyrtcVersion{
-		name: "easyrtc 1.1.0", easyrtc: "easyrtc", server: "socket.io-1", client: "socket.io-client-1",
+		name: "easyrtc 1.1.0", easyrtc: "easyrtc", server: "socket.io-1", client: "socket.io-client-1", deaf: true,
 	}
 )
 
