@@ -2,7 +2,6 @@ package easyrtchttp
 
 import (
 	"crypto/rand"
-	"errors"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -94,7 +93,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // session gives a browser an id, or the one that it has for longer. Scripts read it.
 func (h *Handler) session(w http.ResponseWriter, r *http.Request) {
 	id := rand.Text()
-	if old, err := r.Cookie(SessionCookie); err == nil && sessionID(old.Value) == nil {
+	if old, err := r.Cookie(SessionCookie); err == nil && isSessionID(old.Value) {
 		id = old.Value
 	}
 	http.SetCookie(w, &http.Cookie{
@@ -103,13 +102,8 @@ func (h *Handler) session(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-var errSessionID = errors.New("easyrtchttp: not the id of a session")
-
-// sessionID checks an id that a browser says.
-func sessionID(id string) error {
+// isSessionID reports whether an id that a browser says may be one.
+func isSessionID(id string) bool {
 	login := &easyrtc.Login{SessionID: id}
-	if id == "" || login.Message().Validate() != nil {
-		return errSessionID
-	}
-	return nil
+	return id != "" && login.Message().Validate() == nil
 }

@@ -37,6 +37,7 @@ type whipSession struct {
 	client           *galene.Client
 	cancel           context.CancelFunc
 	events           chan galene.Message // about the stream; dropped while nobody negotiates
+	left             chan struct{}       // closed when the member has left its group
 
 	mu    sync.Mutex // held while the session negotiates
 	offer description
@@ -143,7 +144,7 @@ func (h *Handler) whipPost(w http.ResponseWriter, r *http.Request, group string)
 	}
 	s := &whipSession{
 		id: rand.Text(), group: group, token: bearer(r), stream: galene.NewID(),
-		events: make(chan galene.Message, maxCandidates),
+		events: make(chan galene.Message, maxCandidates), left: make(chan struct{}),
 	}
 	answer, err := h.open(r, s, offer)
 	if err != nil {
@@ -190,7 +191,10 @@ func (h *Handler) open(r *http.Request, s *whipSession, offer description) (desc
 		return nil, errClosed
 	}
 	h.sessions[s.id] = s
-	h.serving.Go(func() { transport.Serve(ctx, far, h.log, h.srv.ServeProgram) })
+	h.serving.Go(func() {
+		defer close(s.left)
+		transport.Serve(ctx, far, h.log, h.srv.ServeProgram)
+	})
 	h.mu.Unlock()
 
 	answer, err := h.negotiated(r.Context(), ctx, near, s, offer)
@@ -377,6 +381,11 @@ func (h *Handler) whipResource(w http.ResponseWriter, r *http.Request, group, id
 		s.cancel()
 		_ = s.client.Close()
 		h.remove(s)
+		// Who is told that the resource is gone may count on it.
+		select {
+		case <-s.left:
+		case <-r.Context().Done():
+		}
 		return
 	}
 	h.whipPatch(w, r, s)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenehttp"
+	"github.com/rtcsignal/rtcsignal/internal/heard"
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
 
@@ -34,6 +35,7 @@ const candidate = "candidate:1 1 UDP 2130706431 192.0.2.1 5000 typ host"
 // A media router answers every offer as it is told.
 type router struct {
 	offer func(m *galene.MediaMember, o *galene.Offer)
+	ice   *heard.Record[*galene.ICE]
 
 	mu   sync.Mutex
 	seen []galene.Message
@@ -47,8 +49,11 @@ func (r *router) Serve(ctx context.Context, m *galene.MediaMember) error {
 		r.mu.Lock()
 		r.seen = append(r.seen, msg)
 		r.mu.Unlock()
-		if o, ok := msg.(*galene.Offer); ok {
-			r.offer(m, o)
+		switch msg := msg.(type) {
+		case *galene.Offer:
+			r.offer(m, msg)
+		case *galene.ICE:
+			r.ice.Add(msg)
 		}
 	}
 	return nil
@@ -73,7 +78,7 @@ func answering(m *galene.MediaMember, o *galene.Offer) {
 
 func whipFixture(t testing.TB, offer func(m *galene.MediaMember, o *galene.Offer)) (*fixture, *router) {
 	t.Helper()
-	r := &router{offer: offer}
+	r := &router{offer: offer, ice: heard.New[*galene.ICE]()}
 	cfg := galene.ServerConfig{}
 	var err error
 	cfg.RTCConfiguration, err = (&galene.RTCConfiguration{ICEServers: []galene.ICEServer{
@@ -229,6 +234,10 @@ func TestAStreamIsPublishedTrickledRestartedAndClosed(t *testing.T) {
 	require.Equal(t, "a=ice-ufrag:answer\r\na=ice-pwd:pwd-answer\r\nm=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\n"+
 		"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\na="+candidate+"\r\na=end-of-candidates\r\n", answer)
 	require.NoError(t, stream.Trickle(t.Context(), restart), "of the new generation")
+	trickled := make([]*galene.ICE, 3)
+	for i := range trickled {
+		trickled[i] = heard.Next(t, "candidate", r.ice)
+	}
 	require.NoError(t, stream.Close(t.Context()))
 	require.Empty(t, f.users())
 
@@ -237,8 +246,7 @@ func TestAStreamIsPublishedTrickledRestartedAndClosed(t *testing.T) {
 	require.Equal(t, offers[0].ID, offers[1].ID)
 	want := strings.Replace(sdp("again", "a="+candidate+" new"), "o=- 7 3", "o=- 7 4", 1)
 	require.Equal(t, want, offers[1].SDP)
-	trickled := messages[*galene.ICE](r)
-	require.Len(t, trickled, 3)
+	require.Len(t, messages[*galene.ICE](r), 3)
 	for i, mids := range []string{"0", "1", "1"} {
 		c, err := trickled[i].Init()
 		require.NoError(t, err)
