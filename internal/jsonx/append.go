@@ -26,6 +26,23 @@ func AppendAt(dst []byte, v any, level int) ([]byte, error) {
 	return appendStruct(dst, "", "", reflect.ValueOf(v).Elem(), level)
 }
 
+// AppendMembers appends the members of a struct to an object that has begun, each after a
+// comma, and does not end it. They stand at that level, see [CheckAt]. Those that the object
+// has already, which are called taken, may not be in Extra.
+func AppendMembers(dst []byte, v any, level int, taken ...string) ([]byte, error) {
+	source := reflect.ValueOf(v).Elem()
+	p := planOf(source.Type())
+	if p.extra >= 0 && source.Field(p.extra).Len() > 0 {
+		extra := rawMap(source.Field(p.extra))
+		for _, name := range taken {
+			if _, ok := extra[name]; ok {
+				return dst, &Error{Field: name, Err: fmt.Errorf("%w: Extra holds a member of the message", ErrDuplicate)}
+			}
+		}
+	}
+	return appendFields(dst, p, "", source, level)
+}
+
 // AppendExtra appends further members of an object, each after a comma, by name. They
 // stand at that level, see [CheckAt]. Those that the struct of declares and the
 // discriminator may not be among them.
@@ -80,6 +97,19 @@ func appendStruct(dst []byte, discriminator, value string, source reflect.Value,
 			return dst[:start], &Error{Field: discriminator, Err: err}
 		}
 	}
+	if dst, err = appendFields(dst, p, discriminator, source, depth); err != nil {
+		return dst[:start], err
+	}
+	if len(dst) == start {
+		return append(dst, "{}"...), nil
+	}
+	dst[start] = '{' // in place of the first comma
+	return append(dst, '}'), nil
+}
+
+// appendFields appends the members of a struct, each after a comma.
+func appendFields(dst []byte, p *plan, discriminator string, source reflect.Value, depth int) ([]byte, error) {
+	var err error
 	for i := range p.fields {
 		f := &p.fields[i]
 		fv := source.Field(f.index)
@@ -88,19 +118,13 @@ func appendStruct(dst []byte, discriminator, value string, source reflect.Value,
 		}
 		dst = append(dst, f.prefix...)
 		if dst, err = f.append(dst, fv, depth); err != nil {
-			return dst[:start], within(f.name, err)
+			return dst, within(f.name, err)
 		}
 	}
 	if p.extra >= 0 && source.Field(p.extra).Len() > 0 {
-		if dst, err = appendExtra(dst, rawMap(source.Field(p.extra)), p, discriminator, depth); err != nil {
-			return dst[:start], err
-		}
+		return appendExtra(dst, rawMap(source.Field(p.extra)), p, discriminator, depth)
 	}
-	if len(dst) == start {
-		return append(dst, "{}"...), nil
-	}
-	dst[start] = '{' // in place of the first comma
-	return append(dst, '}'), nil
+	return dst, nil
 }
 
 // Declares reports whether the struct v, or the one that it points to, names a member,

@@ -88,6 +88,19 @@ func (o *Object) Get(name string) (value json.RawMessage, ok bool) {
 	return nil, false
 }
 
+// Take returns the value of a top-level member and removes it from o, for a member that is
+// read by other means than [Object.Decode].
+func (o *Object) Take(name string) (value json.RawMessage, ok bool) {
+	for i := range o.members {
+		if string(o.members[i].name) == name {
+			value = o.members[i].value
+			o.members = slices.Delete(o.members, i, i+1)
+			return value, true
+		}
+	}
+	return nil, false
+}
+
 // Text returns the value of a top-level member that is a string. It points into
 // the text unless the string holds escapes.
 func (o *Object) Text(name string) (text []byte, ok bool) {

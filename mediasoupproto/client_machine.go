@@ -1,0 +1,819 @@
+package mediasoupproto
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// DefaultClientPending is how many requests of a client wait at once, for their answer or for
+// that of another one.
+const DefaultClientPending = 256
+
+// maxEarly is how many notifications wait for the answer to a join.
+const maxEarly = 4096
+
+// ClientConfig says how a [ClientMachine] behaves. Zero fields mean the defaults, a
+// negative duration or number no limit.
+type ClientConfig struct {
+	// NewID makes the ids of requests, which must differ from those that wait; nil counts.
+	NewID func() uint64
+
+	HandshakeTimeout time.Duration // to be in the room again after a loss; default 15 s
+	CallTimeout      time.Duration // for an answer; default 30 s
+	Pending          int           // requests that wait; default 256
+}
+
+// A ClientMachine is the client's side without I/O, clock or goroutine. It also keeps what
+// the server says about the room: its peers and what can be received from them.
+//
+//	idle ──Start──▶ new ──join──▶ joining ──answer──▶ joined ──leave, closed──▶ left
+//
+// A refusal leads from joining back to new, and a join from left to joining. What belongs to
+// one transport goes out one after the other, each when the one before has been answered, as
+// mediasoup-client does it: the server refuses a producer on a transport that is not there
+// yet. It is not safe for concurrent use.
+type ClientMachine struct {
+	cfg     ClientConfig
+	state   ClientState
+	ids     uint64
+	pending []*pendingCall // sent, in the order of their deadlines
+	queued  int            // requests in lanes
+	lanes   map[uint32]*lane
+	owners  map[ownedKey]uint32 // producers and consumers that are being created, by their transport
+
+	room      *QueryRoomResult
+	join      *Join // the last one that succeeded, or is about to
+	spy       bool
+	peers     []*PeerInfo // replaced, never changed in place
+	consumers map[uint32]string
+	early     []Message // came before the answer to the join
+
+	again     bool // the room is entered again after a loss
+	lost      bool // there was a connection before
+	handshake time.Time
+}
+
+// A pendingCall is a request that has been sent.
+type pendingCall struct {
+	id       ID
+	request  Message // as it was given to Send; nil when it is the machine's own
+	sent     Message
+	lane     uint32 // 0 is none
+	deadline time.Time
+}
+
+// A lane holds what waits for a transport.
+type lane struct {
+	busy  bool
+	queue []queuedMessage
+}
+
+type queuedMessage struct{ given, out Message }
+
+// An ownedKey names a producer or a consumer.
+type ownedKey struct {
+	consumer bool
+	id       uint32
+}
+
+// NewClientMachine returns a machine in [ClientIdle].
+func NewClientMachine(cfg ClientConfig) *ClientMachine {
+	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)
+	cfg.CallTimeout = cmp.Or(cfg.CallTimeout, DefaultCallTimeout)
+	cfg.Pending = cmp.Or(cfg.Pending, DefaultClientPending)
+	m := &ClientMachine{cfg: cfg}
+	m.reset()
+	return m
+}
+
+func (m *ClientMachine) reset() {
+	m.lanes, m.owners = make(map[uint32]*lane), make(map[ownedKey]uint32)
+	m.peers, m.consumers, m.early, m.queued = nil, make(map[uint32]string), nil, 0
+}
+
+// State returns where the connection stands.
+func (m *ClientMachine) State() ClientState { return m.state }
+
+// Ready reports whether the client is connected, and in the room if it was there before the
+// connection was lost.
+func (m *ClientMachine) Ready() bool {
+	return m.state >= ClientNew && m.state < ClientClosed && !m.again
+}
+
+// Room returns what the room can do, or nil before that is known. It must not be changed.
+func (m *ClientMachine) Room() *QueryRoomResult { return m.room }
+
+// Joined returns the last join, or nil. It must not be changed.
+func (m *ClientMachine) Joined() *Join {
+	if m.state != ClientJoined {
+		return nil
+	}
+	return m.join
+}
+
+// Peers returns the other peers in the order of their joining, with what can be received
+// from them. They must not be changed.
+func (m *ClientMachine) Peers() []*PeerInfo { return m.peers }
+
+// SetJoin changes what the client joins again with after a loss. It is for a client that has
+// joined.
+func (m *ClientMachine) SetJoin(join *Join) {
+	if m.join != nil {
+		m.join = join
+	}
+}
+
+// Start begins the session on a new connection.
+func (m *ClientMachine) Start(now time.Time) Effects {
+	var fx Effects
+	m.fail(&fx, ErrConnectionLost)
+	m.state = ClientNew
+	m.reset()
+	m.handshake = time.Time{}
+	if m.again = m.lost && m.join != nil; m.again {
+		if m.cfg.HandshakeTimeout > 0 {
+			m.handshake = now.Add(m.cfg.HandshakeTimeout)
+		}
+		m.send(&fx, now, nil, &QueryRoom{}, 0)
+	} else if m.lost {
+		fx.Deliver = append(fx.Deliver, &Reconnected{})
+	}
+	m.lost = true
+	return fx
+}
+
+// Send checks a message of the application against the state of the client. What becomes of
+// a request is told by a [Reply]. The error is a [*ValidationError], a [*StateError],
+// [ErrSpySends], [ErrUnsupportedCodecs] or [ErrTooManyCalls].
+func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
+	var fx Effects
+	if required := allowedStates(msg); !slices.Contains(required, m.state) || m.again {
+		return fx, stateError(m.state, msg, required...)
+	}
+	out := m.prepared(msg)
+	if err := out.Validate(); err != nil {
+		return fx, err
+	}
+	if err := m.allowed(out); err != nil {
+		return fx, err
+	}
+	if isRequest(out) && m.cfg.Pending > 0 && len(m.pending)+m.queued >= m.cfg.Pending {
+		return fx, ErrTooManyCalls
+	}
+	switch out := out.(type) {
+	case *Join:
+		m.state = ClientJoining
+		m.send(&fx, now, msg, out, 0)
+		return fx, nil
+	case *Leave:
+		fx.Send = append(fx.Send, out)
+		m.left(&fx)
+		return fx, nil
+	case *CloseTransport:
+		fx.Send = append(fx.Send, out)
+		m.closeLane(&fx, out.ID)
+		return fx, nil
+	}
+	m.dispatch(&fx, now, msg, out)
+	return fx, nil
+}
+
+// ErrSpySends: a spy wants to send.
+var ErrSpySends = errors.New("mediasoupproto: a spy peer cannot send media to the room")
+
+// allowed refuses what the server is known to refuse.
+func (m *ClientMachine) allowed(msg Message) error {
+	switch msg := msg.(type) {
+	case *CreateProducer:
+		if m.spy {
+			return ErrSpySends
+		}
+	case *CreateTransport:
+		if m.spy && msg.Direction == DirectionSend {
+			return ErrSpySends
+		}
+	case *EnableConsumer:
+		if c := m.consumer(msg.ID); c != nil && c.RTPParameters != nil && !m.receives(c.RTPParameters) {
+			return ErrUnsupportedCodecs
+		}
+	}
+	return nil
+}
+
+// receives reports whether the client has said that it can receive the first codec.
+func (m *ClientMachine) receives(p *RTPParameters) bool {
+	if len(p.Codecs) == 0 || p.Codecs[0].PayloadType == nil {
+		return false
+	}
+	return slices.ContainsFunc(m.join.RTPCapabilities.Codecs, func(c CodecCapability) bool {
+		return c.PreferredPayloadType == *p.Codecs[0].PayloadType
+	})
+}
+
+// prepared returns a message as it goes out, a copy unless nothing is to be changed.
+func (m *ClientMachine) prepared(msg Message) Message {
+	const least = int64(MinStatsInterval / time.Millisecond)
+	switch msg := msg.(type) {
+	case *EnableTransportStats:
+		c := *msg
+		c.Interval = max(c.Interval, least)
+		return &c
+	case *EnableProducerStats:
+		c := *msg
+		c.Interval = max(c.Interval, least)
+		return &c
+	case *EnableConsumerStats:
+		c := *msg
+		c.Interval = max(c.Interval, least)
+		return &c
+	}
+	if !isRequest(msg) {
+		return msg
+	}
+	switch msg := msg.(type) { // their ids are the machine's
+	case *QueryRoom:
+		c := *msg
+		return &c
+	case *Join:
+		c := *msg
+		return &c
+	case *CreateTransport:
+		c := *msg
+		return &c
+	case *RestartTransport:
+		c := *msg
+		return &c
+	case *CreateProducer:
+		c := *msg
+		return &c
+	case *EnableConsumer:
+		c := *msg
+		return &c
+	case *Application:
+		c := *msg
+		return &c
+	case *Unknown:
+		c := *msg
+		return &c
+	}
+	return msg
+}
+
+// isRequest reports whether a message gets an answer. An application's message and an unknown
+// one are requests when they have an id, which is replaced.
+func isRequest(msg Message) bool { return kindOf(msg) == FrameRequest }
+
+var (
+	connected  = []ClientState{ClientNew, ClientJoining, ClientJoined, ClientLeft}
+	beforeJoin = []ClientState{ClientNew, ClientLeft}
+	inRoom     = []ClientState{ClientJoined}
+)
+
+// allowedStates returns the states in which a client may send a message.
+func allowedStates(msg Message) []ClientState {
+	switch msg.(type) {
+	case *QueryRoom, *Application, *Unknown, *Response:
+		return connected
+	case *Join:
+		return beforeJoin
+	case *CreateTransport, *RestartTransport, *CreateProducer, *EnableConsumer, *Leave, *UpdateTransport, *CloseTransport,
+		*EnableTransportStats, *DisableTransportStats, *PauseProducer, *ResumeProducer, *CloseProducer,
+		*EnableProducerStats, *DisableProducerStats, *UpdateProducer, *PauseConsumer, *ResumeConsumer,
+		*SetConsumerPreferredProfile, *EnableConsumerStats, *DisableConsumerStats:
+		return inRoom
+	}
+	return nil
+}
+
+// laneOf returns the transport that a message has to wait for, or 0.
+func (m *ClientMachine) laneOf(msg Message) uint32 {
+	producer := func(id uint32) uint32 { return m.owners[ownedKey{id: id}] }
+	consumer := func(id uint32) uint32 { return m.owners[ownedKey{consumer: true, id: id}] }
+	switch msg := msg.(type) {
+	case *CreateTransport:
+		return msg.ID
+	case *RestartTransport:
+		return msg.ID
+	case *UpdateTransport:
+		return msg.ID
+	case *EnableTransportStats:
+		return msg.ID
+	case *DisableTransportStats:
+		return msg.ID
+	case *CreateProducer:
+		return msg.TransportID
+	case *EnableConsumer:
+		return msg.TransportID
+	case *PauseProducer:
+		return producer(msg.ID)
+	case *ResumeProducer:
+		return producer(msg.ID)
+	case *CloseProducer:
+		return producer(msg.ID)
+	case *EnableProducerStats:
+		return producer(msg.ID)
+	case *DisableProducerStats:
+		return producer(msg.ID)
+	case *UpdateProducer:
+		return producer(msg.ID)
+	case *PauseConsumer:
+		return consumer(msg.ID)
+	case *ResumeConsumer:
+		return consumer(msg.ID)
+	case *SetConsumerPreferredProfile:
+		return consumer(msg.ID)
+	case *EnableConsumerStats:
+		return consumer(msg.ID)
+	case *DisableConsumerStats:
+		return consumer(msg.ID)
+	}
+	return 0
+}
+
+// dispatch sends a message, or queues it behind what its transport waits for.
+func (m *ClientMachine) dispatch(fx *Effects, now time.Time, given, out Message) {
+	id := m.laneOf(out)
+	switch out := out.(type) {
+	case *CreateProducer:
+		m.owners[ownedKey{id: out.ID}] = id
+	case *EnableConsumer:
+		m.owners[ownedKey{consumer: true, id: out.ID}] = id
+	}
+	l := m.lanes[id]
+	if id == 0 || l == nil && !isRequest(out) {
+		m.send(fx, now, given, out, 0)
+		return
+	}
+	if l == nil {
+		l = new(lane)
+		m.lanes[id] = l
+	}
+	if !l.busy {
+		l.busy = isRequest(out)
+		m.send(fx, now, given, out, id)
+		return
+	}
+	l.queue = append(l.queue, queuedMessage{given, out})
+	if isRequest(out) {
+		m.queued++
+	}
+}
+
+// advance sends what waits for a transport, up to the next request.
+func (m *ClientMachine) advance(fx *Effects, now time.Time, id uint32) {
+	l := m.lanes[id]
+	if l == nil {
+		return
+	}
+	l.busy = false
+	for len(l.queue) > 0 && !l.busy {
+		q := l.queue[0]
+		l.queue = l.queue[1:]
+		if isRequest(q.out) {
+			m.queued--
+			l.busy = true
+		}
+		m.send(fx, now, q.given, q.out, id)
+	}
+	if !l.busy {
+		delete(m.lanes, id)
+	}
+}
+
+// closeLane gives up what waits for a transport that is closed.
+func (m *ClientMachine) closeLane(fx *Effects, id uint32) {
+	l := m.lanes[id]
+	if l == nil {
+		return
+	}
+	delete(m.lanes, id)
+	for _, q := range l.queue {
+		if isRequest(q.out) {
+			m.queued--
+			m.disown(q.out)
+			fx.Done = append(fx.Done, Reply{Request: q.given, Err: ErrTransportClosed})
+		}
+	}
+}
+
+// disown forgets that a producer or a consumer is being created.
+func (m *ClientMachine) disown(msg Message) {
+	switch msg := msg.(type) {
+	case *CreateProducer:
+		delete(m.owners, ownedKey{id: msg.ID})
+	case *EnableConsumer:
+		delete(m.owners, ownedKey{consumer: true, id: msg.ID})
+	}
+}
+
+// send sends a message. A request gets an id.
+func (m *ClientMachine) send(fx *Effects, now time.Time, given, out Message, lane uint32) {
+	if isRequest(out) {
+		p := &pendingCall{id: m.newID(), request: given, sent: out, lane: lane}
+		if m.cfg.CallTimeout > 0 {
+			p.deadline = now.Add(m.cfg.CallTimeout)
+		}
+		out.head().RequestID = p.id
+		m.pending = append(m.pending, p)
+	}
+	fx.Send = append(fx.Send, out)
+}
+
+func (m *ClientMachine) newID() ID {
+	const tries = 100
+	taken := func(id ID) bool {
+		return slices.ContainsFunc(m.pending, func(p *pendingCall) bool { return p.id == id })
+	}
+	for range tries {
+		if m.cfg.NewID == nil {
+			break
+		}
+		if id := NumberID(m.cfg.NewID()); !taken(id) {
+			return id
+		}
+	}
+	for {
+		m.ids++
+		if id := ID(strconv.FormatUint(m.ids, 10)); !taken(id) {
+			return id
+		}
+	}
+}
+
+// Receive takes a message of the server.
+func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
+	var fx Effects
+	if m.state == ClientIdle || m.state == ClientClosed {
+		return fx
+	}
+	if r, ok := msg.(*Response); ok {
+		m.response(&fx, now, r)
+		return fx
+	}
+	h := msg.head()
+	switch msg := msg.(type) {
+	case *Application:
+		fx.Deliver = append(fx.Deliver, msg)
+		return fx
+	case *Unknown:
+		if msg.RequestID != "" && kindOf(msg) == FrameRequest {
+			fx.Send = append(fx.Send, &Response{
+				Head:  Head{RequestID: msg.RequestID},
+				Error: NewError("Error", `unknown request method "`+msg.Type+`"`),
+			})
+		}
+		fx.Ignored = append(fx.Ignored, msg)
+		return fx
+	}
+	if h.RequestID != "" { // of a server of protoo 2
+		fx.Send = append(fx.Send, &Response{Head: Head{RequestID: h.RequestID}})
+	}
+	switch {
+	case kindOf(msg) == FrameRequest, m.state == ClientNew, m.state == ClientLeft:
+		fx.Ignored = append(fx.Ignored, msg)
+	case m.state == ClientJoining && len(m.early) >= maxEarly:
+		m.end(&fx, ErrSlowConsumer)
+	case m.state == ClientJoining:
+		m.early = append(m.early, msg)
+	default:
+		m.notification(&fx, msg)
+	}
+	return fx
+}
+
+// response takes the answer to a request.
+func (m *ClientMachine) response(fx *Effects, now time.Time, r *Response) {
+	i := slices.IndexFunc(m.pending, func(p *pendingCall) bool { return p.id == r.RequestID })
+	if i < 0 {
+		fx.Ignored = append(fx.Ignored, r)
+		return
+	}
+	p := m.pending[i]
+	m.pending = slices.Delete(m.pending, i, i+1)
+	err := m.result(fx, now, p, r)
+	m.done(fx, now, p, r, err)
+}
+
+// done ends a request, and lets the next one of its transport go.
+func (m *ClientMachine) done(fx *Effects, now time.Time, p *pendingCall, r *Response, err error) {
+	if p.request != nil {
+		fx.Done = append(fx.Done, Reply{Request: p.request, Response: r, Err: err})
+	}
+	m.disown(p.sent)
+	if p.lane != 0 {
+		m.advance(fx, now, p.lane)
+	}
+}
+
+// result takes note of what an answer says, and returns the error of the request.
+func (m *ClientMachine) result(fx *Effects, now time.Time, p *pendingCall, r *Response) error {
+	var err error
+	if r.Error != nil {
+		err = r.Error
+	}
+	switch sent := p.sent.(type) {
+	case *QueryRoom:
+		var room *QueryRoomResult
+		if err == nil {
+			if room, err = r.QueryRoom(); err == nil {
+				m.room = room
+			}
+		}
+		if p.request == nil {
+			m.enterAgain(fx, now, err)
+		}
+	case *Join:
+		var joined *JoinResult
+		if err == nil {
+			joined, err = r.Join()
+		}
+		m.entered(fx, sent, joined, err, p.request == nil)
+	case *EnableConsumer:
+		if err == nil {
+			var state *EnableConsumerResult
+			if state, err = r.EnableConsumer(); err == nil {
+				m.change(sent.ID, func(c *ConsumerInfo) {
+					c.Paused, c.PreferredProfile, c.EffectiveProfile = state.Paused, state.PreferredProfile, state.EffectiveProfile
+				})
+			}
+		}
+	}
+	return err
+}
+
+// enterAgain joins after a loss.
+func (m *ClientMachine) enterAgain(fx *Effects, now time.Time, err error) {
+	if err != nil {
+		m.end(fx, err)
+		return
+	}
+	m.state = ClientJoining
+	join := *m.join
+	m.send(fx, now, nil, &join, 0)
+}
+
+// entered takes the end of a join.
+func (m *ClientMachine) entered(fx *Effects, join *Join, joined *JoinResult, err error, own bool) {
+	early := m.early
+	m.early = nil
+	if err != nil {
+		m.state = ClientNew
+		if own {
+			m.end(fx, err)
+		}
+		return
+	}
+	m.state, m.join, m.spy, m.again, m.handshake = ClientJoined, join, join.Spy, false, time.Time{}
+	m.peers, m.consumers = nil, make(map[uint32]string)
+	for _, info := range joined.Peers {
+		m.addPeer(info)
+	}
+	if own {
+		fx.Deliver = append(fx.Deliver, &Reconnected{Room: m.room, Joined: joined})
+	}
+	for _, msg := range early {
+		m.notification(fx, msg)
+	}
+}
+
+// addPeer adds a peer, but for those of its consumers that make no sense.
+func (m *ClientMachine) addPeer(info *PeerInfo) bool {
+	if info == nil || info.Name == "" || m.peer(info.Name) >= 0 {
+		return false
+	}
+	p := *info
+	p.Consumers = make([]*ConsumerInfo, 0, len(info.Consumers))
+	for _, c := range info.Consumers {
+		if c == nil || c.ID == 0 || m.consumers[c.ID] != "" {
+			continue
+		}
+		p.Consumers = append(p.Consumers, c)
+		m.consumers[c.ID] = p.Name
+	}
+	m.peers = append(slices.Clip(m.peers), &p)
+	return true
+}
+
+// peer returns the index of a peer, or -1.
+func (m *ClientMachine) peer(name string) int {
+	return slices.IndexFunc(m.peers, func(p *PeerInfo) bool { return p.Name == name })
+}
+
+// consumer returns what is known of a consumer, or nil.
+func (m *ClientMachine) consumer(id uint32) *ConsumerInfo {
+	name, ok := m.consumers[id]
+	if !ok {
+		return nil
+	}
+	p := m.peers[m.peer(name)]
+	return p.Consumers[slices.IndexFunc(p.Consumers, func(c *ConsumerInfo) bool { return c.ID == id })]
+}
+
+// replace changes what is known of the peer that has a consumer.
+func (m *ClientMachine) replace(name string, f func(p *PeerInfo)) {
+	i := m.peer(name)
+	p := *m.peers[i]
+	p.Consumers = slices.Clone(p.Consumers)
+	f(&p)
+	m.peers = slices.Clone(m.peers)
+	m.peers[i] = &p
+}
+
+// change changes what is known of a consumer. It reports false for one that is not known.
+func (m *ClientMachine) change(id uint32, f func(c *ConsumerInfo)) bool {
+	name, ok := m.consumers[id]
+	if !ok {
+		return false
+	}
+	m.replace(name, func(p *PeerInfo) {
+		i := slices.IndexFunc(p.Consumers, func(c *ConsumerInfo) bool { return c.ID == id })
+		c := *p.Consumers[i]
+		f(&c)
+		p.Consumers[i] = &c
+	})
+	return true
+}
+
+// notification takes what the server tells by itself. What refers to nobody is ignored, as
+// mediasoup-client does.
+func (m *ClientMachine) notification(fx *Effects, msg Message) {
+	if m.apply(fx, msg) {
+		fx.Deliver = append(fx.Deliver, msg)
+	} else {
+		fx.Ignored = append(fx.Ignored, msg)
+	}
+}
+
+// apply takes note of a notification and reports whether it makes sense.
+func (m *ClientMachine) apply(fx *Effects, msg Message) bool {
+	switch msg := msg.(type) {
+	case *Closed:
+		if m.state == ClientJoined {
+			m.left(fx)
+			return true
+		}
+		return false
+	case *NewPeer:
+		return m.addPeer(&PeerInfo{Name: msg.Name, AppData: msg.AppData, Consumers: msg.Consumers})
+	case *PeerClosed:
+		i := m.peer(msg.Name)
+		if i < 0 {
+			return false
+		}
+		for _, c := range m.peers[i].Consumers {
+			delete(m.consumers, c.ID)
+		}
+		m.peers = slices.Delete(slices.Clone(m.peers), i, i+1)
+		return true
+	case *NewConsumer:
+		if m.consumers[msg.ID] != "" || m.peer(msg.PeerName) < 0 || msg.RTPParameters == nil {
+			return false
+		}
+		m.consumers[msg.ID] = msg.PeerName
+		m.replace(msg.PeerName, func(p *PeerInfo) { p.Consumers = append(p.Consumers, msg.Info()) })
+		return true
+	case *ConsumerClosed:
+		name, ok := m.consumers[msg.ID]
+		if !ok {
+			return false
+		}
+		delete(m.consumers, msg.ID)
+		m.replace(name, func(p *PeerInfo) {
+			p.Consumers = slices.DeleteFunc(p.Consumers, func(c *ConsumerInfo) bool { return c.ID == msg.ID })
+		})
+		return true
+	case *ConsumerPaused:
+		return m.change(msg.ID, func(c *ConsumerInfo) { c.Paused = true })
+	case *ConsumerResumed:
+		return m.change(msg.ID, func(c *ConsumerInfo) { c.Paused = false })
+	case *ConsumerPreferredProfileSet:
+		return m.change(msg.ID, func(c *ConsumerInfo) { c.PreferredProfile = msg.Profile })
+	case *ConsumerEffectiveProfileChanged:
+		return m.change(msg.ID, func(c *ConsumerInfo) { c.EffectiveProfile = &msg.Profile })
+	case *ConsumerStats:
+		return m.consumers[msg.ID] != ""
+	case *TransportClosed, *TransportStats, *ProducerPaused, *ProducerResumed, *ProducerClosed, *ProducerStats:
+		return true
+	}
+	return false // what clients say
+}
+
+// Info returns what the message says of the consumer.
+func (m *NewConsumer) Info() *ConsumerInfo {
+	return &ConsumerInfo{
+		ID: m.ID, Kind: m.Kind, RTPParameters: m.RTPParameters, Paused: m.Paused, PreferredProfile: m.PreferredProfile,
+		EffectiveProfile: m.EffectiveProfile, AppData: m.AppData, PeerName: m.PeerName, Extra: m.Extra,
+	}
+}
+
+// left takes the client out of the room.
+func (m *ClientMachine) left(fx *Effects) {
+	m.fail(fx, ErrLeft)
+	m.state, m.join = ClientLeft, nil
+	m.reset()
+}
+
+// fail ends all requests.
+func (m *ClientMachine) fail(fx *Effects, err error) {
+	for _, p := range m.pending {
+		if p.request != nil {
+			fx.Done = append(fx.Done, Reply{Request: p.request, Err: err})
+		}
+	}
+	m.pending = nil
+	lanes := make([]uint32, 0, len(m.lanes))
+	for id := range m.lanes {
+		lanes = append(lanes, id)
+	}
+	slices.Sort(lanes)
+	for _, id := range lanes {
+		for _, q := range m.lanes[id].queue {
+			if isRequest(q.out) {
+				fx.Done = append(fx.Done, Reply{Request: q.given, Err: err})
+			}
+		}
+	}
+	clear(m.lanes)
+	m.queued = 0
+}
+
+// Malformed takes what is no message: a request is answered, all else is ignored.
+func (m *ClientMachine) Malformed(_ time.Time, err *DecodeError) Effects {
+	var fx Effects
+	switch {
+	case err.Err == errTooBig:
+		m.end(&fx, err)
+	case err.RequestID == "":
+	case err.kind == FrameNotification:
+		fx.Send = append(fx.Send, &Response{Head: Head{RequestID: err.RequestID}})
+	default:
+		fx.Send = append(fx.Send, &Response{Head: Head{RequestID: err.RequestID}, Error: answerTo(err)})
+	}
+	return fx
+}
+
+// Deadline returns when [ClientMachine.Expire] is due.
+func (m *ClientMachine) Deadline() (at time.Time, ok bool) {
+	if len(m.pending) > 0 && m.cfg.CallTimeout > 0 {
+		at, ok = m.pending[0].deadline, true
+	}
+	if !m.handshake.IsZero() && (!ok || m.handshake.Before(at)) {
+		at, ok = m.handshake, true
+	}
+	return at, ok
+}
+
+// Expire gives up the requests that were not answered in time, or the connection if the room
+// was not entered again.
+func (m *ClientMachine) Expire(now time.Time) Effects {
+	var fx Effects
+	if !m.handshake.IsZero() && !now.Before(m.handshake) {
+		m.end(&fx, ErrHandshakeTimeout)
+		return fx
+	}
+	for len(m.pending) > 0 && m.cfg.CallTimeout > 0 && !now.Before(m.pending[0].deadline) {
+		p := m.pending[0]
+		m.pending = m.pending[1:]
+		if _, ok := p.sent.(*Join); ok && m.state == ClientJoining {
+			m.state, m.early = ClientNew, nil
+		}
+		m.done(&fx, now, p, nil, ErrCallTimeout)
+	}
+	return fx
+}
+
+// end gives the connection up.
+func (m *ClientMachine) end(fx *Effects, err error) {
+	fx.Close = &CloseReason{Code: transport.StatusNormal, Err: err}
+	if e, ok := errors.AsType[*Error](err); ok && e.Code == CodeForbidden {
+		fx.Close.Final = true
+	}
+	m.state, m.handshake = ClientClosed, time.Time{}
+	m.fail(fx, ErrConnectionLost)
+}
+
+// Lost takes the end of the connection. The machine may be started again.
+func (m *ClientMachine) Lost(time.Time) Effects {
+	var fx Effects
+	m.fail(&fx, ErrConnectionLost)
+	if m.state != ClientClosed {
+		m.state = ClientIdle
+	}
+	m.handshake = time.Time{}
+	m.reset()
+	return fx
+}
+
+// appDataOf returns any JSON for a message, or nil for an empty one.
+func appDataOf(appData json.RawMessage) json.RawMessage {
+	if len(appData) == 0 {
+		return nil
+	}
+	return appData
+}

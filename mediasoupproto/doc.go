@@ -1,0 +1,79 @@
+// Package mediasoupproto speaks the protocol between mediasoup 2 and mediasoup-client 2: the
+// requests and notifications with which a client enters a room, opens transports, sends
+// through producers and receives through consumers. It has typed messages with validators, a
+// client, a server whose media are behind an interface, and the arithmetic of codecs that
+// both sides do, over any connection.
+//
+// # Layers of the wire
+//
+// mediasoup defines what messages say, and leaves to applications how requests and answers
+// find each other. A [Framing] does that. [Protoo], the default, is what mediasoup's own demo
+// uses, and most applications with it:
+//
+//	{"request":true,"id":1,"method":"mediasoup-request","data":{"method":"queryRoom",…}}
+//	{"response":true,"id":1,"ok":true,"data":{…}}
+//	{"notification":true,"method":"mediasoup-notification","data":{"method":"newPeer",…}}
+//
+// There are [Protoo2], [SocketIO] and [TypeBody] besides, and applications may have their
+// own. Messages of the application's own travel beside those of mediasoup as [Application].
+//
+// # Roles
+//
+// [Connect] makes a [Client] of a connection. It asks what the room can do, computes with
+// [ExtendRTPCapabilities] what it has in common with it, and joins:
+//
+//	client                                   server
+//	queryRoom ─────────────────────────────▶
+//	          ◀──────────── rtpCapabilities
+//	join {peerName, rtpCapabilities} ──────▶         newPeer ─▶ the others
+//	          ◀──── peers with their consumers
+//	createTransport {dtlsParameters} ──────▶
+//	          ◀─ iceParameters, candidates, dtlsParameters
+//	createProducer {rtpParameters} ────────▶         newConsumer ─▶ the others
+//	enableConsumer {transportId} ──────────▶
+//	          ◀──────── paused, profiles           media
+//	leave ─────────────────────────────────▶         peerClosed ─▶ the others
+//
+// States:
+//
+//	client  idle ─▶ new ─join─▶ joining ─answer─▶ joined ─leave, closed─▶ left ─join─▶ joining
+//	server          new ─join─▶ joining ─Decide─▶ joined ─leave, closed─▶ left ─join─▶ joining
+//
+// A [Server] has rooms and peers, and tells a [MediaEngine] what to do with the media. Package
+// mediasouppion has one that serves browsers, and bots for any server; [NullEngine] is for
+// signaling alone. Package mediasouphttp has the addresses and the subprotocol of the demo.
+//
+// [ClientMachine] and [ServerMachine] are the rules without I/O, clock or goroutine.
+//
+// # Peers
+//
+// The facts behind this package were measured with mediasoup 2.6.19, mediasoup-client 2.4.12
+// in Chromium and Firefox, and protoo 2, 3 and 4. testdata/traces has their traffic.
+//
+// # What the protocol document says otherwise
+//
+// The document is that of mediasoup-client 2.4. It leaves out consumerClosed, the answers
+// about plain RTP, the peerName of consumerStats, without which clients drop it, and the
+// marks of seven notifications; its interval of statistics is in milliseconds; newPeer never
+// has consumers; a new consumer is never paused and has the profiles default and null, and
+// what holds is said when it is enabled; updateProducer is known to no server of version 2.6;
+// directions are not enforced.
+//
+// # Where a Server differs from mediasoup 2.6.19
+//
+//   - A join without header extensions is refused: in mediasoup such a peer makes the others'
+//     producers fail, and its name is taken for ever.
+//   - Ids of transports and producers are each peer's own: nobody takes another one's.
+//     They are integers from 1 to 4294967295; mediasoup invents one for 0 and tells nobody.
+//   - Spies and plain RTP transports are refused unless they are allowed; see [ServerConfig].
+//   - Members of a wrong JSON type are refused, even where mediasoup ignores them. JSON with
+//     duplicate names, invalid UTF-8 or more than 64 levels is no message.
+//   - A connection that has a PeerName joins by no other one, and a newer
+//     connection of the same name ends it, as in the demo.
+//   - A join needs Authenticate or AllowAll of [ServerOptions], within 15 s.
+//   - Of the RTCP parameters of a producer the others are told what is known of them.
+//   - Peers, transports, producers, and the data that is kept for others are limited.
+//
+// A [Client] fails its requests at once when it leaves the room, where mediasoup-client waits
+// for their answers, and never sends what the server refuses.
+package mediasoupproto

@@ -1,0 +1,347 @@
+package mediasoupproto
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+)
+
+// The errors about producers that need more than the message to be found.
+var (
+	errProducerID = NewError("Error", "Request has not numeric internal.producerId")
+)
+
+func unsupportedKind(kind Kind) *Error {
+	if kind == "" {
+		kind = "undefined"
+	}
+	return NewError("TypeError", "unsupported kind: "+string(kind))
+}
+
+// createProducer checks a producer as far as it can be without its room. A server looks at
+// the codecs and at the transport in between, see [ServerMachine.createProducer].
+func (c checker) createProducer(m *CreateProducer) *ValidationError {
+	if e := c.kind(m); e != nil {
+		return e
+	}
+	switch {
+	case m.RTPParameters == nil:
+		return c.fail("rtpParameters", "missing",
+			NewError("Error", "wrong RTP parameters: TypeError: rtpParameters is missing"))
+	case m.RTPParameters.Codecs == nil:
+		return c.fail("rtpParameters.codecs", "missing",
+			NewError("Error", "wrong RTP parameters: TypeError: params.codecs is not iterable"))
+	case m.TransportID == 0:
+		return c.fail("transportId", "missing", errWebRTCTransport)
+	case m.ID == 0:
+		return c.id(m.ID, errProducerID)
+	}
+	return c.producer(m)
+}
+
+func (c checker) kind(m *CreateProducer) *ValidationError {
+	switch m.Kind {
+	case Audio, Video, "depth":
+		return nil
+	}
+	return c.fail("kind", "is neither audio nor video", unsupportedKind(m.Kind))
+}
+
+// producer checks what mediasoup's worker does.
+func (c checker) producer(m *CreateProducer) *ValidationError {
+	if m.Kind == "depth" {
+		return c.worker("kind", "invalid media kind [kind:depth]")
+	}
+	return first(c.rtpParameters(m.RTPParameters), c.appData(m.AppData), c.extra(m.Extra, m))
+}
+
+const (
+	audioSubtypes = "|opus|pcma|pcmu|isac|g722|ilbc|silk|cn|telephone-event|"
+	videoSubtypes = "|vp8|vp9|h264|h265|x-h264uc|rtx|ulpfec|x-ulpfecuc|flexfec|red|"
+)
+
+// rtpParameters checks the parameters of a producer.
+func (c checker) rtpParameters(p *RTPParameters) *ValidationError {
+	const at = "rtpParameters"
+	switch {
+	case p == nil:
+		return c.fail(at, "missing", nil)
+	case len(p.Codecs) == 0:
+		return c.worker(at+".codecs", "missing/empty rtpParameters.codecs")
+	}
+	for i := range p.Codecs {
+		if e := c.codec(fmt.Sprintf("%s.codecs[%d]", at, i), &p.Codecs[i]); e != nil {
+			return e
+		}
+	}
+	if len(p.Encodings) == 0 {
+		return c.worker(at+".encodings", "missing/empty rtpParameters.encodings")
+	}
+	for i := range p.Encodings {
+		e := &p.Encodings[i]
+		switch field := fmt.Sprintf("%s.encodings[%d]", at, i); {
+		case e.Profile == "":
+		case e.Profile == ProfileNone || e.Profile == ProfileDefault:
+			return c.worker(field+".profile", "invalid profile")
+		case !e.Profile.isOfEncoding():
+			return c.worker(field+".profile", "unknown profile")
+		}
+	}
+	for i, h := range p.HeaderExtensions {
+		switch field := fmt.Sprintf("%s.headerExtensions[%d]", at, i); {
+		case h.URI == "":
+			return c.worker(field+".uri", "missing/empty RtpHeaderExtensionParameters.uri")
+		case h.ID == 0:
+			return c.worker(field+".id", "missing/empty RtpHeaderExtensionParameters.id")
+		}
+	}
+	if p.RTCP != nil && p.RTCP.CNAME != nil && *p.RTCP.CNAME == "" {
+		return c.worker(at+".rtcp.cname", "empty RtcpParameters.cname")
+	}
+	return first(c.payloadTypes(at, p), c.encodings(at, p), c.unique(at, p), c.depth(at, p))
+}
+
+func (c checker) codec(field string, codec *CodecParameters) *ValidationError {
+	if codec.MimeType == "" {
+		return c.worker(field+".mimeType", "missing RtpCodec.mimeType")
+	}
+	typ, subtype, ok := strings.Cut(strings.ToLower(codec.MimeType), "/")
+	known := audioSubtypes + videoSubtypes[1:]
+	switch {
+	case !ok:
+		return c.worker(field+".mimeType", "wrong codec MIME")
+	case typ != string(Audio) && typ != string(Video):
+		return c.worker(field+".mimeType", fmt.Sprintf("unknown codec MIME type '%s'", typ))
+	case subtype == "" || strings.Contains(subtype, "|") || !strings.Contains(known, "|"+subtype+"|"):
+		return c.worker(field+".mimeType", fmt.Sprintf("unknown codec MIME subtype '%s'", subtype))
+	case codec.PayloadType == nil:
+		return c.worker(field+".payloadType", "missing RtpCodecParameters.payloadType")
+	case codec.ClockRate == 0:
+		return c.worker(field+".clockRate", "missing RtpCodecParameters.clockRate")
+	}
+	if _, ok := codec.APT(); subtype == "rtx" && !ok {
+		return c.worker(field+".parameters.apt", "missing apt parameter in RTX RtpCodecParameters")
+	}
+	return nil
+}
+
+// payloadTypes checks that they tell the codecs apart.
+func (c checker) payloadTypes(at string, p *RTPParameters) *ValidationError {
+	seen := map[uint8]bool{}
+	media := false
+	for i := range p.Codecs {
+		pt := *p.Codecs[i].PayloadType
+		if seen[pt] {
+			return c.worker(fmt.Sprintf("%s.codecs[%d].payloadType", at, i), "duplicated codec.payloadType")
+		}
+		seen[pt] = true
+		media = media || !p.Codecs[i].isFeature()
+	}
+	if !media {
+		return c.worker(at+".codecs", "no media codecs found")
+	}
+	return nil
+}
+
+// isFeature reports whether a codec is nothing without another one.
+func (c *CodecParameters) isFeature() bool {
+	_, subtype, _ := strings.Cut(strings.ToLower(c.MimeType), "/")
+	switch subtype {
+	case "rtx", "ulpfec", "x-ulpfecuc", "flexfec", "red":
+		return true
+	}
+	return false
+}
+
+func (c checker) encodings(at string, p *RTPParameters) *ValidationError {
+	profiles := map[Profile]bool{}
+	for i := range p.Encodings {
+		e := &p.Encodings[i]
+		field := fmt.Sprintf("%s.encodings[%d]", at, i)
+		if pt := e.CodecPayloadType; pt != nil {
+			switch codec := p.codec(*pt); {
+			case codec == nil:
+				return c.worker(field+".codecPayloadType", "unknown encoding.codecPayloadType")
+			case codec.isFeature():
+				return c.worker(field+".codecPayloadType", "invalid encoding.codecPayloadType")
+			}
+		}
+		if len(p.Encodings) > 1 && profiles[e.Profile] {
+			return c.worker(field+".profile", "duplicated encoding.profile")
+		}
+		profiles[e.Profile] = true
+	}
+	if len(p.Encodings) == 1 && p.Encodings[0].Profile != "" {
+		return c.worker(at+".encodings[0].profile", "invalid single encoding with non default profile")
+	}
+	return nil
+}
+
+// codec returns the codec of a payload type, or nil.
+func (p *RTPParameters) codec(payloadType uint8) *CodecParameters {
+	for i := range p.Codecs {
+		if pt := p.Codecs[i].PayloadType; pt != nil && *pt == payloadType {
+			return &p.Codecs[i]
+		}
+	}
+	return nil
+}
+
+// unique checks that streams and header extensions can be told apart, which mediasoup does
+// not look at within one producer.
+func (c checker) unique(at string, p *RTPParameters) *ValidationError {
+	if c.rules != Strict {
+		return nil
+	}
+	ssrcs, rids := map[uint32]bool{}, map[string]bool{}
+	for i := range p.Encodings {
+		e := &p.Encodings[i]
+		field := fmt.Sprintf("%s.encodings[%d]", at, i)
+		rtx := uint32(0)
+		if e.RTX != nil {
+			rtx = e.RTX.SSRC
+		}
+		switch {
+		case e.SSRC != 0 && (ssrcs[e.SSRC] || e.SSRC == rtx):
+			return c.fail(field+".ssrc", "is another stream's", nil)
+		case rtx != 0 && ssrcs[rtx]:
+			return c.fail(field+".rtx.ssrc", "is another stream's", nil)
+		case e.EncodingID != "" && rids[e.EncodingID]:
+			return c.fail(field+".encodingId", "is another stream's", nil)
+		case e.SSRC == 0 && e.EncodingID == "" && (p.MuxID == "" || p.MuxID == NullMuxID):
+			return c.fail(field, "has nothing that its packets can be known by", nil)
+		}
+		ssrcs[e.SSRC], ssrcs[rtx], rids[e.EncodingID] = true, true, true
+		delete(ssrcs, 0)
+		delete(rids, "")
+	}
+	ids := map[uint8]bool{}
+	for i, h := range p.HeaderExtensions {
+		if ids[h.ID] {
+			return c.fail(fmt.Sprintf("%s.headerExtensions[%d].id", at, i), "is another extension's", nil)
+		}
+		ids[h.ID] = true
+	}
+	return nil
+}
+
+// depth checks the raw parts of parameters: those that are told to others must not nest too
+// deeply there.
+func (c checker) depth(at string, p *RTPParameters) *ValidationError {
+	const level = appDataLevel + 4
+	check := func(field string, fields Fields) *ValidationError {
+		for name, value := range fields {
+			if err := jsonx.CheckAt(value, level); err != nil {
+				return c.fail(field+"."+name, reasonFor(err), NewError("TypeError", "wrong "+field))
+			}
+		}
+		return nil
+	}
+	errs := []*ValidationError{check(at, p.Extra)}
+	for i := range p.Codecs {
+		codec, field := &p.Codecs[i], fmt.Sprintf("%s.codecs[%d]", at, i)
+		errs = append(errs, check(field+".parameters", codec.Parameters), check(field, codec.Extra))
+		for j := range codec.RTCPFeedback {
+			errs = append(errs, check(fmt.Sprintf("%s.rtcpFeedback[%d]", field, j), codec.RTCPFeedback[j].Extra))
+		}
+	}
+	for i := range p.Encodings {
+		e, field := &p.Encodings[i], fmt.Sprintf("%s.encodings[%d]", at, i)
+		errs = append(errs, check(field, e.Extra))
+		if e.RTX != nil {
+			errs = append(errs, check(field+".rtx", e.RTX.Extra))
+		}
+		if e.FEC != nil {
+			errs = append(errs, check(field+".fec", e.FEC.Extra))
+		}
+	}
+	for i := range p.HeaderExtensions {
+		h, field := &p.HeaderExtensions[i], fmt.Sprintf("%s.headerExtensions[%d]", at, i)
+		errs = append(errs, check(field, h.Extra), c.rawAt(field+".parameters", h.Parameters, level))
+	}
+	if p.RTCP != nil {
+		errs = append(errs, check(at+".rtcp", p.RTCP.Extra))
+	}
+	return first(errs...)
+}
+
+func (c checker) rawAt(field string, value json.RawMessage, level int) *ValidationError {
+	return c.raw(field, value, level)
+}
+
+// plain checks where a transport without ICE and DTLS is to send.
+func (c checker) plain(p *PlainRTPParameters) *ValidationError {
+	if p.IP == "" && p.Port == 0 {
+		return nil // not known yet
+	}
+	if _, err := netip.ParseAddr(p.IP); err != nil {
+		return c.worker("plainRtpParameters.ip", fmt.Sprintf("invalid destination IP '%s'", p.IP))
+	}
+	if p.Port == 0 {
+		return c.worker("plainRtpParameters.port", "missing data.port")
+	}
+	return nil
+}
+
+// answerTo returns what a server answers to a request that cannot be decoded.
+func answerTo(e *DecodeError) *Error {
+	switch {
+	case e.Err == errNotRequest:
+		return NewError("TypeError", "not a request")
+	case e.Err == errNoMethod:
+		return NewError("TypeError", "wrong/missing request method")
+	case e.Type == "" && e.Field == "":
+		return NewError("TypeError", "wrong request Object")
+	}
+	field, _, _ := strings.Cut(e.Field, ".")
+	switch e.Type + " " + field {
+	case "join peerName":
+		return NewError("TypeError", "peerName must be a string")
+	case "createTransport id":
+		return NewError("Error", "Request has not numeric internal.transportId")
+	case "createTransport dtlsParameters":
+		return NewError("Error", dtlsReason(e.Field))
+	case "restartTransport id":
+		return ErrTransportNotFound
+	case "createProducer id":
+		return errProducerID
+	case "createProducer transportId":
+		return errWebRTCTransport
+	case "createProducer rtpParameters":
+		return NewError("Error", parametersReason(e))
+	case "enableConsumer id":
+		return ErrConsumerNotFound
+	case "enableConsumer transportId":
+		return errEnableOverTransport
+	}
+	return NewError("TypeError", "wrong "+e.Field)
+}
+
+func dtlsReason(field string) string {
+	switch {
+	case strings.HasSuffix(field, ".fingerprints"):
+		return "missing data.fingerprints"
+	case strings.HasSuffix(field, "]"):
+		return "wrong fingerprint"
+	case strings.HasSuffix(field, ".role"):
+		return "invalid remote role"
+	}
+	return "missing data.fingerprint.algorithm and/or data.fingerprint.value"
+}
+
+func parametersReason(e *DecodeError) string {
+	switch {
+	case e.Field == "rtpParameters.muxId" && e.Err == errEmpty:
+		return "empty rtpParameters.muxId"
+	case e.Field == "rtpParameters.codecs":
+		return "wrong RTP parameters: TypeError: params.codecs is not iterable"
+	case e.Field == "rtpParameters.encodings":
+		return "missing/empty rtpParameters.encodings"
+	case strings.HasPrefix(e.Field, "rtpParameters.encodings[") && strings.HasSuffix(e.Field, "]"):
+		return "RtpEncodingParameters is not an object"
+	}
+	return "wrong RTP parameters: TypeError: wrong " + e.Field
+}
