@@ -2,7 +2,7 @@
 // and browser pages that other people wrote.
 //
 // Tests are named after the protocol and the peer. A peer that is not there is a test
-// that is skipped by the peer's name. Chromium and Node.js are found in PATH, what
+// that is skipped by the peer's name. Chromium, Firefox and Node.js are found in PATH, what
 // package.json names where npm ci has put it, and everything else through an environment
 // variable:
 //
@@ -32,15 +32,21 @@
 // starts a server of any version, page.html has an unmodified easyrtc.js, and naf.html
 // networked-aframe.
 //
+// mediasoup's are a server and a page from npm: testdata/mediasoup/server.js is mediasoup
+// 2.6.19, whose worker npm compiles where there is a Python 2, and testdata/mediasoup/page an
+// unmodified mediasoup-client 2.4.12 in Chromium and Firefox.
+//
 // One suite of Galène's tests runs against its server and against ours. What differs stands
 // in one table, deviations in galene_deviation_test.go. One of EasyRTC's does so against
 // servers of three versions; its table is easyrtcDeviations.
 //
-// Everything listens on loopback, with one exception: Galène's server and gclient gather no
-// loopback candidates, so their media take another address of the same host. Every wait is bounded, and every program is stopped
-// by the test that started it. What a test saw (versions, time to the first picture,
+// Everything listens on loopback, with two exceptions: Galène's server and gclient gather no
+// loopback candidates, and Firefox takes none from mediasoup, so their media take another
+// address of the same host. Every wait is bounded, and every program is stopped by the test
+// that started it. What a test saw (versions, time to the first picture,
 // frames, packets) is in its log: go test -v.
 //
-// The browser is driven from Go, with chromedp, because nothing else is needed to
-// build and run the peers of Cuttlefish; what runs in Node.js is in package.json.
+// The browsers are driven from Go, Chromium with chromedp and Firefox through WebDriver BiDi,
+// because nothing else is needed to build and run the peers of Cuttlefish; what runs in
+// Node.js is in package.json.
 package interop
