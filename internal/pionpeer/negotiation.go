@@ -15,8 +15,11 @@ func (p *Peer) offerIfRequested() {
 		return
 	}
 	p.mu.Lock()
-	requested, restart := p.offering && !p.ended, p.restart
-	p.offering, p.restart = false, false
+	// What has come since next found nothing comes first: the offer may have been asked for because of it.
+	requested, restart := p.offering && !p.ended && len(p.inbox) == 0, p.restart
+	if requested {
+		p.offering, p.restart = false, false
+	}
 	p.mu.Unlock()
 	if !requested {
 		return
