@@ -12,21 +12,22 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
 // connecting starts ConnectClient over a pipe and returns the server's end, after it has
 // heard the connect, and the result.
-func connecting(t *testing.T, ctx context.Context, opts *ClientOptions) (*raw, <-chan connected[*Client]) {
+func connecting(t *testing.T, ctx context.Context, opts *ClientOptions) (*script.Line, <-chan connected[*Client]) {
 	near, far := transport.Pipe()
 	result := make(chan connected[*Client], 1)
 	go func() {
 		c, err := ConnectClient(ctx, near, "cvd-1", opts)
 		result <- connected[*Client]{c, err}
 	}()
-	r := &raw{Conn: far, t: t}
+	r := &script.Line{Conn: far, TB: t, JSON: true}
 	if opts == nil || opts.Dialect == DialectDocument {
-		r.hear(sayConnect)
+		r.Hear(sayConnect)
 	}
 	return r, result
 }
@@ -38,9 +39,9 @@ type connected[T any] struct {
 }
 
 // client returns a client that is ready and has read its handshake, and the server's end.
-func client(t *testing.T, opts *ClientOptions) (*Client, *raw) {
+func client(t *testing.T, opts *ClientOptions) (*Client, *script.Line) {
 	r, result := connecting(t, t.Context(), opts)
-	r.say(hearConfig, hearInfo)
+	r.Say(hearConfig, hearInfo)
 	c := <-result
 	require.NoError(t, c.err)
 	hearMessages(t, c.peer, hearConfig, hearInfo)
@@ -63,10 +64,10 @@ func TestClientShakesHands(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, result := connecting(t, t.Context(), nil)
-		r.say(`{"message_type":"config","ice_servers":[{"urls":["stun:a"]}]}`)
+		r.Say(`{"message_type":"config","ice_servers":[{"urls":["stun:a"]}]}`)
 		time.Sleep(time.Hour) // the wait for the device is the server's
 		require.Empty(t, result)
-		r.say(hearInfo)
+		r.Say(hearInfo)
 		got := <-result
 		require.NoError(t, got.err)
 		c := got.peer
@@ -75,12 +76,12 @@ func TestClientShakesHands(t *testing.T) {
 		hearMessages(t, c, `{"message_type":"config","ice_servers":[{"urls":["stun:a"]}]}`, hearInfo)
 
 		require.NoError(t, c.Forward(json.RawMessage(`{"a":1}`)))
-		r.hear(`{"message_type":"forward","payload":{"a":1}}`)
+		r.Hear(`{"message_type":"forward","payload":{"a":1}}`)
 		require.NoError(t, c.SendPayload(&RequestOffer{}))
-		r.hear(`{"message_type":"forward","payload":{"type":"request-offer"}}`)
+		r.Hear(`{"message_type":"forward","payload":{"type":"request-offer"}}`)
 		require.NoError(t, c.Send(&Unknown{Type: "novelty"}))
-		r.hear(`{"message_type":"novelty"}`)
-		r.say(`{"message_type":"device_msg","payload":[1]}`, `{"message_type":"novelty","b":2}`)
+		r.Hear(`{"message_type":"novelty"}`)
+		r.Say(`{"message_type":"device_msg","payload":[1]}`, `{"message_type":"novelty","b":2}`)
 		hearMessages(t, c, `{"message_type":"device_msg","payload":[1]}`, `{"message_type":"novelty","b":2}`)
 		stats := c.Stats()
 		require.EqualValues(t, 4, stats.MessagesRead)
@@ -88,7 +89,7 @@ func TestClientShakesHands(t *testing.T) {
 
 		require.NoError(t, c.Close())
 		require.NoError(t, c.Close())
-		r.closed(transport.StatusNormal)
+		r.Closed(transport.StatusNormal)
 		<-c.Done()
 		require.NoError(t, c.Err())
 		_, err := c.Next(t.Context())
@@ -101,14 +102,14 @@ func TestClientOfTheOperatorSpeaksItsDialect(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, result := connecting(t, t.Context(), &ClientOptions{Dialect: DialectOperator})
-		r.say(`{"device_info":{"n":1}}`)
+		r.Say(`{"device_info":{"n":1}}`)
 		got := <-result
 		require.NoError(t, got.err)
 		c := got.peer
 		require.Nil(t, c.Config())
 		hearMessages(t, c, hearInfo)
 		require.NoError(t, c.SendPayload(&RequestOffer{}))
-		r.hear(`{"type":"request-offer"}`)
+		r.Hear(`{"type":"request-offer"}`)
 		for _, payload := range []string{`7`, `"x"`, `[]`} {
 			_, ok := errors.AsType[*ValidationError](c.Forward([]byte(payload)))
 			require.True(t, ok, payload)
@@ -141,13 +142,13 @@ func TestConnectClientSaysWhyItFailed(t *testing.T) {
 	t.Parallel()
 	type act struct {
 		name string
-		do   func(r *raw, cancel func())
+		do   func(r *script.Line, cancel func())
 		want func(err error) bool
 		code transport.StatusCode // that the server gets; 0 when it closed
 	}
 	is := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
-	frame := func(typ transport.MessageType, data string) func(*raw, func()) {
-		return func(r *raw, _ func()) { _ = r.Write(typ, []byte(data)) }
+	frame := func(typ transport.MessageType, data string) func(*script.Line, func()) {
+		return func(r *script.Line, _ func()) { _ = r.Write(typ, []byte(data)) }
 	}
 	decode := func(err error) bool { _, ok := errors.AsType[*DecodeError](err); return ok }
 	closedWith := func(code transport.StatusCode) func(error) bool {
@@ -161,16 +162,16 @@ func TestConnectClientSaysWhyItFailed(t *testing.T) {
 			e, ok := errors.AsType[*Error](err)
 			return ok && e.Text == "Connection failed"
 		}, 1000},
-		{"silence", func(*raw, func()) {}, is(ErrHandshakeTimeout), 1008},
+		{"silence", func(*script.Line, func()) {}, is(ErrHandshakeTimeout), 1008},
 		{"a wrong message", frame(transport.Text, `{"message_type":"device_msg","payload":1}`), func(err error) bool {
 			_, ok := errors.AsType[*StateError](err)
 			return ok
 		}, 1002},
 		{"garbage", frame(transport.Text, `{"error":"unescaped " quote"}`), decode, 1007},
 		{"binary garbage", frame(transport.Binary, "\x00"), decode, 1007},
-		{"a close", func(r *raw, _ func()) { _ = r.Close(1008, "no") }, closedWith(1008), 0},
-		{"an orderly close", func(r *raw, _ func()) { _ = r.Close(1000, "") }, closedWith(1000), 0},
-		{"the caller", func(_ *raw, cancel func()) { cancel() }, is(context.Canceled), 1000},
+		{"a close", func(r *script.Line, _ func()) { _ = r.Close(1008, "no") }, closedWith(1008), 0},
+		{"an orderly close", func(r *script.Line, _ func()) { _ = r.Close(1000, "") }, closedWith(1000), 0},
+		{"the caller", func(_ *script.Line, cancel func()) { cancel() }, is(context.Canceled), 1000},
 	}
 	for _, waiting := range []bool{false, true} { // for the config, for the device_info
 		for _, a := range acts {
@@ -184,7 +185,7 @@ func TestConnectClientSaysWhyItFailed(t *testing.T) {
 					defer cancel()
 					r, result := connecting(t, ctx, nil)
 					if waiting {
-						r.say(hearConfig)
+						r.Say(hearConfig)
 					}
 					synctest.Wait()
 					begin := time.Now()
@@ -197,7 +198,7 @@ func TestConnectClientSaysWhyItFailed(t *testing.T) {
 						require.Equal(t, DefaultHandshakeTimeout, time.Since(begin))
 					}
 					if a.code != 0 {
-						r.closed(a.code)
+						r.Closed(a.code)
 					}
 				})
 			})
@@ -227,8 +228,8 @@ func TestErrorEndsAClientThatIsReady(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, r := client(t, nil)
-		r.say(`{"message_type":"device_msg","payload":1}`, `{"error":"Device disconnected"}`)
-		r.closed(transport.StatusNormal)
+		r.Say(`{"message_type":"device_msg","payload":1}`, `{"error":"Device disconnected"}`)
+		r.Closed(transport.StatusNormal)
 		var last error
 		n := 0
 		for m, err := range c.Messages(t.Context()) {
@@ -251,9 +252,9 @@ func TestApplicationThatDoesNotReadEndsTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := client(t, &ClientOptions{Inbox: 3})
 		for range 4 {
-			r.say(`{"message_type":"device_msg","payload":1}`)
+			r.Say(`{"message_type":"device_msg","payload":1}`)
 		}
-		r.closed(transport.StatusPolicyViolation)
+		r.Closed(transport.StatusPolicyViolation)
 		<-c.Done()
 		require.Equal(t, ErrSlowConsumer, c.Err())
 	})
@@ -269,7 +270,7 @@ func TestServerThatDoesNotReadEndsTheClient(t *testing.T) {
 		require.ErrorIs(t, c.Forward([]byte(`1`)), ErrSlowPeer)
 		<-c.Done()
 		require.Equal(t, ErrSlowPeer, c.Err())
-		r.closed(transport.StatusTryAgainLater)
+		r.Closed(transport.StatusTryAgainLater)
 	})
 }
 
@@ -281,48 +282,34 @@ func TestEndOfNextsContextDoesNotHurtTheClient(t *testing.T) {
 		defer cancel()
 		_, err := c.Next(ctx)
 		require.Equal(t, context.DeadlineExceeded, err)
-		r.say(`{"message_type":"device_msg","payload":1}`)
+		r.Say(`{"message_type":"device_msg","payload":1}`)
 		hearMessages(t, c, `{"message_type":"device_msg","payload":1}`)
 		require.NoError(t, c.Close())
 	})
 }
 
-// A dialer makes pipes and hands out their other ends.
-type dialer struct {
-	t    *testing.T
-	ends chan *raw
-}
-
-func newDialer(t *testing.T) dialer { return dialer{t, make(chan *raw, 8)} }
-
-func (d dialer) dial(context.Context) (transport.Conn, error) {
-	near, far := transport.Pipe()
-	d.ends <- &raw{Conn: far, t: d.t}
-	return near, nil
-}
-
 func TestClientConnectsAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newDialer(t)
-		c, r := client(t, &ClientOptions{Redial: d.dial})
+		d := script.NewDialer(t, true)
+		c, r := client(t, &ClientOptions{Redial: d.Dial})
 		require.NoError(t, r.Close(1006, ""))
 		begin := time.Now()
-		r = <-d.ends
+		r = <-d.Lines
 		require.InDelta(t, 0.75, time.Since(begin).Seconds(), 0.251)
-		r.hear(sayConnect)
+		r.Hear(sayConnect)
 		_, ok := errors.AsType[*StateError](c.Forward([]byte(`1`)))
 		require.True(t, ok, "not ready again")
-		r.say(hearConfig, `{"message_type":"device_info","device_info":{"n":2}}`)
+		r.Say(hearConfig, `{"message_type":"device_info","device_info":{"n":2}}`)
 		hearMessages(t, c, hearConfig, "reconnected", `{"message_type":"device_info","device_info":{"n":2}}`)
 		require.JSONEq(t, `{"n":2}`, string(c.DeviceInfo()))
 		require.NoError(t, c.Forward([]byte(`1`)))
-		r.hear(`{"message_type":"forward","payload":1}`)
+		r.Hear(`{"message_type":"forward","payload":1}`)
 
 		// An error ends the connection, not the client.
-		r.say(`{"error":"Device disconnected"}`).closed(transport.StatusNormal)
-		(<-d.ends).hear(sayConnect).say(`{"error":"Connection failed: Device not found: 'cvd-1'"}`).closed(transport.StatusNormal)
-		(<-d.ends).hear(sayConnect).say(hearConfig, hearInfo)
+		r.Say(`{"error":"Device disconnected"}`).Closed(transport.StatusNormal)
+		(<-d.Lines).Hear(sayConnect).Say(`{"error":"Connection failed: Device not found: 'cvd-1'"}`).Closed(transport.StatusNormal)
+		(<-d.Lines).Hear(sayConnect).Say(hearConfig, hearInfo)
 		hearMessages(t, c, hearConfig, "reconnected", hearInfo)
 		require.NoError(t, c.Close())
 		require.NoError(t, c.Err())

@@ -11,12 +11,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
 // registering starts ConnectDevice over a pipe and returns the server's end, after it has
 // heard the register, and the result.
-func registering(t *testing.T, ctx context.Context, opts *DeviceOptions) (*raw, <-chan connected[*Device]) {
+func registering(t *testing.T, ctx context.Context, opts *DeviceOptions) (*script.Line, <-chan connected[*Device]) {
 	near, far := transport.Pipe()
 	o := DeviceOptions{}
 	if opts != nil {
@@ -28,14 +29,14 @@ func registering(t *testing.T, ctx context.Context, opts *DeviceOptions) (*raw, 
 		d, err := ConnectDevice(ctx, near, "cvd-1", &o)
 		result <- connected[*Device]{d, err}
 	}()
-	return (&raw{Conn: far, t: t}).hear(sayRegister), result
+	return (&script.Line{Conn: far, TB: t, JSON: true}).Hear(sayRegister), result
 }
 
 // registered returns a device that is registered and has read its handshake, and the server's
 // end.
-func registered(t *testing.T, opts *DeviceOptions) (*Device, *raw) {
+func registered(t *testing.T, opts *DeviceOptions) (*Device, *script.Line) {
 	r, result := registering(t, t.Context(), opts)
-	r.say(hearConfig)
+	r.Say(hearConfig)
 	d := <-result
 	require.NoError(t, d.err)
 	hearMessages(t, d.peer, hearConfig)
@@ -51,11 +52,11 @@ func TestDeviceRegisters(t *testing.T) {
 			d, err := ConnectDevice(t.Context(), near, "cvd-1", &DeviceOptions{DevicePort: new(8443)})
 			result <- connected[*Device]{d, err}
 		}()
-		r := &raw{Conn: far, t: t}
-		r.hear(`{"message_type":"register","device_id":"cvd-1","device_port":8443}`)
+		r := &script.Line{Conn: far, TB: t, JSON: true}
+		r.Hear(`{"message_type":"register","device_id":"cvd-1","device_port":8443}`)
 		synctest.Wait()
 		require.Empty(t, result)
-		r.say(`{"message_type":"config","ice_servers":[{"urls":["stun:a"]}]}`)
+		r.Say(`{"message_type":"config","ice_servers":[{"urls":["stun:a"]}]}`)
 		got := <-result
 		require.NoError(t, got.err)
 		d := got.peer
@@ -63,20 +64,20 @@ func TestDeviceRegisters(t *testing.T) {
 		require.Equal(t, []ICEServer{{URLs: []string{"stun:a"}}}, d.Config().ICEServers)
 		hearMessages(t, d, `{"message_type":"config","ice_servers":[{"urls":["stun:a"]}]}`)
 
-		r.say(`{"message_type":"client_msg","client_id":1,"payload":{"type":"request-offer"}}`)
+		r.Say(`{"message_type":"client_msg","client_id":1,"payload":{"type":"request-offer"}}`)
 		hearMessages(t, d, `{"message_type":"client_msg","client_id":1,"payload":{"type":"request-offer"}}`)
 		require.NoError(t, d.SendPayload(1, &Offer{SDP: "v=0"}))
-		r.hear(`{"message_type":"forward","client_id":1,"payload":{"type":"offer","sdp":"v=0"}}`)
+		r.Hear(`{"message_type":"forward","client_id":1,"payload":{"type":"offer","sdp":"v=0"}}`)
 		require.NoError(t, d.Forward(2, []byte(`null`)))
-		r.hear(`{"message_type":"forward","client_id":2,"payload":null}`)
+		r.Hear(`{"message_type":"forward","client_id":2,"payload":null}`)
 		// An error about a client is not one about the device.
-		r.say(`{"error":"Client disconnected:  2\n"}`, `{"error":"another"}`)
+		r.Say(`{"error":"Client disconnected:  2\n"}`, `{"error":"another"}`)
 		hearMessages(t, d, `{"message_type":"client_disconnected","client_id":2}`, `{"error":"another"}`)
 		require.EqualValues(t, 4, d.Stats().MessagesRead)
 
 		require.NoError(t, d.Close())
 		require.NoError(t, d.Close())
-		r.closed(transport.StatusNormal)
+		r.Closed(transport.StatusNormal)
 		require.NoError(t, d.Err())
 		_, err := d.Next(t.Context())
 		require.Equal(t, io.EOF, err)
@@ -104,7 +105,7 @@ func TestDeviceSaysWhatMayNotBeSent(t *testing.T) {
 			_, ok = errors.AsType[*StateError](d.Send(&Unknown{Type: "novelty"}))
 			require.Equal(t, dialect == DialectOperator, ok)
 			if dialect == DialectDocument {
-				r.hear(`{"message_type":"forward","client_id":1,"payload":null}`, `{"message_type":"novelty"}`)
+				r.Hear(`{"message_type":"forward","client_id":1,"payload":null}`, `{"message_type":"novelty"}`)
 			}
 			require.NoError(t, d.Close())
 		}
@@ -114,32 +115,35 @@ func TestDeviceSaysWhatMayNotBeSent(t *testing.T) {
 func TestConnectDeviceSaysWhyItFailed(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		do   func(r *raw, cancel func())
+		do   func(r *script.Line, cancel func())
 		want func(err error) bool
 		code transport.StatusCode // that the server gets; 0 when it closed
 	}{
-		"a refusal": {func(r *raw, _ func()) { r.say(`{"error":"Device id already taken:  cvd-1\n"}`) }, func(err error) bool {
+		"a refusal": {func(r *script.Line, _ func()) { r.Say(`{"error":"Device id already taken:  cvd-1\n"}`) }, func(err error) bool {
 			e, ok := errors.AsType[*Error](err)
 			return ok && e.Text == "Device id already taken:  cvd-1\n"
 		}, 1000},
-		"silence": {func(*raw, func()) {}, func(err error) bool { return errors.Is(err, ErrHandshakeTimeout) }, 1008},
-		"a wrong message": {func(r *raw, _ func()) { r.say(`{"message_type":"client_msg","client_id":1,"payload":1}`) }, func(err error) bool {
+		"silence": {func(*script.Line, func()) {}, func(err error) bool { return errors.Is(err, ErrHandshakeTimeout) }, 1008},
+		"a wrong message": {func(r *script.Line, _ func()) {
+			r.Say(`{"message_type":"client_msg","client_id":1,"payload":1}`)
+		}, func(err error) bool {
 			_, ok := errors.AsType[*StateError](err)
 			return ok
 		}, 1002},
-		"garbage": {func(r *raw, _ func()) { r.say(`{`) }, func(err error) bool {
+		"garbage": {func(r *script.Line, _ func()) { r.Say(`{`) }, func(err error) bool {
 			_, ok := errors.AsType[*DecodeError](err)
 			return ok
 		}, 1007},
-		"a binary message": {func(r *raw, _ func()) { _ = r.Write(transport.Binary, []byte{0}) }, func(err error) bool {
+		"a binary message": {func(r *script.Line, _ func()) { _ = r.Write(transport.Binary, []byte{0}) }, func(err error) bool {
 			_, ok := errors.AsType[*DecodeError](err)
 			return ok
 		}, 1007},
-		"a close without a word": {func(r *raw, _ func()) { _ = r.Close(1000, "") }, func(err error) bool {
+		"a close without a word": {func(r *script.Line, _ func()) { _ = r.Close(1000, "") }, func(err error) bool {
 			e, ok := errors.AsType[*transport.CloseError](err)
 			return ok && e.Code == 1000
 		}, 0},
-		"the caller": {func(_ *raw, cancel func()) { cancel() }, func(err error) bool { return errors.Is(err, context.Canceled) }, 1000},
+		"the caller": {func(_ *script.Line, cancel func()) { cancel() },
+			func(err error) bool { return errors.Is(err, context.Canceled) }, 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -147,8 +151,8 @@ func TestConnectDeviceSaysWhyItFailed(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				begin := time.Now()
-				d := newDialer(t)
-				r, result := registering(t, ctx, &DeviceOptions{Redial: d.dial})
+				d := script.NewDialer(t, true)
+				r, result := registering(t, ctx, &DeviceOptions{Redial: d.Dial})
 				tt.do(r, cancel)
 				got := <-result
 				require.Nil(t, got.peer)
@@ -158,9 +162,9 @@ func TestConnectDeviceSaysWhyItFailed(t *testing.T) {
 					require.Equal(t, DefaultHandshakeTimeout, time.Since(begin))
 				}
 				if tt.code != 0 {
-					r.closed(tt.code)
+					r.Closed(tt.code)
 				}
-				require.Empty(t, d.ends, "the first connection is not replaced")
+				require.Empty(t, d.Lines, "the first connection is not replaced")
 			})
 		})
 	}
@@ -171,9 +175,9 @@ func TestApplicationThatDoesNotReadEndsTheDevice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, r := registered(t, &DeviceOptions{Inbox: 2})
 		for range 3 {
-			r.say(`{"message_type":"client_msg","client_id":1,"payload":1}`)
+			r.Say(`{"message_type":"client_msg","client_id":1,"payload":1}`)
 		}
-		r.closed(transport.StatusPolicyViolation)
+		r.Closed(transport.StatusPolicyViolation)
 		<-d.Done()
 		require.Equal(t, ErrSlowConsumer, d.Err())
 	})
@@ -190,7 +194,7 @@ func TestServerThatDoesNotReadEndsTheDevice(t *testing.T) {
 		}
 		require.Equal(t, 4, n)
 		require.ErrorIs(t, err, ErrSlowPeer)
-		r.closed(transport.StatusTryAgainLater)
+		r.Closed(transport.StatusTryAgainLater)
 		<-d.Done()
 	})
 }
@@ -198,16 +202,16 @@ func TestServerThatDoesNotReadEndsTheDevice(t *testing.T) {
 func TestDeviceRegistersAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		dial := newDialer(t)
-		d, r := registered(t, &DeviceOptions{Redial: dial.dial})
+		dial := script.NewDialer(t, true)
+		d, r := registered(t, &DeviceOptions{Redial: dial.Dial})
 		require.NoError(t, r.Close(1006, ""))
-		r = (<-dial.ends).hear(sayRegister)
+		r = (<-dial.Lines).Hear(sayRegister)
 		_, ok := errors.AsType[*StateError](d.Forward(1, []byte(`1`)))
 		require.True(t, ok, "client ids of before are void")
-		r.say(hearConfig)
+		r.Say(hearConfig)
 		hearMessages(t, d, "reconnected", hearConfig)
 		require.NoError(t, d.Forward(1, []byte(`1`)))
-		r.hear(`{"message_type":"forward","client_id":1,"payload":1}`)
+		r.Hear(`{"message_type":"forward","client_id":1,"payload":1}`)
 		require.NoError(t, d.Close())
 	})
 }
@@ -215,22 +219,22 @@ func TestDeviceRegistersAgain(t *testing.T) {
 func TestRefusedDeviceTriesAgainUntilItsAttemptsAreOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		dial := newDialer(t)
+		dial := script.NewDialer(t, true)
 		d, r := registered(t, &DeviceOptions{
-			Redial: dial.dial, Backoff: Backoff{Min: time.Second, Max: time.Second, Attempts: 3},
+			Redial: dial.Dial, Backoff: Backoff{Min: time.Second, Max: time.Second, Attempts: 3},
 		})
 		require.NoError(t, r.Close(1006, ""))
 		// The server has not noticed yet that the old connection is dead.
 		refusal := `{"error":"Device id already taken:  cvd-1\n"}`
 		for range 2 {
-			(<-dial.ends).hear(sayRegister).say(refusal).closed(transport.StatusNormal)
+			(<-dial.Lines).Hear(sayRegister).Say(refusal).Closed(transport.StatusNormal)
 		}
-		r = (<-dial.ends).hear(sayRegister).say(hearConfig)
+		r = (<-dial.Lines).Hear(sayRegister).Say(hearConfig)
 		hearMessages(t, d, "reconnected", hearConfig)
 
 		require.NoError(t, r.Close(1006, ""))
 		for range 3 {
-			(<-dial.ends).hear(sayRegister).say(refusal).closed(transport.StatusNormal)
+			(<-dial.Lines).Hear(sayRegister).Say(refusal).Closed(transport.StatusNormal)
 		}
 		<-d.Done()
 		e, ok := errors.AsType[*Error](d.Err())

@@ -86,26 +86,21 @@ var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // A wire is a machine with the codec around it and an application that decides at once:
 // bytes in, bytes out. It is a target of scripts.
 type wire struct {
+	script.ServerWire[PeerID, ServerEffects, wireCodec]
 	scene   scene
 	machine *ServerMachine
-	now     time.Time
-	peers   map[string]*wirePeer
-	byID    map[PeerID]*wirePeer
 }
 
-type wirePeer struct {
-	id     PeerID
+// A wireCodec is that of a peer's dialect.
+type wireCodec struct {
 	decode serverDecoder
 	append func([]byte, Message) ([]byte, error)
-	events []script.Event
-	gone   bool
 }
 
 func newWire(sc scene) *wire {
-	return &wire{
-		scene: sc, machine: NewServerMachine(sc.ServerConfig), now: start,
-		peers: make(map[string]*wirePeer), byID: make(map[PeerID]*wirePeer),
-	}
+	w := &wire{scene: sc, machine: NewServerMachine(sc.ServerConfig)}
+	w.Machine, w.Apply = w.machine, w.apply
+	return w
 }
 
 func (w *wire) Open(name string, args []string) error {
@@ -113,91 +108,53 @@ func (w *wire) Open(name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	p := &wirePeer{id: PeerID(len(w.byID) + 1), decode: newServerDecoder(c), append: serverAppender(c)}
-	w.peers[name], w.byID[p.id] = p, p
-	w.apply(w.machine.Connect(w.now, p.id, c))
+	p := w.Appear(name)
+	p.Own = wireCodec{newServerDecoder(c), serverAppender(c)}
+	w.Number(p)
+	w.apply(w.machine.Connect(time.Now(), p.ID, c))
 	if opening != nil {
-		w.apply(w.machine.Receive(w.now, p.id, opening))
+		w.apply(w.machine.Receive(time.Now(), p.ID, opening))
 	}
 	return nil
 }
 
 func (w *wire) Send(name string, m script.Message) error {
-	p := w.peers[name]
-	if p == nil || p.gone {
-		return transport.ErrClosed
+	p, err := w.Present(name)
+	if err != nil {
+		return err
 	}
-	typ := transport.Text
-	if m.Binary {
-		typ = transport.Binary
-	}
-	msg, err := p.decode(typ, &link.Frame{Data: m.Data})
+	msg, err := p.Own.decode(m.Type(), &link.Frame{Data: m.Data})
 	if err != nil {
 		bad, ok := errors.AsType[*DecodeError](err)
 		if !ok {
 			return fmt.Errorf("not a DecodeError: %w", err)
 		}
-		w.apply(w.machine.Malformed(w.now, p.id, bad))
+		w.apply(w.machine.Malformed(time.Now(), p.ID, bad))
 		return nil
 	}
-	w.apply(w.machine.Receive(w.now, p.id, msg))
+	w.apply(w.machine.Receive(time.Now(), p.ID, msg))
 	return nil
-}
-
-func (w *wire) Close(name string, _ int) error {
-	p := w.peers[name]
-	if p == nil || p.gone {
-		return transport.ErrClosed
-	}
-	p.gone = true
-	w.apply(w.machine.Disconnect(w.now, p.id))
-	return nil
-}
-
-func (w *wire) Wait(d time.Duration) error {
-	until := w.now.Add(d)
-	for {
-		at, ok := w.machine.Deadline()
-		if !ok || at.After(until) {
-			break
-		}
-		w.now = at
-		w.apply(w.machine.Expire(at))
-	}
-	w.now = until
-	return nil
-}
-
-func (w *wire) Next(name string, _ bool) (script.Event, bool) {
-	p := w.peers[name]
-	if p == nil || len(p.events) == 0 {
-		return script.Event{}, false
-	}
-	e := p.events[0]
-	p.events = p.events[1:]
-	return e, true
 }
 
 // apply carries out effects, as the driver does.
 func (w *wire) apply(fx ServerEffects) {
 	for _, d := range fx.Send {
-		p := w.byID[d.To]
-		data, err := p.append(nil, d.Message)
+		p := w.Of(d.To)
+		data, err := p.Own.append(nil, d.Message)
 		if err != nil {
 			panic(err)
 		}
-		if len(data) > 0 && !p.gone {
-			p.events = append(p.events, script.Event{Data: data})
+		if len(data) > 0 && !p.Gone {
+			p.Hear(script.Event{Data: data})
 		}
 	}
 	for _, c := range fx.Close {
-		p := w.byID[c.Peer]
-		p.gone = true
-		p.events = append(p.events, script.Event{Closed: int(c.Code)})
-		w.apply(w.machine.Disconnect(w.now, c.Peer)) // as its reader will
+		p := w.Of(c.Peer)
+		p.Hear(script.Event{Closed: int(c.Code)})
+		w.Disconnect(p) // as its reader will
 	}
 	for _, q := range fx.Ask {
-		w.apply(w.machine.Decide(w.now, q.Ticket, w.scene.decide(q.Message)))
+		w.apply(w.machine.Decide(time.Now(), q.Ticket, w.scene.decide(q.Message)))
 	}
 }
 

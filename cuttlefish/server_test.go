@@ -16,50 +16,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-// A raw peer is the far end of a connection that a server serves.
-type raw struct {
-	transport.Conn
-	t      *testing.T
-	served chan error // what Serve returns
-}
+func serveDevice(t *testing.T, s *Server) *script.Line { return serveRaw(t, s.ServeDevice) }
+func serveClient(t *testing.T, s *Server) *script.Line { return serveRaw(t, s.ServeClient) }
 
-func serveDevice(t *testing.T, s *Server) *raw { return serveRaw(t, s.ServeDevice) }
-func serveClient(t *testing.T, s *Server) *raw { return serveRaw(t, s.ServeClient) }
-
-func serveRaw(t *testing.T, serve func(context.Context, transport.Conn) error) *raw {
-	near, far := transport.Pipe()
-	r := &raw{near, t, make(chan error, 1)}
-	go func() { r.served <- serve(t.Context(), far) }()
-	return r
-}
-
-func (r *raw) say(messages ...string) *raw {
-	r.t.Helper()
-	for _, m := range messages {
-		require.NoError(r.t, r.Write(transport.Text, []byte(m)))
-	}
-	return r
-}
-
-func (r *raw) hear(messages ...string) *raw {
-	r.t.Helper()
-	for _, m := range messages {
-		_, got, err := r.Read(nil)
-		require.NoError(r.t, err)
-		require.JSONEq(r.t, m, string(got))
-	}
-	return r
-}
-
-func (r *raw) closed(code transport.StatusCode) {
-	r.t.Helper()
-	_, got, err := r.Read(nil)
-	closed, ok := errors.AsType[*transport.CloseError](err)
-	require.True(r.t, ok, "%s %v", got, err)
-	require.Equal(r.t, code, closed.Code)
+func serveRaw(t *testing.T, serve func(context.Context, transport.Conn) error) *script.Line {
+	return script.Serve(t, t.Context(), serve)
 }
 
 // What the tests say and hear most.
@@ -84,19 +49,19 @@ func TestServerAsksBeforeItAdmits(t *testing.T) {
 			AuthorizeDevice: func(_ context.Context, s *ServerSession, r *Register) error { note(s, r); return nil },
 			AuthorizeClient: func(_ context.Context, s *ServerSession, c *Connect) error { note(s, c); return nil },
 		})
-		d := serveDevice(t, s).say(sayRegister).hear(hearConfig)
-		c := serveClient(t, s).say(sayConnect).hear(hearConfig, hearInfo)
+		d := serveDevice(t, s).Say(sayRegister).Hear(hearConfig)
+		c := serveClient(t, s).Say(sayConnect).Hear(hearConfig, hearInfo)
 		o := serveRaw(t, func(ctx context.Context, conn transport.Conn) error {
 			return s.ServeOperatorClient(ctx, conn, "cvd-1")
-		}).hear(`{"device_info":{"n":1}}`)
+		}).Hear(`{"device_info":{"n":1}}`)
 		require.Equal(t, []string{
 			`1 device document cvd-1 ` + sayRegister,
 			`2 client document cvd-1 ` + sayConnect,
 			`3 client operator cvd-1 ` + sayConnect,
 		}, asked)
 		require.NoError(t, s.Close())
-		for _, r := range []*raw{d, c, o} {
-			require.NoError(t, <-r.served)
+		for _, r := range []*script.Line{d, c, o} {
+			require.NoError(t, <-r.Served)
 		}
 	})
 }
@@ -122,12 +87,12 @@ func TestServerRefusesAsTheApplicationSays(t *testing.T) {
 					Logger:          slog.New(slog.NewTextHandler(&log, nil)),
 				})
 				want := wireText(&Error{Text: tt.text})
-				d := serveDevice(t, s).say(sayRegister).hear(want)
-				d.closed(transport.StatusPolicyViolation)
-				c := serveClient(t, s).say(sayConnect).hear(want)
-				c.closed(transport.StatusPolicyViolation)
-				require.NoError(t, <-d.served)
-				require.NoError(t, <-c.served)
+				d := serveDevice(t, s).Say(sayRegister).Hear(want)
+				d.Closed(transport.StatusPolicyViolation)
+				c := serveClient(t, s).Say(sayConnect).Hear(want)
+				c.Closed(transport.StatusPolicyViolation)
+				require.NoError(t, <-d.Served)
+				require.NoError(t, <-c.Served)
 				require.NoError(t, s.Close())
 				if tt.log == "" {
 					require.Empty(t, log.String())
@@ -154,10 +119,10 @@ func TestServerGivesEachConnectionItsICEServers(t *testing.T) {
 				return nil, errors.New("no credentials")
 			},
 		})
-		serveDevice(t, s).say(sayRegister).hear(`{"message_type":"config","ice_servers":[{"urls":["turn:a"],"username":"device cvd-1"}]}`)
+		serveDevice(t, s).Say(sayRegister).Hear(`{"message_type":"config","ice_servers":[{"urls":["turn:a"],"username":"device cvd-1"}]}`)
 		for _, id := range []string{"cvd-1", "cvd-2"} {
-			c := serveClient(t, s).say(`{"message_type":"connect","device_id":"` + id + `"}`).hear(`{"error":"Internal server error"}`)
-			c.closed(transport.StatusPolicyViolation)
+			c := serveClient(t, s).Say(`{"message_type":"connect","device_id":"` + id + `"}`).Hear(`{"error":"Internal server error"}`)
+			c.Closed(transport.StatusPolicyViolation)
 		}
 		require.NoError(t, s.Close())
 	})
@@ -173,16 +138,16 @@ func TestSlowHookDelaysNobodyElse(t *testing.T) {
 			}
 			return nil
 		}})
-		slow := serveDevice(t, s).say(`{"message_type":"register","device_id":"slow"}`)
+		slow := serveDevice(t, s).Say(`{"message_type":"register","device_id":"slow"}`)
 		synctest.Wait()
-		serveDevice(t, s).say(sayRegister).hear(hearConfig)
-		serveClient(t, s).say(sayConnect).hear(hearConfig, hearInfo)
+		serveDevice(t, s).Say(sayRegister).Hear(hearConfig)
+		serveClient(t, s).Say(sayConnect).Hear(hearConfig, hearInfo)
 		_, there := s.Device("slow")
 		require.False(t, there)
 		close(release)
-		slow.hear(hearConfig)
+		slow.Hear(hearConfig)
 		// What it says while the hook thinks waits, and is no offence.
-		slow.say(`{"message_type":"forward","client_id":1,"payload":1}`).hear(`{"error":"Forward failed: Unknown client 1"}`)
+		slow.Say(`{"message_type":"forward","client_id":1,"payload":1}`).Hear(`{"error":"Forward failed: Unknown client 1"}`)
 		require.NoError(t, s.Close())
 	})
 }
@@ -202,11 +167,11 @@ func TestHooksContextEnds(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ended := make(chan time.Duration, 1)
 			s := NewServer(hanging(ended))
-			d := serveDevice(t, s).say(sayRegister)
+			d := serveDevice(t, s).Say(sayRegister)
 			synctest.Wait()
 			require.NoError(t, s.Close())
 			require.Zero(t, <-ended)
-			d.closed(transport.StatusGoingAway)
+			d.Closed(transport.StatusGoingAway)
 		})
 	})
 	t.Run("with Serve's", func(t *testing.T) {
@@ -215,7 +180,7 @@ func TestHooksContextEnds(t *testing.T) {
 			ended := make(chan time.Duration, 1)
 			s := NewServer(hanging(ended))
 			ctx, cancel := context.WithCancel(t.Context())
-			d := serveRaw(t, func(_ context.Context, conn transport.Conn) error { return s.ServeDevice(ctx, conn) }).say(sayRegister)
+			d := serveRaw(t, func(_ context.Context, conn transport.Conn) error { return s.ServeDevice(ctx, conn) }).Say(sayRegister)
 			synctest.Wait()
 			cancel()
 			require.Zero(t, <-ended)
@@ -224,7 +189,7 @@ func TestHooksContextEnds(t *testing.T) {
 				_, _, err = d.Read(nil)
 			}
 			require.Equal(t, &transport.CloseError{Code: transport.StatusGoingAway}, err)
-			require.ErrorIs(t, <-d.served, context.Canceled)
+			require.ErrorIs(t, <-d.Served, context.Canceled)
 			require.NoError(t, s.Close())
 		})
 	})
@@ -233,10 +198,10 @@ func TestHooksContextEnds(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ended := make(chan time.Duration, 1)
 			s := NewServer(hanging(ended))
-			d := serveDevice(t, s).say(sayRegister)
+			d := serveDevice(t, s).Say(sayRegister)
 			require.Equal(t, DefaultHandshakeTimeout, <-ended)
-			d.closed(transport.StatusPolicyViolation)
-			require.NoError(t, <-d.served)
+			d.Closed(transport.StatusPolicyViolation)
+			require.NoError(t, <-d.Served)
 			require.NoError(t, s.Close())
 		})
 	})
@@ -249,9 +214,9 @@ func TestPanicOfAHookLeavesNothingBehind(t *testing.T) {
 		d := serveRaw(t, func(ctx context.Context, conn transport.Conn) error {
 			transport.Serve(ctx, conn, nil, s.ServeDevice)
 			return nil
-		}).say(sayRegister)
-		d.closed(transport.StatusInternalError)
-		require.NoError(t, <-d.served)
+		}).Say(sayRegister)
+		d.Closed(transport.StatusInternalError)
+		require.NoError(t, <-d.Served)
 		require.Empty(t, slices.Collect(s.Sessions()))
 		require.Zero(t, s.machine.Len())
 		require.NoError(t, s.Close())
@@ -263,10 +228,10 @@ func TestServerEndsWhoDoesNotShakeHands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{ServerConfig: ServerConfig{HandshakeTimeout: 3 * time.Second}})
 		begin := time.Now()
-		for _, r := range []*raw{serveDevice(t, s), serveClient(t, s)} {
-			r.closed(transport.StatusPolicyViolation)
+		for _, r := range []*script.Line{serveDevice(t, s), serveClient(t, s)} {
+			r.Closed(transport.StatusPolicyViolation)
 			require.Equal(t, 3*time.Second, time.Since(begin))
-			require.NoError(t, <-r.served)
+			require.NoError(t, <-r.Served)
 		}
 		require.NoError(t, s.Close())
 	})
@@ -276,26 +241,26 @@ func TestServerCloseEndsEverybodyWith1001AfterWhatIsQueued(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(nil)
-		d := serveDevice(t, s).say(sayRegister).hear(hearConfig)
-		c := serveClient(t, s).say(sayConnect).hear(hearConfig, hearInfo)
+		d := serveDevice(t, s).Say(sayRegister).Hear(hearConfig)
+		c := serveClient(t, s).Say(sayConnect).Hear(hearConfig, hearInfo)
 		n := serveClient(t, s)
-		d.say(`{"message_type":"forward","client_id":1,"payload":"last"}`)
+		d.Say(`{"message_type":"forward","client_id":1,"payload":"last"}`)
 		synctest.Wait()
 		closed := make(chan error, 1)
 		go func() { closed <- s.Close() }()
 		synctest.Wait()
 		require.Empty(t, closed, "Close waits for what is queued")
-		c.hear(`{"message_type":"device_msg","payload":"last"}`).closed(transport.StatusGoingAway)
+		c.Hear(`{"message_type":"device_msg","payload":"last"}`).Closed(transport.StatusGoingAway)
 		require.NoError(t, <-closed)
-		d.closed(transport.StatusGoingAway)
-		n.closed(transport.StatusGoingAway)
-		for _, r := range []*raw{d, c, n} {
-			require.NoError(t, <-r.served)
+		d.Closed(transport.StatusGoingAway)
+		n.Closed(transport.StatusGoingAway)
+		for _, r := range []*script.Line{d, c, n} {
+			require.NoError(t, <-r.Served)
 		}
 
 		late := serveClient(t, s)
-		late.closed(transport.StatusGoingAway)
-		require.ErrorIs(t, <-late.served, ErrServerClosed)
+		late.Closed(transport.StatusGoingAway)
+		require.ErrorIs(t, <-late.Served, ErrServerClosed)
 		require.NoError(t, s.Close())
 	})
 }
@@ -306,10 +271,10 @@ func TestEndOfServesContextEndsTheConnection(t *testing.T) {
 		s := NewServer(nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		d := serveRaw(t, func(_ context.Context, conn transport.Conn) error { return s.ServeDevice(ctx, conn) })
-		d.say(sayRegister).hear(hearConfig)
+		d.Say(sayRegister).Hear(hearConfig)
 		cancel()
-		d.closed(transport.StatusGoingAway)
-		require.ErrorIs(t, <-d.served, context.Canceled)
+		d.Closed(transport.StatusGoingAway)
+		require.ErrorIs(t, <-d.Served, context.Canceled)
 		_, there := s.Device("cvd-1")
 		require.False(t, there)
 		require.NoError(t, s.Close())
@@ -321,9 +286,9 @@ func TestServeTellsWhyAConnectionEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(nil)
 		for code, orderly := range map[transport.StatusCode]bool{1000: true, 1001: true, 1005: true, 1006: false, 4000: false} {
-			d := serveDevice(t, s).say(sayRegister).hear(hearConfig)
+			d := serveDevice(t, s).Say(sayRegister).Hear(hearConfig)
 			require.NoError(t, d.Close(code, ""))
-			err := <-d.served
+			err := <-d.Served
 			if orderly {
 				require.NoError(t, err)
 				continue
@@ -344,14 +309,14 @@ func TestServerHoldsSoManyConnections(t *testing.T) {
 		one, two := serveDevice(t, s), serveClient(t, s)
 		synctest.Wait()
 		three := serveClient(t, s)
-		three.closed(transport.StatusTryAgainLater)
-		require.ErrorIs(t, <-three.served, ErrTooManyConnections)
+		three.Closed(transport.StatusTryAgainLater)
+		require.ErrorIs(t, <-three.Served, ErrTooManyConnections)
 		require.NoError(t, one.Close(transport.StatusNormal, ""))
-		require.NoError(t, <-one.served)
-		four := serveDevice(t, s).say(sayRegister).hear(hearConfig)
+		require.NoError(t, <-one.Served)
+		four := serveDevice(t, s).Say(sayRegister).Hear(hearConfig)
 		require.NoError(t, s.Close())
-		two.closed(transport.StatusGoingAway)
-		four.closed(transport.StatusGoingAway)
+		two.Closed(transport.StatusGoingAway)
+		four.Closed(transport.StatusGoingAway)
 	})
 }
 
@@ -360,23 +325,23 @@ func TestSlowPeerIsDroppedAndNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{QueueMessages: 4})
 		begin := time.Now()
-		d := serveDevice(t, s).say(sayRegister).hear(hearConfig)
-		mute := serveClient(t, s).say(sayConnect).hear(hearConfig, hearInfo)
-		good := serveClient(t, s).say(sayConnect).hear(hearConfig, hearInfo)
+		d := serveDevice(t, s).Say(sayRegister).Hear(hearConfig)
+		mute := serveClient(t, s).Say(sayConnect).Hear(hearConfig, hearInfo)
+		good := serveClient(t, s).Say(sayConnect).Hear(hearConfig, hearInfo)
 		for n := range 10 {
 			for id := 1; id <= 2; id++ {
-				d.say(fmt.Sprintf(`{"message_type":"forward","client_id":%d,"payload":%d}`, id, n))
+				d.Say(fmt.Sprintf(`{"message_type":"forward","client_id":%d,"payload":%d}`, id, n))
 				if n >= 1+4 && id == 1 { // one is being written, four wait
-					d.hear(`{"message_type":"client_disconnected","client_id":1}`)
+					d.Hear(`{"message_type":"client_disconnected","client_id":1}`)
 				}
 			}
-			good.hear(fmt.Sprintf(`{"message_type":"device_msg","payload":%d}`, n))
+			good.Hear(fmt.Sprintf(`{"message_type":"device_msg","payload":%d}`, n))
 		}
-		mute.closed(transport.StatusTryAgainLater)
-		require.ErrorIs(t, <-mute.served, ErrSlowPeer)
+		mute.Closed(transport.StatusTryAgainLater)
+		require.ErrorIs(t, <-mute.Served, ErrSlowPeer)
 		require.Zero(t, time.Since(begin), "nobody waited")
 		require.NoError(t, s.Close())
-		good.closed(transport.StatusGoingAway)
+		good.Closed(transport.StatusGoingAway)
 	})
 }
 
@@ -384,8 +349,8 @@ func TestFloodIsCutOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{Limits: Limits{Messages: 10, MessageBurst: 20, Patience: 2 * time.Second}})
-		d := serveDevice(t, s).say(sayRegister).hear(hearConfig)
-		c := serveClient(t, s).say(sayConnect).hear(hearConfig, hearInfo)
+		d := serveDevice(t, s).Say(sayRegister).Hear(hearConfig)
+		c := serveClient(t, s).Say(sayConnect).Hear(hearConfig, hearInfo)
 		go func() { // the device reads what there is
 			for {
 				if _, _, err := d.Read(nil); err != nil {
@@ -399,7 +364,7 @@ func TestFloodIsCutOff(t *testing.T) {
 				break
 			}
 		}
-		require.ErrorIs(t, <-c.served, ErrFlood)
+		require.ErrorIs(t, <-c.Served, ErrFlood)
 		require.InDelta(t, 2, time.Since(begin).Seconds(), 0.2)
 		require.NoError(t, s.Close())
 	})
@@ -409,8 +374,8 @@ func TestServerTellsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(nil)
-		d := serveDevice(t, s).say(sayRegister).hear(hearConfig)
-		c := serveClient(t, s).say(sayConnect).hear(hearConfig, hearInfo)
+		d := serveDevice(t, s).Say(sayRegister).Hear(hearConfig)
+		c := serveClient(t, s).Say(sayConnect).Hear(hearConfig, hearInfo)
 		n := serveDevice(t, s)
 		synctest.Wait()
 
@@ -433,13 +398,13 @@ func TestServerTellsWhatItHolds(t *testing.T) {
 
 		first := slices.Collect(s.Sessions())[0]
 		first.Close(4000, "enough")
-		d.closed(4000)
-		require.NoError(t, <-d.served)
+		d.Closed(4000)
+		require.NoError(t, <-d.Served)
 		_, ok = first.State()
 		require.False(t, ok)
-		c.hear(`{"error":"Device disconnected"}`).closed(transport.StatusNormal)
+		c.Hear(`{"error":"Device disconnected"}`).Closed(transport.StatusNormal)
 		require.NoError(t, s.Close())
-		n.closed(transport.StatusGoingAway)
+		n.Closed(transport.StatusGoingAway)
 	})
 }
 
@@ -450,12 +415,12 @@ func TestServerSendsTheApplicationsMessages(t *testing.T) {
 		c := serveClient(t, s)
 		synctest.Wait()
 		require.NoError(t, s.Send(1, &Unknown{Type: "novelty", Extra: Fields{"a": []byte("1")}}))
-		c.hear(`{"message_type":"novelty","a":1}`)
+		c.Hear(`{"message_type":"novelty","a":1}`)
 		_, ok := errors.AsType[*ValidationError](s.Send(1, &Config{ICEServers: []ICEServer{{}}}))
 		require.True(t, ok)
 		require.Equal(t, ErrUnknownPeer, s.Send(2, &Config{}))
 		require.NoError(t, c.Close(transport.StatusNormal, ""))
-		require.NoError(t, <-c.served)
+		require.NoError(t, <-c.Served)
 		require.Equal(t, ErrUnknownPeer, s.Send(1, &Config{}))
 		require.NoError(t, s.Close())
 	})
@@ -475,26 +440,26 @@ func TestMessagesAtTheEdgeOfWhatADeviceTakes(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := NewServer(nil)
-				d := serveRaw(t, tt.serve(s)).say(sayRegister).hear(hearConfig)
-				c := serveClient(t, s).say(sayConnect).hear(hearConfig, hearInfo)
+				d := serveRaw(t, tt.serve(s)).Say(sayRegister).Hear(hearConfig)
+				c := serveClient(t, s).Say(sayConnect).Hear(hearConfig, hearInfo)
 				payload := func(n int) string { return `"` + strings.Repeat("x", n-2) + `"` }
 				forward := func(p string) string { return `{"message_type":"forward","payload":` + p + `}` }
 				fits := payload(tt.limit - envelope - 1)
-				c.say(forward(fits))
+				c.Say(forward(fits))
 				_, got, err := d.Read(nil)
 				require.NoError(t, err)
 				require.Less(t, len(got), 1<<16+max(0, tt.limit-DefaultDeviceMessage))
 				require.JSONEq(t, `{"message_type":"client_msg","client_id":1,"payload":`+fits+`}`, string(got))
 				// Towards a client there is no such limit.
 				large := payload(1 << 20)
-				d.say(`{"message_type":"forward","client_id":1,"payload":` + large + `}`)
+				d.Say(`{"message_type":"forward","client_id":1,"payload":` + large + `}`)
 				_, got, err = c.Read(nil)
 				require.NoError(t, err)
 				require.Equal(t, `{"message_type":"device_msg","payload":`+large+`}`, string(got), "byte for byte")
 				synctest.Wait() // until it is written, it fills the queue
-				c.say(forward(payload(tt.limit - envelope))).
-					hear(`{"error":"Forward failed: Message too large for the device"}`).
-					closed(transport.StatusMessageTooBig)
+				c.Say(forward(payload(tt.limit - envelope))).
+					Hear(`{"error":"Forward failed: Message too large for the device"}`).
+					Closed(transport.StatusMessageTooBig)
 				require.NoError(t, s.Close())
 			})
 		})
@@ -505,19 +470,19 @@ func TestPayloadsGoThroughByteForByte(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(nil)
-		d := serveDevice(t, s).say(`{"message_type":"register","device_id":"cvd-1","device_info": { "b" : 1e3, "a":"\u0041" } }`).hear(hearConfig)
-		c := serveClient(t, s).say(sayConnect).hear(hearConfig)
+		d := serveDevice(t, s).Say(`{"message_type":"register","device_id":"cvd-1","device_info": { "b" : 1e3, "a":"\u0041" } }`).Hear(hearConfig)
+		c := serveClient(t, s).Say(sayConnect).Hear(hearConfig)
 		_, got, err := c.Read(nil)
 		require.NoError(t, err)
 		require.Contains(t, string(got), `{ "b" : 1e3, "a":"\u0041" }`)
 		for _, payload := range []string{
 			`{ "z":1 , "a":"\u00e9漢\ud83d\ude00/<>&","big":12345678901234567890,"f":0.10,"e":1E+3 }`, `[ ]`, `-0.0`, `"\/"`,
 		} {
-			c.say(`{"payload": ` + payload + ` ,"message_type":"forward"}`)
+			c.Say(`{"payload": ` + payload + ` ,"message_type":"forward"}`)
 			_, got, err = d.Read(nil)
 			require.NoError(t, err)
 			require.Equal(t, `{"message_type":"client_msg","client_id":1,"payload":`+payload+`}`, string(got))
-			d.say(`{"payload":` + payload + `,"client_id":1,"message_type":"forward"}`)
+			d.Say(`{"payload":` + payload + `,"client_id":1,"message_type":"forward"}`)
 			_, got, err = c.Read(nil)
 			require.NoError(t, err)
 			require.Equal(t, `{"message_type":"device_msg","payload":`+payload+`}`, string(got))
@@ -527,7 +492,7 @@ func TestPayloadsGoThroughByteForByte(t *testing.T) {
 }
 
 // badFrames makes frames that are random, or messages with something wrong.
-func badFrames(r *rand.Rand) func() (transport.MessageType, []byte) {
+func badFrames(r *rand.Rand) func() script.Message {
 	good := []string{
 		sayRegister, sayConnect, hearConfig, hearInfo,
 		`{"message_type":"register","device_id":"cvd-2","device_port":8443}`,
@@ -536,45 +501,11 @@ func badFrames(r *rand.Rand) func() (transport.MessageType, []byte) {
 		`{"type":"request-offer"}`, `null`, `[]`, `{}`, `"\ud800"`, `1e999`, strings.Repeat("[", 10_000),
 		strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100),
 	}
-	return func() (transport.MessageType, []byte) {
-		var data []byte
-		switch r.IntN(10) {
-		case 0:
-			data = make([]byte, r.IntN(200))
-			for i := range data {
-				data[i] = byte(r.Uint32())
-			}
-		case 1: // as it is
-			data = []byte(good[r.IntN(len(good))])
-		default:
-			data = []byte(good[r.IntN(len(good))])
-			for range 1 + r.IntN(3) {
-				i := r.IntN(len(data))
-				switch r.IntN(4) {
-				case 0:
-					data[i] ^= 1 << r.IntN(8)
-				case 1:
-					data = append(data[:i], data[i+1:]...)
-				case 2:
-					data = slices.Insert(data, i, `{}[]",:\0ne`[r.IntN(11)])
-				case 3:
-					data = append(data, data[i:min(len(data), i+20)]...)
-				}
-				if len(data) == 0 {
-					break
-				}
-			}
-		}
-		if r.IntN(50) == 0 {
-			return transport.Binary, data
-		}
-		return transport.Text, data
-	}
+	return script.BadFrames(r, good, 1, 50)
 }
 
 func TestServerSurvivesBadFrames(t *testing.T) {
 	t.Parallel()
-	const frames = 100_000
 	s := NewServer(&ServerOptions{
 		ServerConfig: ServerConfig{WaitForDevice: true, ParkClients: true, ReplaceExisting: true, RequestOffers: -1},
 		Limits:       Limits{Messages: -1, Bytes: -1},
@@ -583,40 +514,14 @@ func TestServerSurvivesBadFrames(t *testing.T) {
 		s.ServeDevice, s.ServeClient, s.ServeOperatorDevice,
 		func(ctx context.Context, c transport.Conn) error { return s.ServeOperatorClient(ctx, c, "cvd-1") },
 	}
-	var group sync.WaitGroup
-	for worker := range 4 {
-		group.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(worker), 1))
-			frame := badFrames(r)
-			var conn *raw
-			for range frames / 4 {
-				if conn == nil {
-					conn = serveRaw(t, serves[r.IntN(len(serves))])
-					go func(c *raw) { // read whatever comes
-						var buf []byte
-						var err error
-						for err == nil {
-							_, buf, err = c.Read(buf)
-						}
-					}(conn)
-				}
-				typ, data := frame()
-				if conn.Write(typ, data) != nil { // refused: the next one comes
-					<-conn.served
-					conn = nil
-				} else if r.IntN(100) == 0 {
-					_ = conn.Close(transport.StatusNormal, "")
-					<-conn.served
-					conn = nil
-				}
-			}
-			if conn != nil {
-				_ = conn.Close(transport.StatusNormal, "")
-				<-conn.served
-			}
-		})
-	}
-	group.Wait()
+	(&script.Storm{
+		Frames: 100_000, Leave: 100, Frame: badFrames,
+		Open: func(r *rand.Rand) *script.Line {
+			line := serveRaw(t, serves[r.IntN(len(serves))])
+			line.Drain()
+			return line
+		},
+	}).Rage()
 	require.Empty(t, slices.Collect(s.Sessions()))
 	require.Zero(t, s.machine.Len())
 	require.Empty(t, s.machine.devices)

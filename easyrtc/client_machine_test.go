@@ -13,14 +13,6 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-// A clientStimulus is something that a client's machine may be given in any state: received
-// or, if it is a message, sent.
-type clientStimulus struct {
-	name string
-	wire string
-	msg  Message // instead of wire, what has no encoding
-}
-
 const (
 	clientToken = `[{"msgType":"token","msgData":{"roomData":{"default":{"roomName":"default","roomStatus":"join",` +
 		`"clientList":{"me":{"easyrtcid":"me","roomJoinTime":5}}}},"application":{"applicationName":"default"},` +
@@ -31,102 +23,95 @@ const (
 
 // clientStimuli hold every message of the registry, with what makes a difference for a
 // client, and what is no message. Of the calls 0 to 2 some wait in some states, 9 never.
-var clientStimuli = []clientStimulus{
-	{name: "connect", wire: `0{"sid":"x"}`},
-	{name: "connect to another namespace", wire: `0/foo,{"sid":"x"}`},
-	{name: "disconnect", wire: `1`},
-	{name: "disconnect from another namespace", wire: `1/foo,`},
-	{name: "connect_error", wire: `4{"message":"Invalid namespace"}`},
-	{name: "connect_error of another namespace", wire: `4/foo,{"message":"Invalid namespace"}`},
+var clientStimuli = []script.Stimulus[Message]{
+	{Name: "connect", Wire: `0{"sid":"x"}`},
+	{Name: "connect to another namespace", Wire: `0/foo,{"sid":"x"}`},
+	{Name: "disconnect", Wire: `1`},
+	{Name: "disconnect from another namespace", Wire: `1/foo,`},
+	{Name: "connect_error", Wire: `4{"message":"Invalid namespace"}`},
+	{Name: "connect_error of another namespace", Wire: `4/foo,{"message":"Invalid namespace"}`},
 
-	{name: "authenticate", wire: clientLogin},
-	{name: "authenticate without msgData", wire: `2["easyrtcAuth",{"msgType":"authenticate"}]`},
-	{name: "offer", wire: `2["easyrtcCmd",{"msgType":"offer","targetEasyrtcid":"bob","msgData":{"type":"offer","sdp":"v=0"}}]`},
-	{name: "offer without msgData", wire: `2["easyrtcCmd",{"msgType":"offer","targetEasyrtcid":"bob"}]`},
-	{name: "answer", wire: `2["easyrtcCmd",{"msgType":"answer","targetEasyrtcid":"bob","msgData":{"type":"answer","sdp":"v=0"}}]`},
-	{name: "candidate", wire: `2["easyrtcCmd",{"msgType":"candidate","targetEasyrtcid":"bob","msgData":{"candidate":"c"}}]`},
-	{name: "reject", wire: `2["easyrtcCmd",{"msgType":"reject","targetEasyrtcid":"bob"}]`},
-	{name: "hangup", wire: clientHangup},
-	{name: "getIceConfig", wire: `2["easyrtcCmd",{"msgType":"getIceConfig","msgData":{}}]`},
-	{name: "getRoomList", wire: `2["easyrtcCmd",{"msgType":"getRoomList"}]`},
-	{name: "roomJoin", wire: `2["easyrtcCmd",{"msgType":"roomJoin","msgData":{"roomJoin":{"r":{"roomName":"r"}}}}]`},
-	{name: "roomJoin of none", wire: `2["easyrtcCmd",{"msgType":"roomJoin","msgData":{"roomJoin":{}}}]`},
-	{name: "roomLeave", wire: `2["easyrtcCmd",{"msgType":"roomLeave","msgData":{"roomLeave":{"r":{"roomName":"r"}}}}]`},
-	{name: "setRoomApiField", wire: `2["easyrtcCmd",{"msgType":"setRoomApiField","msgData":{"setRoomApiField":{"roomName":"r","field":{}}}}]`},
-	{name: "setPresence", wire: `2["easyrtcCmd",{"msgType":"setPresence","msgData":{"setPresence":{"show":"away"}}}]`},
-	{name: "setUserCfg", wire: `2["easyrtcCmd",{"msgType":"setUserCfg","msgData":{"setUserCfg":{"userSettings":{"a":1}}}}]`},
-	{name: "stillAlive", wire: `2["easyrtcCmd",{"msgType":"stillAlive","msgData":{}}]`},
-	{name: "a message", wire: `2["easyrtcMsg",{"msgType":"m","targetRoom":"default","msgData":1}]`},
-	{name: "an event of the application", wire: `2["novelty",1]`},
-	{name: "a command of the application", wire: `2["easyrtcCmd",{"msgType":"novelty","x":1}]`},
+	{Name: "authenticate", Wire: clientLogin},
+	{Name: "authenticate without msgData", Wire: `2["easyrtcAuth",{"msgType":"authenticate"}]`},
+	{Name: "offer", Wire: `2["easyrtcCmd",{"msgType":"offer","targetEasyrtcid":"bob","msgData":{"type":"offer","sdp":"v=0"}}]`},
+	{Name: "offer without msgData", Wire: `2["easyrtcCmd",{"msgType":"offer","targetEasyrtcid":"bob"}]`},
+	{Name: "answer", Wire: `2["easyrtcCmd",{"msgType":"answer","targetEasyrtcid":"bob","msgData":{"type":"answer","sdp":"v=0"}}]`},
+	{Name: "candidate", Wire: `2["easyrtcCmd",{"msgType":"candidate","targetEasyrtcid":"bob","msgData":{"candidate":"c"}}]`},
+	{Name: "reject", Wire: `2["easyrtcCmd",{"msgType":"reject","targetEasyrtcid":"bob"}]`},
+	{Name: "hangup", Wire: clientHangup},
+	{Name: "getIceConfig", Wire: `2["easyrtcCmd",{"msgType":"getIceConfig","msgData":{}}]`},
+	{Name: "getRoomList", Wire: `2["easyrtcCmd",{"msgType":"getRoomList"}]`},
+	{Name: "roomJoin", Wire: `2["easyrtcCmd",{"msgType":"roomJoin","msgData":{"roomJoin":{"r":{"roomName":"r"}}}}]`},
+	{Name: "roomJoin of none", Wire: `2["easyrtcCmd",{"msgType":"roomJoin","msgData":{"roomJoin":{}}}]`},
+	{Name: "roomLeave", Wire: `2["easyrtcCmd",{"msgType":"roomLeave","msgData":{"roomLeave":{"r":{"roomName":"r"}}}}]`},
+	{Name: "setRoomApiField", Wire: `2["easyrtcCmd",{"msgType":"setRoomApiField","msgData":{"setRoomApiField":{"roomName":"r","field":{}}}}]`},
+	{Name: "setPresence", Wire: `2["easyrtcCmd",{"msgType":"setPresence","msgData":{"setPresence":{"show":"away"}}}]`},
+	{Name: "setUserCfg", Wire: `2["easyrtcCmd",{"msgType":"setUserCfg","msgData":{"setUserCfg":{"userSettings":{"a":1}}}}]`},
+	{Name: "stillAlive", Wire: `2["easyrtcCmd",{"msgType":"stillAlive","msgData":{}}]`},
+	{Name: "a message", Wire: `2["easyrtcMsg",{"msgType":"m","targetRoom":"default","msgData":1}]`},
+	{Name: "an event of the application", Wire: `2["novelty",1]`},
+	{Name: "a command of the application", Wire: `2["easyrtcCmd",{"msgType":"novelty","x":1}]`},
 
-	{name: "received offer with an id", wire: `27["easyrtcCmd",{"msgType":"offer","senderEasyrtcid":"bob","easyrtcid":"me","msgData":{"type":"offer","sdp":"v=0"},"serverTime":5}]`},
-	{name: "received roomData, update", wire: `27["easyrtcCmd",{"msgType":"roomData","msgData":{"roomData":{"default":{"roomName":"default","roomStatus":"update","clientListDelta":{"updateClient":{"bob":{"easyrtcid":"bob"}}}}}},"easyrtcid":"me","serverTime":5}]`},
-	{name: "received roomData, leave", wire: `27["easyrtcCmd",{"msgType":"roomData","msgData":{"roomData":{"default":{"roomName":"default","roomStatus":"leave"}}},"easyrtcid":"me","serverTime":5}]`},
-	{name: "received roomData without msgData", wire: `27["easyrtcCmd",{"msgType":"roomData"}]`},
-	{name: "received sessionData", wire: `27["easyrtcCmd",{"msgType":"sessionData","msgData":{"sessionData":{"easyrtcsid":"s"}}}]`},
-	{name: "received iceConfig", wire: `27["easyrtcCmd",{"msgType":"iceConfig","msgData":{"iceConfig":{"iceServers":[]}}}]`},
-	{name: "received forwardToUrl", wire: `27["easyrtcCmd",{"msgType":"forwardToUrl","msgData":{"forwardToUrl":{"url":"u"}}}]`},
-	{name: "received error", wire: `27["easyrtcCmd",{"msgType":"error","msgData":{"errorCode":"SERVER_SHUTDOWN","errorText":"bye"}}]`},
-	{name: "received message without an id", wire: `2["easyrtcMsg",{"msgType":"m","msgData":1}]`},
-	{name: "received event without a name", wire: `27[7]`},
-	{name: "received reserved event", wire: `27["connect",1]`},
-	{name: "received binary message", msg: &Msg{Packet: Packet{ID: NumberID(7), Attachments: [][]byte{{1}}}, MsgType: "m",
+	{Name: "received offer with an id", Wire: `27["easyrtcCmd",{"msgType":"offer","senderEasyrtcid":"bob","easyrtcid":"me","msgData":{"type":"offer","sdp":"v=0"},"serverTime":5}]`},
+	{Name: "received roomData, update", Wire: `27["easyrtcCmd",{"msgType":"roomData","msgData":{"roomData":{"default":{"roomName":"default","roomStatus":"update","clientListDelta":{"updateClient":{"bob":{"easyrtcid":"bob"}}}}}},"easyrtcid":"me","serverTime":5}]`},
+	{Name: "received roomData, leave", Wire: `27["easyrtcCmd",{"msgType":"roomData","msgData":{"roomData":{"default":{"roomName":"default","roomStatus":"leave"}}},"easyrtcid":"me","serverTime":5}]`},
+	{Name: "received roomData without msgData", Wire: `27["easyrtcCmd",{"msgType":"roomData"}]`},
+	{Name: "received sessionData", Wire: `27["easyrtcCmd",{"msgType":"sessionData","msgData":{"sessionData":{"easyrtcsid":"s"}}}]`},
+	{Name: "received iceConfig", Wire: `27["easyrtcCmd",{"msgType":"iceConfig","msgData":{"iceConfig":{"iceServers":[]}}}]`},
+	{Name: "received forwardToUrl", Wire: `27["easyrtcCmd",{"msgType":"forwardToUrl","msgData":{"forwardToUrl":{"url":"u"}}}]`},
+	{Name: "received error", Wire: `27["easyrtcCmd",{"msgType":"error","msgData":{"errorCode":"SERVER_SHUTDOWN","errorText":"bye"}}]`},
+	{Name: "received message without an id", Wire: `2["easyrtcMsg",{"msgType":"m","msgData":1}]`},
+	{Name: "received event without a name", Wire: `27[7]`},
+	{Name: "received reserved event", Wire: `27["connect",1]`},
+	{Name: "received binary message", Msg: &Msg{Packet: Packet{ID: NumberID(7), Attachments: [][]byte{{1}}}, MsgType: "m",
 		MsgData: []byte(`{"_placeholder":true,"num":0}`)}},
 
-	{name: "ack 0", wire: `30[{"msgType":"ack"}]`},
-	{name: "ack 1", wire: `31[{"msgType":"ack"}]`},
-	{name: "ack 9", wire: `39[{"msgType":"ack"}]`},
-	{name: "ack without an id", wire: `3[{"msgType":"ack"}]`},
-	{name: "ack 1 without arguments", wire: `31[]`},
-	{name: "error 0", wire: `30[{"msgType":"error","serverTime":5,"msgData":{"errorCode":"LOGIN_BAD_AUTH","errorText":"no"}}]`},
-	{name: "error 1", wire: `31[{"msgType":"error","serverTime":5,"msgData":{"errorCode":"MSG_REJECT_BAD_DATA","errorText":"no"}}]`},
-	{name: "error 1 without msgData", wire: `31[{"msgType":"error"}]`},
-	{name: "token 0", wire: `30` + clientToken},
-	{name: "token 0 without msgData", wire: `30[{"msgType":"token"}]`},
-	{name: "token 1", wire: `31` + clientToken},
-	{name: "roomData 1", wire: `31[{"msgType":"roomData","msgData":{"roomData":{"r":{"roomName":"r","roomStatus":"join","clientList":{}}}}}]`},
-	{name: "roomList 1", wire: `31[{"msgType":"roomList","msgData":{"roomList":{}}}]`},
-	{name: "iceConfig 1", wire: `31[{"msgType":"iceConfig","msgData":{"iceConfig":{"iceServers":[]}}}]`},
-	{name: "a message 1", wire: `31[{"msgType":"m"}]`},
-	{name: "roomData 1 of a wrong type", wire: `31[{"msgType":"roomData","msgData":7}]`},
-	{name: "token 0 of a wrong type", wire: `30[{"msgType":"token","msgData":7}]`},
-	{name: "iceConfig 9 of a wrong type", wire: `39[{"msgType":"iceConfig","msgData":7}]`},
+	{Name: "ack 0", Wire: `30[{"msgType":"ack"}]`},
+	{Name: "ack 1", Wire: `31[{"msgType":"ack"}]`},
+	{Name: "ack 9", Wire: `39[{"msgType":"ack"}]`},
+	{Name: "ack without an id", Wire: `3[{"msgType":"ack"}]`},
+	{Name: "ack 1 without arguments", Wire: `31[]`},
+	{Name: "error 0", Wire: `30[{"msgType":"error","serverTime":5,"msgData":{"errorCode":"LOGIN_BAD_AUTH","errorText":"no"}}]`},
+	{Name: "error 1", Wire: `31[{"msgType":"error","serverTime":5,"msgData":{"errorCode":"MSG_REJECT_BAD_DATA","errorText":"no"}}]`},
+	{Name: "error 1 without msgData", Wire: `31[{"msgType":"error"}]`},
+	{Name: "token 0", Wire: `30` + clientToken},
+	{Name: "token 0 without msgData", Wire: `30[{"msgType":"token"}]`},
+	{Name: "token 1", Wire: `31` + clientToken},
+	{Name: "roomData 1", Wire: `31[{"msgType":"roomData","msgData":{"roomData":{"r":{"roomName":"r","roomStatus":"join","clientList":{}}}}}]`},
+	{Name: "roomList 1", Wire: `31[{"msgType":"roomList","msgData":{"roomList":{}}}]`},
+	{Name: "iceConfig 1", Wire: `31[{"msgType":"iceConfig","msgData":{"iceConfig":{"iceServers":[]}}}]`},
+	{Name: "a message 1", Wire: `31[{"msgType":"m"}]`},
+	{Name: "roomData 1 of a wrong type", Wire: `31[{"msgType":"roomData","msgData":7}]`},
+	{Name: "token 0 of a wrong type", Wire: `30[{"msgType":"token","msgData":7}]`},
+	{Name: "iceConfig 9 of a wrong type", Wire: `39[{"msgType":"iceConfig","msgData":7}]`},
 
-	{name: "reconnected", msg: new(Reconnected)},
+	{Name: "reconnected", Msg: new(Reconnected)},
 
-	{name: "nothing", wire: ``},
-	{name: "not a packet", wire: `hello`},
-	{name: "not JSON", wire: `2["easyrtcCmd",{`},
-	{name: "duplicate member", wire: `2["easyrtcCmd",{"msgType":"hangup","msgType":"hangup"}]`},
-	{name: "no msgType", wire: `27["easyrtcCmd",{}]`},
-	{name: "no object", wire: `27["easyrtcCmd",7]`},
-	{name: "wrong type of a member", wire: `27["easyrtcCmd",{"msgType":"roomData","msgData":7}]`},
-	{name: "wrong type of a member, no id", wire: `2["easyrtcCmd",{"msgType":"roomData","msgData":7}]`},
-	{name: "too big", wire: `2["novelty","` + strings.Repeat("x", clientTooBig) + `"]`},
+	{Name: "nothing", Wire: ``},
+	{Name: "not a packet", Wire: `hello`},
+	{Name: "not JSON", Wire: `2["easyrtcCmd",{`},
+	{Name: "duplicate member", Wire: `2["easyrtcCmd",{"msgType":"hangup","msgType":"hangup"}]`},
+	{Name: "no msgType", Wire: `27["easyrtcCmd",{}]`},
+	{Name: "no object", Wire: `27["easyrtcCmd",7]`},
+	{Name: "wrong type of a member", Wire: `27["easyrtcCmd",{"msgType":"roomData","msgData":7}]`},
+	{Name: "wrong type of a member, no id", Wire: `2["easyrtcCmd",{"msgType":"roomData","msgData":7}]`},
+	{Name: "too big", Wire: `2["novelty","` + strings.Repeat("x", clientTooBig) + `"]`},
 }
 
 // clientTooBig is the limit of the decoder in these tests.
 const clientTooBig = 1000
 
-func (s clientStimulus) decoded() (Message, *DecodeError) {
-	if s.msg != nil {
-		return s.msg, nil
-	}
-	m, err := (&Decoder{Limit: clientTooBig}).Decode(transport.Text, []byte(s.wire))
-	if err != nil {
-		return nil, asDecodeError(err)
-	}
-	return m, nil
+func decodeStimulus(wire string) (Message, error) {
+	return (&Decoder{Limit: clientTooBig}).Decode(transport.Text, []byte(wire))
 }
 
 func TestClientStimuliHaveEveryMessageOfTheRegistry(t *testing.T) {
 	t.Parallel()
 	have, names := make(map[string]bool), make(map[string]bool)
 	for _, in := range clientStimuli {
-		require.False(t, names[in.name], in.name)
-		names[in.name] = true
-		if m, err := in.decoded(); err == nil {
+		require.False(t, names[in.Name], in.Name)
+		names[in.Name] = true
+		if m, err := in.Decoded(decodeStimulus); err == nil {
 			have[fmt.Sprintf("%T", m)] = true
 		}
 	}
@@ -144,28 +129,11 @@ type clientWay struct {
 	steps []string // see clientAfter
 }
 
-// clientAfter returns a machine after some steps: "> " is received, "< " is sent.
+// clientAfter returns a machine after some steps, see script.After.
 func clientAfter(t *testing.T, cfg ClientConfig, steps ...string) *ClientMachine {
 	t.Helper()
 	m := NewClientMachine(cfg)
-	for _, step := range steps {
-		switch step {
-		case "start":
-			m.Start(clientDawn)
-			continue
-		case "lost":
-			m.Lost(clientDawn)
-			continue
-		}
-		msg, err := Decode([]byte(step[2:]))
-		require.NoError(t, err, step)
-		if step[0] == '>' {
-			m.Receive(clientDawn, msg)
-			continue
-		}
-		_, err = m.Send(clientDawn, msg)
-		require.NoError(t, err, step)
-	}
+	script.After(t, m, clientDawn, Decode, steps...)
 	return m
 }
 
@@ -198,7 +166,7 @@ func TestClientMachineInEveryState(t *testing.T) {
 		{"closed", ClientClosed, ClientConfig{}, after("> 1")},
 	} {
 		b.State(w.name)
-		clientRows(t, &b, func() *ClientMachine {
+		everyClientState.Rows(t, &b, func() *ClientMachine {
 			m := clientAfter(t, w.cfg, w.steps...)
 			require.Equal(t, w.state, m.State(), w.name)
 			return m
@@ -207,93 +175,48 @@ func TestClientMachineInEveryState(t *testing.T) {
 	b.Compare(t, "client")
 }
 
-// clientRows takes every step from a state, twice each: the same must come of it.
-func clientRows(t *testing.T, b *script.Table, begin func() *ClientMachine) {
-	row := func(name string, msg Message, step func(m *ClientMachine) (Effects, error)) {
-		once := func() string {
-			m := begin()
-			fx, err := step(m)
-			if m.State() == ClientIdle || m.State() == ClientClosed {
-				requireClientForgets(t, m)
-			}
-			ready := ""
-			if m.Ready() {
-				ready = " and ready"
-			}
-			return m.State().String() + ready + clientEffects(msg, fx, err)
+var everyClientState = script.ClientStates[Message, Effects, *ClientMachine]{
+	Dawn: clientDawn, Times: []time.Duration{5 * time.Second, DefaultCallTimeout, DefaultHandshakeTimeout},
+	Steps: []script.ClientStep[Effects, *ClientMachine]{
+		{Name: "close", Do: func(m *ClientMachine) Effects { return m.Close(clientDawn) }},
+	},
+	Stimuli: clientStimuli, Decode: decodeStimulus,
+	Malformed: func(m *ClientMachine, err error) Effects { return m.Malformed(clientDawn, asDecodeError(err)) },
+	Result: func(tb testing.TB, m *ClientMachine, given Message, fx Effects, err error) string {
+		if m.State() == ClientIdle || m.State() == ClientClosed {
+			requireClientForgets(tb, m)
 		}
-		result := once()
-		require.Equal(t, result, once(), "the machine is not deterministic")
-		b.Row(name, result)
-	}
-	row("start", nil, func(m *ClientMachine) (Effects, error) { return m.Start(clientDawn), nil })
-	row("lost", nil, func(m *ClientMachine) (Effects, error) { return m.Lost(clientDawn), nil })
-	row("close", nil, func(m *ClientMachine) (Effects, error) { return m.Close(clientDawn), nil })
-	for _, after := range []time.Duration{5 * time.Second, DefaultCallTimeout, DefaultHandshakeTimeout} {
-		row(fmt.Sprintf("just before %v", after), nil, func(m *ClientMachine) (Effects, error) {
-			return m.Expire(clientDawn.Add(after - 1)), nil
-		})
-		row(fmt.Sprintf("after %v", after), nil, func(m *ClientMachine) (Effects, error) {
-			return m.Expire(clientDawn.Add(after)), nil
-		})
-	}
-	for _, in := range clientStimuli {
-		msg, err := in.decoded()
-		row(in.name, msg, func(m *ClientMachine) (Effects, error) {
-			if err != nil {
-				return m.Malformed(clientDawn, err), nil
-			}
-			return m.Receive(clientDawn, msg), nil
-		})
-	}
-	for _, in := range clientStimuli {
-		if msg, err := in.decoded(); err == nil {
-			row("send "+in.name, msg, func(m *ClientMachine) (Effects, error) { return m.Send(clientDawn, msg) })
+		ready := ""
+		if m.Ready() {
+			ready = " and ready"
 		}
-	}
-	row("send nothing at all", nil, func(m *ClientMachine) (Effects, error) { return m.Send(clientDawn, nil) })
+		return m.State().String() + ready + clientEffects(given, fx, err)
+	},
 }
 
 // clientEffects tells what a step with a message asks for.
 func clientEffects(msg Message, fx Effects, err error) string {
-	var b strings.Builder
-	short := func(err error) string { return strings.TrimPrefix(err.Error(), "easyrtc: ") }
-	for _, m := range fx.Send {
+	send := func(m Message) string {
 		text := clientText(m)
 		if head, rest, _ := strings.Cut(text, "["); msg != nil && strings.HasSuffix(clientText(msg), rest) && rest != "" {
-			text = "it as " + head
+			return "it as " + head
 		}
-		fmt.Fprintf(&b, ", send %s", text)
+		return text
 	}
-	for _, m := range fx.Deliver {
-		text := "it"
-		if m != msg {
-			text = clientText(m)
+	deliver := func(m Message) string {
+		if m == msg {
+			return "it"
 		}
-		fmt.Fprintf(&b, ", deliver %s", text)
+		return clientText(m)
 	}
-	for _, r := range fx.Done {
-		what := "success"
-		if r.Err != nil {
-			what = short(r.Err)
-		}
-		fmt.Fprintf(&b, ", done %s: %s", r.Request.wireType(), what)
-	}
-	if c := fx.Close; c != nil {
-		fmt.Fprintf(&b, ", close %d %q", c.Code, c.Reason)
-		if c.Err != nil {
-			fmt.Fprintf(&b, ": %s", short(c.Err))
-		}
-		if c.Final {
-			b.WriteString(", for good")
-		}
-	}
+	speech := clientSpeech(nil)
+	text := speech.Text(clientScript(fx), send, deliver)
 	if e, ok := errors.AsType[*StateError](err); ok {
-		fmt.Fprintf(&b, ", error only while %q", e.Required)
+		text += fmt.Sprintf(", error only while %q", e.Required)
 	} else if err != nil {
-		fmt.Fprintf(&b, ", error %s", short(err))
+		text += ", error " + speech.Short(err)
 	}
-	return b.String()
+	return text
 }
 
 func TestMessagesThatAClientSendsAreItsOwn(t *testing.T) {

@@ -12,16 +12,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
 // dialed returns options with which a client connects again, and the server's ends of
 // these connections.
-func dialed(t *testing.T) (*ClientOptions, <-chan *clientPeer) {
-	peers := make(chan *clientPeer, 8)
+func dialed(t *testing.T) (*ClientOptions, <-chan *script.Line) {
+	peers := make(chan *script.Line, 8)
 	return &ClientOptions{Redial: func(context.Context) (transport.Conn, error) {
 		near, far := transport.Pipe()
-		peers <- &clientPeer{far, t}
+		peers <- &script.Line{Conn: far, TB: t}
 		return near, nil
 	}}, peers
 }
@@ -136,17 +137,17 @@ func TestReloginSaysWhatToLogInWith(t *testing.T) {
 		}
 		c, p := readyClient(t, opts)
 		require.NoError(t, p.Close(transport.StatusAbnormal, ""))
-		p = (<-peers).hear("0")
+		p = (<-peers).Hear("0")
 		require.Equal(t, 3, attempts)
 		fresh := `20["easyrtcAuth",{"msgType":"authenticate","msgData":{"apiVersion":"1.1.1-beta","credential":{"fresh":1},` +
 			`"roomJoin":{"default":{"roomName":"default"}}}}]`
-		p.say(peerConnect).hear(fresh).say("30" + clientToken)
+		p.Say(peerConnect).Hear(fresh).Say("30" + clientToken)
 		m, err := c.Next(t.Context())
 		require.NoError(t, err)
 		require.IsType(t, new(Reconnected), m)
 		require.NoError(t, p.Close(transport.StatusNormal, ""), "however orderly, the application has not closed it")
-		p = (<-peers).hear("0").say(peerConnect).hear(fresh)
-		p.drain()
+		p = (<-peers).Hear("0").Say(peerConnect).Hear(fresh)
+		p.Drain()
 		require.NoError(t, c.Close())
 	})
 }
@@ -161,13 +162,13 @@ func TestReloginIsNotAskedBeforeALogin(t *testing.T) {
 		}
 		c, p := connectedClient(t, opts)
 		require.NoError(t, p.Close(transport.StatusAbnormal, ""))
-		p = (<-peers).hear("0").say(peerConnect)
+		p = (<-peers).Hear("0").Say(peerConnect)
 		synctest.Wait()
 		require.Equal(t, ClientConnected, c.State())
-		p.answers(saidLogin, "30"+clientToken)
+		p.Answers(saidLogin, "30"+clientToken)
 		_, err := c.Login(t.Context(), &Login{})
 		require.NoError(t, err, "the application logs in")
-		p.drain()
+		p.Drain()
 		require.NoError(t, c.Close())
 	})
 }
@@ -193,15 +194,15 @@ func TestServerThatSendsAwayIsNotCalledAgain(t *testing.T) {
 				c, p := readyClient(t, opts)
 				if tt.again {
 					require.NoError(t, p.Close(transport.StatusAbnormal, ""))
-					p = (<-peers).hear("0")
+					p = (<-peers).Hear("0")
 					if tt.text[0] != '4' {
-						p.say(peerConnect)
+						p.Say(peerConnect)
 						_, _, err := p.Read(nil)
 						require.NoError(t, err)
 					}
 				}
-				p.say(tt.text)
-				p.closed(transport.StatusNormal)
+				p.Say(tt.text)
+				p.Closed(transport.StatusNormal)
 				requireClientEnds(t, c, tt.want)
 				time.Sleep(time.Hour)
 				require.Empty(t, peers)
@@ -220,22 +221,22 @@ func TestCallsAreNotRepeatedOnANewConnection(t *testing.T) {
 			_, err := c.RoomList(t.Context())
 			done <- err
 		}()
-		p.hear(`21["easyrtcCmd",{"msgType":"getRoomList"}]`)
+		p.Hear(`21["easyrtcCmd",{"msgType":"getRoomList"}]`)
 		require.NoError(t, p.Close(transport.StatusAbnormal, ""))
 		require.ErrorIs(t, <-done, ErrConnectionLost)
 		_, err := c.RoomList(t.Context())
 		_, ok := errors.AsType[*StateError](err)
 		require.True(t, ok, "%v", err)
-		p = (<-peers).hear("0").say(peerConnect)
+		p = (<-peers).Hear("0").Say(peerConnect)
 		_, _, err = p.Read(nil)
 		require.NoError(t, err)
-		p.say("30" + clientToken)
+		p.Say("30" + clientToken)
 		_, err = c.Next(t.Context())
 		require.NoError(t, err)
-		p.answers(`21["easyrtcCmd",{"msgType":"getRoomList"}]`, `31[{"msgType":"roomList","msgData":{"roomList":{}}}]`)
+		p.Answers(`21["easyrtcCmd",{"msgType":"getRoomList"}]`, `31[{"msgType":"roomList","msgData":{"roomList":{}}}]`)
 		_, err = c.RoomList(t.Context())
 		require.NoError(t, err)
-		p.drain()
+		p.Drain()
 		require.NoError(t, c.Close())
 	})
 }
@@ -263,17 +264,17 @@ func TestConnectionThatBreaksWithinAMessageIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts, peers := dialed(t)
 		c, p := readyClient(t, opts)
-		p.say(`52-["easyrtcMsg",{"msgType":"m","msgData":[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]}]`)
+		p.Say(`52-["easyrtcMsg",{"msgType":"m","msgData":[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]}]`)
 		require.NoError(t, p.Write(transport.Binary, []byte{1}))
 		require.NoError(t, p.Close(transport.StatusAbnormal, ""))
-		p = (<-peers).hear("0").say(peerConnect)
+		p = (<-peers).Hear("0").Say(peerConnect)
 		_, _, err := p.Read(nil)
 		require.NoError(t, err)
-		p.say("30" + clientToken)
+		p.Say("30" + clientToken)
 		m, err := c.Next(t.Context())
 		require.NoError(t, err)
 		require.IsType(t, new(Reconnected), m)
-		p.drain()
+		p.Drain()
 		require.NoError(t, c.Close())
 	})
 }
@@ -283,20 +284,20 @@ func TestConnectionThatBreaksWithinAMessageIsForgotten(t *testing.T) {
 func TestNewConnectionMaySpeakAnotherVersion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		peers := make(chan *clientPeer, 1)
+		peers := make(chan *script.Line, 1)
 		c, p := readyClient(t, &ClientOptions{Redial: func(context.Context) (transport.Conn, error) {
 			near, far := transport.Pipe()
-			peers <- &clientPeer{far, t}
+			peers <- &script.Line{Conn: far, TB: t}
 			return versioned{near, 3}, nil
 		}})
 		require.NoError(t, p.Close(transport.StatusAbnormal, ""))
-		p = (<-peers).say("0")
+		p = (<-peers).Say("0")
 		_, _, err := p.Read(nil)
 		require.NoError(t, err)
-		p.say("30" + clientToken)
+		p.Say("30" + clientToken)
 		_, err = c.Next(t.Context())
 		require.NoError(t, err)
-		p.drain()
+		p.Drain()
 		require.NoError(t, c.Close())
 	})
 }

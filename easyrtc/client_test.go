@@ -14,70 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
-
-// A clientPeer is the server's end of a client's connection.
-type clientPeer struct {
-	transport.Conn
-	t *testing.T
-}
-
-func (p *clientPeer) say(packets ...string) *clientPeer {
-	p.t.Helper()
-	for _, text := range packets {
-		require.NoError(p.t, p.Write(transport.Text, []byte(text)))
-	}
-	return p
-}
-
-func (p *clientPeer) hear(packets ...string) *clientPeer {
-	p.t.Helper()
-	for _, want := range packets {
-		_, got, err := p.Read(nil)
-		require.NoError(p.t, err)
-		require.Equal(p.t, want, string(got))
-	}
-	return p
-}
-
-// answers hears questions in the background, each of which is followed by its answer.
-func (p *clientPeer) answers(lines ...string) {
-	go func() {
-		for i := 0; i < len(lines); i += 2 {
-			_, got, err := p.Read(nil)
-			if err == nil && lines[i] != string(got) {
-				err = errors.New("something else was expected")
-			}
-			if err == nil {
-				err = p.Write(transport.Text, []byte(lines[i+1]))
-			}
-			if err != nil {
-				p.t.Errorf("%s: %s: %v", lines[i], got, err)
-				return
-			}
-		}
-	}()
-}
-
-// drain reads until the connection ends.
-func (p *clientPeer) drain() {
-	go func() {
-		for {
-			if _, _, err := p.Read(nil); err != nil {
-				return
-			}
-		}
-	}()
-}
-
-func (p *clientPeer) closed(code transport.StatusCode) {
-	p.t.Helper()
-	_, got, err := p.Read(nil)
-	closed, ok := errors.AsType[*transport.CloseError](err)
-	require.True(p.t, ok, "%s %v", got, err)
-	require.Equal(p.t, code, closed.Code)
-}
 
 // What is said most.
 const (
@@ -95,21 +34,21 @@ type clientConnected struct {
 }
 
 // clientConnects starts Connect over a pipe.
-func clientConnects(t *testing.T, ctx context.Context, opts *ClientOptions) (*clientPeer, <-chan clientConnected) {
+func clientConnects(t *testing.T, ctx context.Context, opts *ClientOptions) (*script.Line, <-chan clientConnected) {
 	near, far := transport.Pipe()
 	result := make(chan clientConnected, 1)
 	go func() {
 		c, err := Connect(ctx, near, opts)
 		result <- clientConnected{c, err}
 	}()
-	return &clientPeer{far, t}, result
+	return &script.Line{Conn: far, TB: t}, result
 }
 
 // connectedClient returns a client that has not logged in, and the server's end.
-func connectedClient(t *testing.T, opts *ClientOptions) (*Client, *clientPeer) {
+func connectedClient(t *testing.T, opts *ClientOptions) (*Client, *script.Line) {
 	t.Helper()
 	p, result := clientConnects(t, t.Context(), opts)
-	p.hear("0").say(peerConnect)
+	p.Hear("0").Say(peerConnect)
 	got := <-result
 	require.NoError(t, got.err)
 	require.Equal(t, ClientConnected, got.client.State())
@@ -117,10 +56,10 @@ func connectedClient(t *testing.T, opts *ClientOptions) (*Client, *clientPeer) {
 }
 
 // readyClient returns a client that has logged in as me, and the server's end.
-func readyClient(t *testing.T, opts *ClientOptions) (*Client, *clientPeer) {
+func readyClient(t *testing.T, opts *ClientOptions) (*Client, *script.Line) {
 	t.Helper()
 	c, p := connectedClient(t, opts)
-	p.answers(saidLogin, "30"+clientToken)
+	p.Answers(saidLogin, "30"+clientToken)
 	token, err := c.Login(t.Context(), &Login{})
 	require.NoError(t, err)
 	require.Equal(t, "me", token.EasyrtcID)
@@ -212,11 +151,11 @@ func TestClientUsesEveryVerb(t *testing.T) {
 					return err
 				}},
 		} {
-			p.answers(fmt.Sprint("2", i+1, tt.said), fmt.Sprint("3", i+1, tt.answer))
+			p.Answers(fmt.Sprint("2", i+1, tt.said), fmt.Sprint("3", i+1, tt.answer))
 			require.NoError(t, tt.do(), tt.said)
 		}
 		require.NoError(t, c.Send(&Unknown{Event: "novelty", Args: []json.RawMessage{json.RawMessage("1")}}))
-		p.hear(`213["novelty",1]`)
+		p.Hear(`213["novelty",1]`)
 		for _, err := range []error{
 			c.SetAPIField(ctx, "default", FieldMap{"k": {FieldValue: json.RawMessage("{")}}),
 			c.LeaveRoom(ctx, "not a room"), c.SendTo(ctx, "not an id", "m", nil), c.Send(&Offer{TargetEasyrtcID: "bob"}),
@@ -224,7 +163,7 @@ func TestClientUsesEveryVerb(t *testing.T) {
 			_, ok := errors.AsType[*ValidationError](err)
 			require.True(t, ok, "%v", err)
 		}
-		p.drain()
+		p.Drain()
 		require.NoError(t, c.Close())
 	})
 }
@@ -239,7 +178,7 @@ func TestClientSaysWhatItKnows(t *testing.T) {
 		require.Empty(t, c.Occupants("default"))
 		require.Empty(t, c.ICEServers())
 
-		p.answers(saidLogin, "30"+clientToken)
+		p.Answers(saidLogin, "30"+clientToken)
 		_, err := c.Login(t.Context(), &Login{})
 		require.NoError(t, err)
 		require.Equal(t, "me", c.EasyrtcID())
@@ -263,13 +202,13 @@ func TestClientSaysWhatItKnows(t *testing.T) {
 		}()
 		delta := `["easyrtcCmd",{"msgType":"roomData","msgData":{"roomData":{"default":{"roomName":"default","roomStatus":"update",` +
 			`"clientListDelta":{"updateClient":{"b":{"easyrtcid":"b"%s}}}}}}}]`
-		p.say("20" + fmt.Sprintf(delta, "")).hear("30" + plainAck).
-			say("21" + fmt.Sprintf(delta, `,"username":"bob"`)).hear("31" + plainAck)
+		p.Say("20" + fmt.Sprintf(delta, "")).Hear("30" + plainAck).
+			Say("21" + fmt.Sprintf(delta, `,"username":"bob"`)).Hear("31" + plainAck)
 		require.Equal(t, "b", (<-found).EasyrtcID)
 		o, err := c.AwaitOccupant(t.Context(), "default", func(o *Occupant) bool { return o.EasyrtcID == "me" })
 		require.NoError(t, err, "who is there already is found at once")
 		require.Equal(t, "me", o.EasyrtcID)
-		p.drain()
+		p.Drain()
 		require.NoError(t, c.Close())
 		_, err = c.AwaitOccupant(t.Context(), "default", func(*Occupant) bool { return false })
 		require.Equal(t, io.EOF, err)
@@ -309,7 +248,7 @@ func TestRefusalsAreErrorsOfTheirCalls(t *testing.T) {
 			go func() { done <- tt.do() }()
 			_, _, err := p.Read(nil)
 			require.NoError(t, err)
-			p.say(fmt.Sprint("3", n, tt.answer))
+			p.Say(fmt.Sprint("3", n, tt.answer))
 			err = <-done
 			require.ErrorIs(t, err, tt.want)
 			if e, ok := errors.AsType[*Error](err); ok {
@@ -317,7 +256,7 @@ func TestRefusalsAreErrorsOfTheirCalls(t *testing.T) {
 			}
 		}
 		require.Equal(t, ClientReady, c.State())
-		p.drain()
+		p.Drain()
 		require.NoError(t, c.Close())
 	})
 }
@@ -326,22 +265,22 @@ func TestConnectSaysWhyItFailed(t *testing.T) {
 	t.Parallel()
 	is := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
 	decode := func(err error) bool { _, ok := errors.AsType[*DecodeError](err); return ok }
-	frame := func(typ transport.MessageType, data string) func(*clientPeer, func()) {
-		return func(p *clientPeer, _ func()) { _ = p.Write(typ, []byte(data)) }
+	frame := func(typ transport.MessageType, data string) func(*script.Line, func()) {
+		return func(p *script.Line, _ func()) { _ = p.Write(typ, []byte(data)) }
 	}
 	for name, tt := range map[string]struct {
-		do    func(p *clientPeer, cancel func())
+		do    func(p *script.Line, cancel func())
 		want  func(error) bool
 		after time.Duration
 	}{
-		"the context ends":             {do: func(_ *clientPeer, cancel func()) { cancel() }, want: is(context.Canceled)},
-		"nothing comes":                {do: func(*clientPeer, func()) {}, want: is(ErrHandshakeTimeout), after: DefaultHandshakeTimeout},
+		"the context ends":             {do: func(_ *script.Line, cancel func()) { cancel() }, want: is(context.Canceled)},
+		"nothing comes":                {do: func(*script.Line, func()) {}, want: is(ErrHandshakeTimeout), after: DefaultHandshakeTimeout},
 		"the namespace is refused":     {do: frame(transport.Text, `4{"message":"no"}`), want: is(ErrNamespace)},
-		"the server closes in order":   {do: func(p *clientPeer, _ func()) { _ = p.Close(transport.StatusNormal, "") }, want: func(err error) bool { return err != io.EOF }},
+		"the server closes in order":   {do: func(p *script.Line, _ func()) { _ = p.Close(transport.StatusNormal, "") }, want: func(err error) bool { return err != io.EOF }},
 		"garbage comes":                {do: frame(transport.Text, "hello"), want: decode},
 		"a binary message comes":       {do: frame(transport.Binary, "0"), want: decode},
 		"something too big comes":      {do: frame(transport.Text, `0{"x":"`+strings.Repeat("x", 2*DefaultMessageBytes)+`"}`), want: decode},
-		"the connection breaks inside": {do: func(p *clientPeer, _ func()) { _ = p.Close(transport.StatusAbnormal, "") }, want: func(err error) bool { return transport.StatusAbnormal == codeOfClose(err) }},
+		"the connection breaks inside": {do: func(p *script.Line, _ func()) { _ = p.Close(transport.StatusAbnormal, "") }, want: func(err error) bool { return transport.StatusAbnormal == codeOfClose(err) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -353,10 +292,10 @@ func TestConnectSaysWhyItFailed(t *testing.T) {
 					redialed = true
 					return nil, errors.New("nowhere")
 				}})
-				p.hear("0")
+				p.Hear("0")
 				begin := time.Now()
 				tt.do(p, cancel)
-				p.drain()
+				p.Drain()
 				got := <-result
 				require.Nil(t, got.client)
 				require.True(t, tt.want(got.err), "%v", got.err)
@@ -397,11 +336,11 @@ func TestLoginThatFailsEndsTheClient(t *testing.T) {
 					_, err := c.Login(t.Context(), &Login{})
 					done <- err
 				}()
-				p.hear(saidLogin)
+				p.Hear(saidLogin)
 				for _, a := range tt.answers {
 					_ = p.Write(transport.Text, []byte(a)) // the client may have gone after the first
 				}
-				p.drain()
+				p.Drain()
 				if err := <-done; tt.want == ErrDisconnected {
 					require.ErrorIs(t, err, ErrConnectionLost)
 				} else {
@@ -432,18 +371,18 @@ func TestEndOfAContextDoesNotHurtTheClient(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- wait(ctx) }()
 			if name == "Call" {
-				p.hear(`21["easyrtcCmd",{"msgType":"getRoomList"}]`)
+				p.Hear(`21["easyrtcCmd",{"msgType":"getRoomList"}]`)
 			}
 			synctest.Wait()
 			cancel()
 			require.ErrorIs(t, <-done, context.Canceled, name)
 		}
 		require.Zero(t, c.calls.Len())
-		p.say(`31[{"msgType":"roomList","msgData":{"roomList":{}}}]`, peerOffer).hear("37" + plainAck)
+		p.Say(`31[{"msgType":"roomList","msgData":{"roomList":{}}}]`, peerOffer).Hear("37" + plainAck)
 		m, err := c.Next(t.Context())
 		require.NoError(t, err, "the late answer is nobody's")
 		require.IsType(t, new(Offer), m)
-		p.drain()
+		p.Drain()
 		require.NoError(t, c.Close())
 	})
 }
@@ -453,11 +392,11 @@ func TestApplicationThatDoesNotReadEndsTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := readyClient(t, &ClientOptions{Inbox: 2})
 		for range 2 {
-			p.say(peerOffer).hear("37" + plainAck)
+			p.Say(peerOffer).Hear("37" + plainAck)
 		}
-		p.say(peerOffer)
-		p.hear("37" + plainAck)
-		p.closed(transport.StatusPolicyViolation)
+		p.Say(peerOffer)
+		p.Hear("37" + plainAck)
+		p.Closed(transport.StatusPolicyViolation)
 		<-c.Done()
 		require.ErrorIs(t, c.Err(), ErrSlowConsumer)
 		for range 2 {
@@ -480,7 +419,7 @@ func TestServerThatDoesNotReadEndsTheClient(t *testing.T) {
 			synctest.Wait()
 		}
 		require.ErrorIs(t, err, ErrSlowPeer)
-		p.drain()
+		p.Drain()
 		requireClientEnds(t, c, ErrSlowPeer)
 	})
 }
@@ -507,7 +446,7 @@ func TestWhatIsNoMessageEndsTheClient(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, p := readyClient(t, &ClientOptions{MessageBytes: 2000})
 				require.NoError(t, p.Write(m.typ, []byte(m.data)))
-				p.closed(transport.StatusNoStatus)
+				p.Closed(transport.StatusNoStatus)
 				<-c.Done()
 				_, ok := errors.AsType[*DecodeError](c.Err())
 				require.True(t, ok, "%v", c.Err())
@@ -519,14 +458,14 @@ func TestWhatIsNoMessageEndsTheClient(t *testing.T) {
 
 func TestCloseSaysGoodbyeInEveryState(t *testing.T) {
 	t.Parallel()
-	for name, begin := range map[string]func(t *testing.T) (*Client, *clientPeer){
-		"connected": func(t *testing.T) (*Client, *clientPeer) { return connectedClient(t, nil) },
-		"authenticating": func(t *testing.T) (*Client, *clientPeer) {
+	for name, begin := range map[string]func(t *testing.T) (*Client, *script.Line){
+		"connected": func(t *testing.T) (*Client, *script.Line) { return connectedClient(t, nil) },
+		"authenticating": func(t *testing.T) (*Client, *script.Line) {
 			c, p := connectedClient(t, nil)
 			require.NoError(t, c.Send((&Login{}).Message()))
-			return c, p.hear(saidLogin)
+			return c, p.Hear(saidLogin)
 		},
-		"ready": func(t *testing.T) (*Client, *clientPeer) { return readyClient(t, nil) },
+		"ready": func(t *testing.T) (*Client, *script.Line) { return readyClient(t, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -544,7 +483,7 @@ func TestCloseSaysGoodbyeInEveryState(t *testing.T) {
 					_ = c.Close()
 					close(done)
 				}()
-				p.hear("1").closed(transport.StatusNormal)
+				p.Hear("1").Closed(transport.StatusNormal)
 				<-done
 				waiting.Wait()
 				requireClientEnds(t, c, nil)

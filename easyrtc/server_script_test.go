@@ -16,6 +16,6 @@ func TestScriptsOnTheServerMachine(t *testing.T) {
 func TestScriptsOnTheServer(t *testing.T) {
 	script.OnDriver(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
 		p := newServerPipes(readServerScene(t, s))
-		return p, p.finish
+		return p, p.end
 	})
 }

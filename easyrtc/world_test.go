@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -257,125 +256,87 @@ func sentPacket(m script.Message) script.Message {
 	return m
 }
 
+// heardPacket is what arrives at an end of a pipe.
+func heardPacket(data []byte, binary bool) script.Event {
+	if binary {
+		return script.Event{Data: data}
+	}
+	return packetEvent(data)
+}
+
 // A serverWire is a machine with the codec and the hooks around it: packets in, packets out.
 // It is a target of scripts, inside a bubble of synctest.
 type serverWire struct {
+	script.ServerWire[PeerID, ServerEffects, *Decoder]
 	server *Server // its machine and its decisions, not its connections
-	peers  map[string]*wirePeer
-	byID   map[PeerID]*wirePeer
-}
-
-type wirePeer struct {
-	id      PeerID
-	decoder Decoder
-	events  []script.Event
-	gone    bool
 }
 
 func newServerWire(sc serverScene) *serverWire {
-	return &serverWire{
-		server: NewServer(sc.options()), peers: make(map[string]*wirePeer), byID: make(map[PeerID]*wirePeer),
-	}
+	w := &serverWire{server: NewServer(sc.options())}
+	w.Machine, w.Apply = w.server.machine, w.apply
+	return w
 }
 
 func (w *serverWire) Open(name string, args []string) error {
-	p := &wirePeer{id: PeerID(len(w.byID) + 1), decoder: Decoder{Limit: DefaultMessageBytes, trusted: true}}
-	w.peers[name] = p
+	p := w.Appear(name)
 	if name == theApplication {
-		p.gone = true
 		return nil
 	}
-	w.byID[p.id] = p
+	p.Own = &Decoder{Limit: DefaultMessageBytes, trusted: true}
+	w.Number(p)
 	var c Connection
 	if len(args) > 0 {
 		c.EngineIO = 3
 	}
-	w.apply(w.server.machine.Connect(time.Now(), p.id, c))
+	w.apply(w.server.machine.Connect(time.Now(), p.ID, c))
 	return nil
 }
 
 func (w *serverWire) Send(name string, m script.Message) error {
-	p := w.peers[name]
 	if name == theApplication {
 		a, err := decodeCall(m.Data)
 		if err != nil {
 			return err
 		}
 		fx, answer := a.call(w.server.machine, time.Now())
-		p.events = append(p.events, answerEvent(answer))
+		w.Peer(name).Hear(answerEvent(answer))
 		w.apply(fx)
 		return nil
 	}
-	if p == nil || p.gone {
-		return transport.ErrClosed
+	p, err := w.Present(name)
+	if err != nil {
+		return err
 	}
-	typ := transport.Text
-	if m.Binary {
-		typ = transport.Binary
-	}
-	msg, err := p.decoder.Decode(typ, sentPacket(m).Data)
+	msg, err := p.Own.Decode(m.Type(), sentPacket(m).Data)
 	switch {
 	case err != nil:
-		w.apply(w.server.machine.Malformed(time.Now(), p.id, asDecodeError(err)))
+		w.apply(w.server.machine.Malformed(time.Now(), p.ID, asDecodeError(err)))
 	case msg != nil:
-		w.apply(w.server.machine.Receive(time.Now(), p.id, msg))
+		w.apply(w.server.machine.Receive(time.Now(), p.ID, msg))
 	}
 	return nil
-}
-
-func (w *serverWire) Close(name string, _ int) error {
-	p := w.peers[name]
-	if p == nil || p.gone {
-		return transport.ErrClosed
-	}
-	p.gone = true
-	w.apply(w.server.machine.Disconnect(time.Now(), p.id))
-	return nil
-}
-
-func (w *serverWire) Wait(d time.Duration) error {
-	until := time.Now().Add(d)
-	for {
-		at, ok := w.server.machine.Deadline()
-		if !ok || at.After(until) {
-			time.Sleep(time.Until(until))
-			return nil
-		}
-		time.Sleep(time.Until(at))
-		w.apply(w.server.machine.Expire(time.Now()))
-	}
-}
-
-func (w *serverWire) Next(name string, _ bool) (script.Event, bool) {
-	p := w.peers[name]
-	if p == nil || len(p.events) == 0 {
-		return script.Event{}, false
-	}
-	e := p.events[0]
-	p.events = p.events[1:]
-	return e, true
 }
 
 // apply carries out effects, as the driver does.
 func (w *serverWire) apply(fx ServerEffects) {
 	for _, d := range fx.Send {
-		p := w.byID[d.To]
+		p := w.Of(d.To)
 		data, err := Encode(d.Message)
 		if err != nil {
 			panic(err)
 		}
-		if p.gone {
+		if p.Gone {
 			continue
 		}
-		p.events = append(p.events, packetEvent(data))
+		p.Hear(packetEvent(data))
 		for _, a := range attachments(d.Message) {
-			p.events = append(p.events, script.Event{Data: a})
+			p.Hear(script.Event{Data: a})
 		}
 	}
 	for _, c := range fx.Close {
-		p := w.byID[c.Peer]
-		p.gone = true
-		p.events = append(p.events, script.Event{Closed: int(c.Code)})
+		p := w.Of(c.Peer)
+		p.Gone = true
+		p.Hear(script.Event{Closed: int(c.Code)})
 	}
 	for _, q := range fx.Ask {
 		d := w.server.decide(context.Background(), &ServerSession{server: w.server}, q)
@@ -385,25 +346,14 @@ func (w *serverWire) apply(fx ServerEffects) {
 
 // end disconnects everybody and checks that the machine has forgotten them.
 func (w *serverWire) end(t *testing.T) {
-	for name, p := range w.peers {
-		if !p.gone {
-			require.NoError(t, w.Close(name, 1000))
-		}
-	}
+	w.DisconnectAll()
 	requireNobodyLeft(t, w.server.machine)
 }
 
 // serverPipes are raw ends of pipes to a server. They are a target of scripts.
 type serverPipes struct {
+	script.Ends
 	server *Server
-
-	mu   sync.Mutex
-	ends map[string]*pipeEnd
-}
-
-type pipeEnd struct {
-	conn   transport.Conn // nil of the application
-	events []script.Event
 }
 
 // engineIO3 is a connection of version 3 of Engine.IO.
@@ -412,121 +362,46 @@ type engineIO3 struct{ transport.Conn }
 func (engineIO3) EngineIO() engineio.Version { return engineio.V3 }
 
 func newServerPipes(sc serverScene) *serverPipes {
-	return &serverPipes{server: NewServer(sc.options()), ends: make(map[string]*pipeEnd)}
+	p := &serverPipes{server: NewServer(sc.options())}
+	p.Say, p.Hear = sentPacket, heardPacket
+	return p
 }
 
 func (p *serverPipes) Open(name string, args []string) error {
-	end := new(pipeEnd)
-	p.mu.Lock()
-	p.ends[name] = end
-	p.mu.Unlock()
 	if name == theApplication {
+		p.Appear(name)
 		return nil
 	}
-	near, far := transport.Pipe()
-	end.conn = near
-	if len(args) > 0 {
-		far = engineIO3{far}
-	}
-	go func() { _ = p.server.Serve(context.Background(), far) }()
-	go p.read(end)
+	p.Connect(name, func(ctx context.Context, conn transport.Conn) error {
+		if len(args) > 0 {
+			conn = engineIO3{conn}
+		}
+		return p.server.Serve(ctx, conn)
+	})
 	synctest.Wait() // it has its number
 	return nil
 }
 
-func (p *serverPipes) read(end *pipeEnd) {
-	for {
-		typ, data, err := end.conn.Read(nil)
-		if closed, ok := errors.AsType[*transport.CloseError](err); ok {
-			p.tell(end, script.Event{Closed: int(closed.Code)})
-		}
-		switch {
-		case err != nil:
-			return // without a CloseError: it closed the connection itself
-		case typ == transport.Binary:
-			p.tell(end, script.Event{Data: data})
-		default:
-			p.tell(end, packetEvent(data))
-		}
-	}
-}
-
-func (p *serverPipes) tell(end *pipeEnd, e script.Event) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	end.events = append(end.events, e)
-}
-
-func (p *serverPipes) end(name string) *pipeEnd {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ends[name]
-}
-
 func (p *serverPipes) Send(name string, m script.Message) error {
-	end := p.end(name)
-	switch {
-	case end == nil:
-		return transport.ErrClosed
-	case name == theApplication:
-		a, err := decodeCall(m.Data)
-		if err != nil {
-			return err
-		}
-		var answer any
-		p.server.step(func(now time.Time) (fx ServerEffects) {
-			fx, answer = a.call(p.server.machine, now)
-			return fx
-		})
-		p.tell(end, answerEvent(answer))
-		return nil
+	if name != theApplication {
+		return p.Ends.Send(name, m)
 	}
-	typ := transport.Text
-	if m.Binary {
-		typ = transport.Binary
+	a, err := decodeCall(m.Data)
+	if err != nil {
+		return err
 	}
-	err := end.conn.Write(typ, sentPacket(m).Data)
-	synctest.Wait()
-	return err
-}
-
-func (p *serverPipes) Close(name string, code int) error {
-	end := p.end(name)
-	if end == nil || end.conn == nil {
-		return transport.ErrClosed
-	}
-	err := end.conn.Close(transport.StatusCode(code), "")
-	synctest.Wait()
-	return err
-}
-
-func (p *serverPipes) Wait(d time.Duration) error {
-	time.Sleep(d)
-	synctest.Wait()
+	var answer any
+	p.server.step(func(now time.Time) (fx ServerEffects) {
+		fx, answer = a.call(p.server.machine, now)
+		return fx
+	})
+	p.Tell(name, answerEvent(answer))
 	return nil
 }
 
-func (p *serverPipes) Next(name string, _ bool) (script.Event, bool) {
-	synctest.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	end := p.ends[name]
-	if end == nil || len(end.events) == 0 {
-		return script.Event{}, false
-	}
-	e := end.events[0]
-	end.events = end.events[1:]
-	return e, true
-}
-
-// finish closes everything and checks that the server has forgotten it.
-func (p *serverPipes) finish(t *testing.T) {
-	for _, end := range p.ends {
-		if end.conn != nil {
-			_ = end.conn.Close(transport.StatusNormal, "") // the server may have been first
-		}
-	}
-	synctest.Wait()
+// end closes everything and checks that the server has forgotten it.
+func (p *serverPipes) end(t *testing.T) {
+	_ = p.CloseAll() // the server may have been first
 	require.NoError(t, p.server.Close())
 	synctest.Wait()
 	requireNobodyLeft(t, p.server.machine)

@@ -32,7 +32,7 @@ func TestMessagesThatEndAClient(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c, p := joinedClient(t, ClientOptions{MessageBytes: 1000})
-				p.say(peerChat, tt.data).closed(tt.code)
+				p.Say(peerChat, tt.data).Closed(tt.code)
 				var last error
 				n := 0
 				for m, err := range c.Messages(t.Context()) {
@@ -57,8 +57,8 @@ func TestApplicationThatDoesNotReadEndsTheClient(t *testing.T) {
 			Inbox:  3,
 			Redial: func(context.Context) (transport.Conn, error) { panic("connects again to be slow again") },
 		})
-		p.say(peerChat, peerChat, peerChat).say(peerPing).hear(`{"type":"pong"}`) // until it is full
-		p.say(peerChat).closed(transport.StatusPolicyViolation)
+		p.Say(peerChat, peerChat, peerChat).Say(peerPing).Hear(`{"type":"pong"}`) // until it is full
+		p.Say(peerChat).Closed(transport.StatusPolicyViolation)
 		<-c.Done()
 		require.Equal(t, ErrSlowConsumer, c.Err())
 		clientHears(t, c, peerChat, peerChat, peerChat)
@@ -75,7 +75,7 @@ func TestServerThatDoesNotReadEndsTheClient(t *testing.T) {
 		}
 		require.ErrorIs(t, c.Chat("x"), ErrSlowPeer)
 		requireClientEnds(t, c, ErrSlowPeer)
-		p.closed(transport.StatusTryAgainLater)
+		p.Closed(transport.StatusTryAgainLater)
 
 		c, _ = joinedClient(t, ClientOptions{Heartbeat: -1})
 		begin := time.Now()
@@ -91,16 +91,16 @@ func TestClientNoticesSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := joinedClient(t, ClientOptions{Heartbeat: 2 * time.Second, Silence: 5 * time.Second})
 		begin := time.Now()
-		p.hear(peerPing)
+		p.Hear(peerPing)
 		require.Equal(t, 2*time.Second, time.Since(begin))
-		p.say(`{"type":"pong"}`).hear(peerPing).hear(peerPing).closed(transport.StatusPolicyViolation)
+		p.Say(`{"type":"pong"}`).Hear(peerPing).Hear(peerPing).Closed(transport.StatusPolicyViolation)
 		require.Equal(t, 7*time.Second, time.Since(begin))
 		requireClientEnds(t, c, ErrHeartbeat)
 
 		// Without either the connection lasts.
 		c, p = joinedClient(t, ClientOptions{Heartbeat: -1, Silence: -1})
 		time.Sleep(time.Hour)
-		p.say(peerChat)
+		p.Say(peerChat)
 		clientHears(t, c, peerChat)
 		require.NoError(t, c.Close())
 	})
@@ -111,18 +111,18 @@ func TestTimeoutsOfAClientAreOptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		p, result := clientConnects(t, t.Context(), ClientOptions{HandshakeTimeout: time.Second})
-		p.hear(clientHandshake)
+		p.Hear(clientHandshake)
 		require.ErrorIs(t, (<-result).err, ErrHandshakeTimeout)
 		require.Equal(t, time.Second, time.Since(begin))
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		p, result = clientConnects(t, ctx, ClientOptions{HandshakeTimeout: -1})
-		p.hear(clientHandshake)
+		p.Hear(clientHandshake)
 		require.ErrorIs(t, (<-result).err, context.DeadlineExceeded)
 
 		c, p := joinedClient(t, ClientOptions{CallTimeout: 3 * time.Second})
-		p.drain()
+		p.Drain()
 		begin = time.Now()
 		_, err := c.ListTokens(t.Context())
 		require.Equal(t, ErrCallTimeout, err)
@@ -130,7 +130,7 @@ func TestTimeoutsOfAClientAreOptions(t *testing.T) {
 		require.NoError(t, c.Close())
 
 		c, p = joinedClient(t, ClientOptions{CallTimeout: -1, Heartbeat: -1, Silence: -1})
-		p.drain()
+		p.Drain()
 		ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		_, err = c.ListTokens(ctx)
@@ -161,7 +161,7 @@ func TestEndOfAContextDoesNotHurtTheClient(t *testing.T) {
 			cancel()
 			require.Equal(t, context.Canceled, <-result, name)
 			require.Zero(t, c.calls.Len())
-			p.say(peerChat)
+			p.Say(peerChat)
 			clientHears(t, c, peerChat)
 		}
 		require.NoError(t, c.Close())
@@ -181,7 +181,7 @@ func TestCloseEndsWhateverWaits(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c, p := joinedClient(t, ClientOptions{})
-				p.drain()
+				p.Drain()
 				result := make(chan error, 1)
 				go func() { result <- wait(c) }()
 				synctest.Wait()
@@ -210,10 +210,10 @@ func TestCloseEndsAJoin(t *testing.T) {
 			_, err := c.Join(context.Background(), &Join{Group: "g", Username: new("u")})
 			result <- err
 		}()
-		p.hear(clientJoin)
+		p.Hear(clientJoin)
 		require.NoError(t, c.Close())
 		require.Equal(t, ErrConnectionLost, <-result)
-		p.closed(transport.StatusNormal)
+		p.Closed(transport.StatusNormal)
 		requireClientEnds(t, c, nil)
 	})
 }

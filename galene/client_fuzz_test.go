@@ -89,17 +89,17 @@ func (c *clientChaos) step() {
 	switch c.choose(10) {
 	case 0, 1, 2:
 		in := clientStimuli[c.choose(len(clientStimuli))]
-		msg, err := in.decoded()
+		msg, err := in.Decoded(decodeStimulus)
 		if err != nil {
 			if c.choose(4) == 0 { // which is the end each time
-				c.check(c.machine.Malformed(c.now, err), nil)
+				c.check(c.machine.Malformed(c.now, asDecodeError(err)), nil)
 			}
 			return
 		}
 		c.check(c.machine.Receive(c.now, msg), nil)
 	case 3, 4, 5:
 		in := clientStimuli[c.choose(len(clientStimuli))]
-		if msg, err := in.decoded(); err == nil {
+		if msg, err := in.Decoded(decodeStimulus); err == nil {
 			c.send(msg)
 		}
 	case 6:

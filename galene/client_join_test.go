@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -55,7 +56,7 @@ func TestRefusedJoinIsAnErrorToCompare(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c, p := readyClient(t, ClientOptions{})
-				p.answer(clientJoin, tt.wire)
+				p.Answer(clientJoin, tt.wire)
 				joined, err := c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
 				require.Nil(t, joined)
 				require.ErrorIs(t, err, tt.want)
@@ -71,7 +72,7 @@ func TestRefusedJoinIsAnErrorToCompare(t *testing.T) {
 				require.Empty(t, c.Group())
 				require.Empty(t, c.Username())
 
-				p.answer(clientJoin, peerJoined)
+				p.Answer(clientJoin, peerJoined)
 				_, err = c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
 				require.NoError(t, err)
 				clientHears(t, c, peerJoined) // and nothing of the refusal
@@ -87,7 +88,7 @@ func TestRefusalThatNobodyWaitsForComesWithNext(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, p := readyClient(t, ClientOptions{})
 			require.NoError(t, c.Send(&Join{Kind: JoinJoin, Group: "g", Username: new("u")}))
-			p.hear(clientJoin).say(joinRefusals[name].wire)
+			p.Hear(clientJoin).Say(joinRefusals[name].wire)
 			clientHears(t, c, joinRefusals[name].wire)
 
 			ctx, cancel := context.WithCancel(t.Context())
@@ -96,15 +97,15 @@ func TestRefusalThatNobodyWaitsForComesWithNext(t *testing.T) {
 				_, err := c.Join(ctx, &Join{Group: "g", Username: new("u")})
 				given <- err
 			}()
-			p.hear(clientJoin)
+			p.Hear(clientJoin)
 			cancel()
 			require.Equal(t, context.Canceled, <-given)
-			p.say(joinRefusals[name].wire)
+			p.Say(joinRefusals[name].wire)
 			clientHears(t, c, joinRefusals[name].wire)
 
 			// What succeeds comes with Next in any case, once.
 			require.NoError(t, c.Send(&Join{Kind: JoinJoin, Group: "g", Username: new("u")}))
-			p.hear(clientJoin).say(peerJoined, peerChat)
+			p.Hear(clientJoin).Say(peerJoined, peerChat)
 			clientHears(t, c, peerJoined, peerChat)
 			require.NoError(t, c.Close())
 		})
@@ -116,7 +117,7 @@ func TestJoinDoesNotChangeWhatItIsGiven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := readyClient(t, ClientOptions{})
 		join := &Join{Group: "g", Username: new("u")}
-		p.answer(clientJoin, peerJoined)
+		p.Answer(clientJoin, peerJoined)
 		_, err := c.Join(t.Context(), join)
 		require.NoError(t, err)
 		require.Equal(t, &Join{Group: "g", Username: new("u")}, join)
@@ -152,28 +153,28 @@ func TestTokenIsProbedBeforeANameIsAskedFor(t *testing.T) {
 	noName := func(context.Context) (string, error) { panic("asks for a name that is not needed") }
 	synctest.Test(t, func(t *testing.T) {
 		c, p := readyClient(t, ClientOptions{})
-		p.answer(probe, joinRefusals["not authorised"].wire)
+		p.Answer(probe, joinRefusals["not authorised"].wire)
 		_, err := c.JoinWithToken(t.Context(), "g", "T", noName)
 		require.ErrorIs(t, err, ErrNotAuthorised)
 
 		away := errors.New("went away")
-		p.answer(probe, joinRefusals["need-username"].wire)
+		p.Answer(probe, joinRefusals["need-username"].wire)
 		_, err = c.JoinWithToken(t.Context(), "g", "T", func(context.Context) (string, error) { return "", away })
 		require.Equal(t, away, err)
 
 		name := func(context.Context) (string, error) { return "n", nil }
-		p.answers(probe, joinRefusals["need-username"].wire, named, joinRefusals["duplicate-username"].wire)
+		p.Answers(probe, joinRefusals["need-username"].wire, named, joinRefusals["duplicate-username"].wire)
 		_, err = c.JoinWithToken(t.Context(), "g", "T", name)
 		require.ErrorIs(t, err, ErrDuplicateUsername)
 
-		p.answers(probe, joinRefusals["need-username"].wire, named, peerJoined)
+		p.Answers(probe, joinRefusals["need-username"].wire, named, peerJoined)
 		joined, err := c.JoinWithToken(t.Context(), "g", "T", name)
 		require.NoError(t, err)
 		require.Equal(t, "u", *joined.Username, "which the token may say, too")
 		require.NoError(t, c.Close())
 
 		c, p = readyClient(t, ClientOptions{})
-		p.answer(probe, peerJoined)
+		p.Answer(probe, peerJoined)
 		_, err = c.JoinWithToken(t.Context(), "g", "T", noName)
 		require.NoError(t, err)
 		require.NoError(t, c.Close())
@@ -190,7 +191,7 @@ func TestJoinWithoutAnAnswerEndsTheClient(t *testing.T) {
 			_, err := c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
 			result <- err
 		}()
-		p.hear(clientJoin).closed(transport.StatusPolicyViolation)
+		p.Hear(clientJoin).Closed(transport.StatusPolicyViolation)
 		require.Equal(t, ErrCallTimeout, <-result)
 		require.Equal(t, DefaultCallTimeout, time.Since(begin))
 		requireClientEnds(t, c, ErrCallTimeout)
@@ -199,10 +200,10 @@ func TestJoinWithoutAnAnswerEndsTheClient(t *testing.T) {
 
 func TestJoinEndsWithItsConnection(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(p *clientPeer){
-		"closed":  func(p *clientPeer) { _ = p.Close(1000, "") },
-		"cut":     func(p *clientPeer) { _ = p.Close(1006, "") },
-		"garbage": func(p *clientPeer) { p.say("garbage") },
+	for name, end := range map[string]func(p *script.Line){
+		"closed":  func(p *script.Line) { _ = p.Close(1000, "") },
+		"cut":     func(p *script.Line) { _ = p.Close(1006, "") },
+		"garbage": func(p *script.Line) { p.Say("garbage") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -213,7 +214,7 @@ func TestJoinEndsWithItsConnection(t *testing.T) {
 					_, err := c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
 					result <- err
 				}()
-				p.hear(clientJoin)
+				p.Hear(clientJoin)
 				end(p)
 				require.Equal(t, ErrConnectionLost, <-result)
 				<-c.Done()
@@ -230,7 +231,7 @@ func TestClientThatHasLeftMayJoinAgain(t *testing.T) {
 		leave := `{"type":"join","kind":"leave","group":"g"}`
 		left := `{"type":"joined","kind":"leave","group":"g","username":"u"}`
 		for range 2 {
-			p.answer(leave, left)
+			p.Answer(leave, left)
 			require.NoError(t, c.SendLeave(t.Context()))
 			clientHears(t, c, left)
 			require.Equal(t, ClientReady, c.State())
@@ -240,7 +241,7 @@ func TestClientThatHasLeftMayJoinAgain(t *testing.T) {
 			require.True(t, ok)
 			require.Equal(t, &StateError{State: ClientReady, Type: "join", Required: []string{"joined"}}, e)
 
-			p.answer(clientJoin, peerJoined)
+			p.Answer(clientJoin, peerJoined)
 			_, err := c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
 			require.NoError(t, err)
 			clientHears(t, c, peerJoined)
@@ -260,10 +261,10 @@ func TestAwaitUserWaitsForTheOneItTakes(t *testing.T) {
 			require.NoError(t, err)
 			found <- u
 		}()
-		p.say(`{"type":"user","kind":"add","id":"a","username":"alice"}`)
+		p.Say(`{"type":"user","kind":"add","id":"a","username":"alice"}`)
 		synctest.Wait()
 		require.Empty(t, found)
-		p.say(`{"type":"user","kind":"add","id":"b","username":"bob"}`)
+		p.Say(`{"type":"user","kind":"add","id":"b","username":"bob"}`)
 		require.Equal(t, "b", (<-found).ID)
 		u, err := c.AwaitUser(t.Context(), isBob) // who is there already
 		require.NoError(t, err)

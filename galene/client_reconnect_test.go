@@ -9,22 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
-
-// A clientDialer makes pipes and hands out their other ends.
-type clientDialer struct {
-	t    *testing.T
-	ends chan *clientPeer
-}
-
-func newClientDialer(t *testing.T) clientDialer { return clientDialer{t, make(chan *clientPeer, 8)} }
-
-func (d clientDialer) dial(context.Context) (transport.Conn, error) {
-	near, far := transport.Pipe()
-	d.ends <- &clientPeer{far, d.t}
-	return near, nil
-}
 
 func TestServerThatSendsAwayIsNotCalledAgain(t *testing.T) {
 	t.Parallel()
@@ -58,14 +45,14 @@ func TestServerThatSendsAwayIsNotCalledAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				d := newClientDialer(t)
-				c, p := joinedClient(t, ClientOptions{Redial: d.dial})
-				p.say(tt.before...)
+				d := script.NewDialer(t, true)
+				c, p := joinedClient(t, ClientOptions{Redial: d.Dial})
+				p.Say(tt.before...)
 				require.NoError(t, p.Close(tt.code, tt.reason))
 				clientHears(t, c, tt.before...)
 				if tt.want == nil {
-					p = (<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c2"}`).say(peerHandshake)
-					p.hear(clientJoin).say(peerJoined)
+					p = (<-d.Lines).Hear(`{"type":"handshake","version":["2"],"id":"c2"}`).Say(peerHandshake)
+					p.Hear(clientJoin).Say(peerJoined)
 					clientHears(t, c, `{"type":"reconnected"}`, peerJoined)
 					require.Equal(t, "c2", c.ID())
 					require.NoError(t, c.Close())
@@ -76,7 +63,7 @@ func TestServerThatSendsAwayIsNotCalledAgain(t *testing.T) {
 				_, err := c.Next(t.Context())
 				require.Equal(t, tt.want, err)
 				require.Equal(t, tt.want, c.Chat("x"))
-				require.Empty(t, d.ends)
+				require.Empty(t, d.Lines)
 				requireClientForgets(t, c.machine)
 			})
 		})
@@ -114,29 +101,29 @@ func TestEndWithoutANewConnectionSaysWhy(t *testing.T) {
 func TestRejoinSaysWhatToJoinWith(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newClientDialer(t)
+		d := script.NewDialer(t, true)
 		var last []*Join
 		answers := []*Join{
 			{Group: "g", Token: "fresh"}, // of no kind
 			nil,                          // as before
 			{Kind: JoinLeave, Group: "g", Token: "fresher"},
 		}
-		c, p := joinedClient(t, ClientOptions{Redial: d.dial, Rejoin: func(_ context.Context, join *Join) (*Join, error) {
+		c, p := joinedClient(t, ClientOptions{Redial: d.Dial, Rejoin: func(_ context.Context, join *Join) (*Join, error) {
 			last = append(last, join)
 			return answers[len(last)-1], nil
 		}})
 		require.NoError(t, c.Request(map[string][]TrackKind{"": {TrackAudio}}))
-		p.hear(`{"type":"request","request":{"":["audio"]}}`)
+		p.Hear(`{"type":"request","request":{"":["audio"]}}`)
 		for _, want := range []string{
 			`{"type":"join","kind":"join","token":"fresh","group":"g"}`,
 			`{"type":"join","kind":"join","token":"fresh","group":"g"}`,
 			`{"type":"join","kind":"join","token":"fresher","group":"g"}`,
 		} {
 			require.NoError(t, p.Close(1006, ""))
-			p = <-d.ends
+			p = <-d.Lines
 			_, _, err := p.Read(nil)
 			require.NoError(t, err)
-			p.say(peerHandshake).hear(want).say(peerJoined).hear(`{"type":"request","request":{"":["audio"]}}`)
+			p.Say(peerHandshake).Hear(want).Say(peerJoined).Hear(`{"type":"request","request":{"":["audio"]}}`)
 			clientHears(t, c, `{"type":"reconnected"}`, peerJoined)
 		}
 		require.Equal(t, &Join{Kind: JoinJoin, Group: "g", Username: new("u")}, last[0])
@@ -148,19 +135,19 @@ func TestRejoinSaysWhatToJoinWith(t *testing.T) {
 func TestCallsAreNotRepeatedOnANewConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newClientDialer(t)
-		c, p := joinedClient(t, ClientOptions{Redial: d.dial})
+		d := script.NewDialer(t, true)
+		c, p := joinedClient(t, ClientOptions{Redial: d.Dial})
 		results := make(chan error, 2)
 		go func() { _, err := c.ListTokens(t.Context()); results <- err }()
-		p.hear(`{"type":"groupaction","kind":"listtokens","source":"c1","username":"u"}`)
+		p.Hear(`{"type":"groupaction","kind":"listtokens","source":"c1","username":"u"}`)
 		go func() { results <- c.SendLeave(t.Context()) }()
-		p.hear(`{"type":"join","kind":"leave","group":"g"}`)
+		p.Hear(`{"type":"join","kind":"leave","group":"g"}`)
 		require.NoError(t, p.Close(1006, ""))
 		require.Equal(t, ErrConnectionLost, <-results)
 		require.Equal(t, ErrConnectionLost, <-results)
-		p = (<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c2"}`).say(peerHandshake)
+		p = (<-d.Lines).Hear(`{"type":"handshake","version":["2"],"id":"c2"}`).Say(peerHandshake)
 		clientHears(t, c, `{"type":"reconnected"}`)
-		p.say(peerPing).hear(`{"type":"pong"}`) // and nothing before
+		p.Say(peerPing).Hear(`{"type":"pong"}`) // and nothing before
 		require.NoError(t, c.Close())
 	})
 }
@@ -168,12 +155,12 @@ func TestCallsAreNotRepeatedOnANewConnection(t *testing.T) {
 func TestRejoinIsNotAskedInNoGroup(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newClientDialer(t)
-		c, p := readyClient(t, ClientOptions{Redial: d.dial, Rejoin: func(context.Context, *Join) (*Join, error) {
+		d := script.NewDialer(t, true)
+		c, p := readyClient(t, ClientOptions{Redial: d.Dial, Rejoin: func(context.Context, *Join) (*Join, error) {
 			panic("asks for a join of nothing")
 		}})
 		require.NoError(t, p.Close(1006, ""))
-		(<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c2"}`).say(peerHandshake)
+		(<-d.Lines).Hear(`{"type":"handshake","version":["2"],"id":"c2"}`).Say(peerHandshake)
 		clientHears(t, c, `{"type":"reconnected"}`)
 		require.Equal(t, ClientReady, c.State())
 		require.NoError(t, c.Close())
@@ -226,21 +213,21 @@ func TestRefusedRejoinIsFinalIfItWillBeRefusedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				d := newClientDialer(t)
-				c, p := joinedClient(t, ClientOptions{Redial: d.dial})
+				d := script.NewDialer(t, true)
+				c, p := joinedClient(t, ClientOptions{Redial: d.Dial})
 				require.NoError(t, p.Close(1006, ""))
-				p = (<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c2"}`).say(peerHandshake).hear(clientJoin)
-				p.say(joinRefusals[name].wire).closed(transport.StatusNormal)
+				p = (<-d.Lines).Hear(`{"type":"handshake","version":["2"],"id":"c2"}`).Say(peerHandshake).Hear(clientJoin)
+				p.Say(joinRefusals[name].wire).Closed(transport.StatusNormal)
 				if final {
 					requireClientEnds(t, c, joinRefusals[name].want)
-					require.Empty(t, d.ends)
+					require.Empty(t, d.Lines)
 					return
 				}
-				p = (<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c3"}`).say(peerHandshake)
-				p.hear(clientJoin).say(peerJoined)
+				p = (<-d.Lines).Hear(`{"type":"handshake","version":["2"],"id":"c3"}`).Say(peerHandshake)
+				p.Hear(clientJoin).Say(peerJoined)
 				clientHears(t, c, `{"type":"reconnected"}`, peerJoined)
 				require.NoError(t, c.Close())
-				p.closed(transport.StatusNormal)
+				p.Closed(transport.StatusNormal)
 			})
 		})
 	}
@@ -250,31 +237,31 @@ func TestRefusedRejoinIsFinalIfItWillBeRefusedAgain(t *testing.T) {
 func TestServerThatAlwaysRefusesIsGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newClientDialer(t)
-		c, p := joinedClient(t, ClientOptions{Redial: d.dial, Backoff: Backoff{Attempts: 3}})
+		d := script.NewDialer(t, true)
+		c, p := joinedClient(t, ClientOptions{Redial: d.Dial, Backoff: Backoff{Attempts: 3}})
 		require.NoError(t, p.Close(1006, ""))
 		for range 3 {
-			p := <-d.ends
+			p := <-d.Lines
 			_, _, err := p.Read(nil)
 			require.NoError(t, err)
-			p.say(peerHandshake).hear(clientJoin).say(joinRefusals["locked"].wire).closed(transport.StatusNormal)
+			p.Say(peerHandshake).Hear(clientJoin).Say(joinRefusals["locked"].wire).Closed(transport.StatusNormal)
 		}
 		<-c.Done()
 		require.ErrorIs(t, c.Err(), ErrLocked)
-		require.Empty(t, d.ends)
+		require.Empty(t, d.Lines)
 	})
 }
 
 func TestCloseEndsAClientThatConnectsAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := newClientDialer(t)
-		asleep, p := joinedClient(t, ClientOptions{Redial: d.dial})
+		d := script.NewDialer(t, true)
+		asleep, p := joinedClient(t, ClientOptions{Redial: d.Dial})
 		require.NoError(t, p.Close(1006, ""))
 		synctest.Wait()
 		require.NoError(t, asleep.Close())
 		requireClientEnds(t, asleep, nil)
-		require.Empty(t, d.ends)
+		require.Empty(t, d.Lines)
 
 		stuck := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		dialing, p := joinedClient(t, ClientOptions{
@@ -286,25 +273,25 @@ func TestCloseEndsAClientThatConnectsAgain(t *testing.T) {
 		requireClientEnds(t, dialing, nil)
 
 		asking, p := joinedClient(t, ClientOptions{
-			Redial: d.dial, Rejoin: func(ctx context.Context, _ *Join) (*Join, error) { return nil, stuck(ctx) },
+			Redial: d.Dial, Rejoin: func(ctx context.Context, _ *Join) (*Join, error) { return nil, stuck(ctx) },
 		})
 		require.NoError(t, p.Close(1006, ""))
 		time.Sleep(time.Minute)
 		require.NoError(t, asking.Close())
 		requireClientEnds(t, asking, nil)
 
-		shaking, p := joinedClient(t, ClientOptions{Redial: d.dial})
+		shaking, p := joinedClient(t, ClientOptions{Redial: d.Dial})
 		require.NoError(t, p.Close(1006, ""))
-		p = (<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c2"}`)
+		p = (<-d.Lines).Hear(`{"type":"handshake","version":["2"],"id":"c2"}`)
 		require.NoError(t, shaking.Close())
-		p.closed(transport.StatusNormal)
+		p.Closed(transport.StatusNormal)
 		requireClientEnds(t, shaking, nil)
 
-		joining, p := joinedClient(t, ClientOptions{Redial: d.dial})
+		joining, p := joinedClient(t, ClientOptions{Redial: d.Dial})
 		require.NoError(t, p.Close(1006, ""))
-		p = (<-d.ends).hear(`{"type":"handshake","version":["2"],"id":"c2"}`).say(peerHandshake).hear(clientJoin)
+		p = (<-d.Lines).Hear(`{"type":"handshake","version":["2"],"id":"c2"}`).Say(peerHandshake).Hear(clientJoin)
 		require.NoError(t, joining.Close())
-		p.closed(transport.StatusNormal)
+		p.Closed(transport.StatusNormal)
 		requireClientEnds(t, joining, nil)
 	})
 }

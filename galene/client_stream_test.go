@@ -131,7 +131,7 @@ func TestStreamsEndBeforeTheirMemberGoes(t *testing.T) {
 			`{"type":"close","id":"t"}`,
 			`{"type":"user","kind":"delete","id":"b","username":"bob"}`,
 		}
-		p.say(heard[:3]...).say(`{"type":"close","id":"never-offered"}`).say(heard[3:]...)
+		p.Say(heard[:3]...).Say(`{"type":"close","id":"never-offered"}`).Say(heard[3:]...)
 		clientHears(t, c, heard...)
 		require.Nil(t, c.User("b"))
 		require.NoError(t, c.Close())
@@ -143,10 +143,10 @@ func TestAbortIsAnsweredWithAClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := joinedClient(t, ClientOptions{})
 		require.NoError(t, c.Send(&Offer{ID: "s", Label: "camera", SDP: "v=0"}))
-		p.hear(`{"type":"offer","id":"s","label":"camera","sdp":"v=0","source":"c1","username":"u"}`)
+		p.Hear(`{"type":"offer","id":"s","label":"camera","sdp":"v=0","source":"c1","username":"u"}`)
 		abort := `{"type":"abort","id":"s"}`
 		refusal := `{"type":"usermessage","kind":"error","dest":"c1","privileged":true,"value":"not authorised"}`
-		p.say(abort, refusal).hear(`{"type":"close","id":"s"}`)
+		p.Say(abort, refusal).Hear(`{"type":"close","id":"s"}`)
 		clientHears(t, c, abort, refusal)
 		require.Equal(t, ErrUnknownStream, c.Send(&Close{ID: "s"}))
 		require.NoError(t, c.Close())
@@ -165,7 +165,7 @@ func TestNewIDIsNobodyElses(t *testing.T) {
 	near, p := readyClient(t, ClientOptions{NewID: func() string { return "c1" }})
 	require.Equal(t, "c1", near.ID())
 	require.NoError(t, near.Close())
-	p.closed(1000)
+	p.Closed(1000)
 }
 
 func TestCandidatesBeforeTheirOfferComeAfterIt(t *testing.T) {

@@ -14,88 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
-
-// A clientPeer is the server's end of a client's connection.
-type clientPeer struct {
-	transport.Conn
-	t *testing.T
-}
-
-func (p *clientPeer) say(messages ...string) *clientPeer {
-	p.t.Helper()
-	for _, m := range messages {
-		require.NoError(p.t, p.Write(transport.Text, []byte(m)))
-	}
-	return p
-}
-
-func (p *clientPeer) hear(messages ...string) *clientPeer {
-	p.t.Helper()
-	for _, m := range messages {
-		_, got, err := p.Read(nil)
-		require.NoError(p.t, err)
-		require.JSONEq(p.t, m, string(got))
-	}
-	return p
-}
-
-// answer hears a message in the background and says what follows from it.
-func (p *clientPeer) answer(question string, answers ...string) {
-	go func() {
-		_, got, err := p.Read(nil)
-		if err == nil && question != string(got) {
-			err = errors.New("something else was expected")
-		}
-		for _, a := range answers {
-			if err == nil {
-				err = p.Write(transport.Text, []byte(a))
-			}
-		}
-		if err != nil {
-			p.t.Errorf("%s: %s: %v", question, got, err)
-		}
-	}()
-}
-
-// answers hears questions in the background, each of which is followed by its answer.
-func (p *clientPeer) answers(lines ...string) {
-	go func() {
-		for i := 0; i < len(lines); i += 2 {
-			_, got, err := p.Read(nil)
-			if err == nil && lines[i] != string(got) {
-				err = errors.New("something else was expected")
-			}
-			if err == nil {
-				err = p.Write(transport.Text, []byte(lines[i+1]))
-			}
-			if err != nil {
-				p.t.Errorf("%s: %s: %v", lines[i], got, err)
-				return
-			}
-		}
-	}()
-}
-
-// drain reads until the connection ends.
-func (p *clientPeer) drain() {
-	go func() {
-		for {
-			if _, _, err := p.Read(nil); err != nil {
-				return
-			}
-		}
-	}()
-}
-
-func (p *clientPeer) closed(code transport.StatusCode) {
-	p.t.Helper()
-	_, got, err := p.Read(nil)
-	closed, ok := errors.AsType[*transport.CloseError](err)
-	require.True(p.t, ok, "%s %v", got, err)
-	require.Equal(p.t, code, closed.Code)
-}
 
 // What is said most.
 const (
@@ -115,7 +36,7 @@ type clientConnected struct {
 }
 
 // clientConnects starts Connect over a pipe.
-func clientConnects(t *testing.T, ctx context.Context, opts ClientOptions) (*clientPeer, <-chan clientConnected) {
+func clientConnects(t *testing.T, ctx context.Context, opts ClientOptions) (*script.Line, <-chan clientConnected) {
 	if opts.NewID == nil {
 		opts.NewID = countedIDs()
 	}
@@ -125,14 +46,14 @@ func clientConnects(t *testing.T, ctx context.Context, opts ClientOptions) (*cli
 		c, err := Connect(ctx, near, &opts)
 		result <- clientConnected{c, err}
 	}()
-	return &clientPeer{far, t}, result
+	return &script.Line{Conn: far, TB: t, JSON: true}, result
 }
 
 // readyClient returns a client that is in no group, and the server's end.
-func readyClient(t *testing.T, opts ClientOptions) (*Client, *clientPeer) {
+func readyClient(t *testing.T, opts ClientOptions) (*Client, *script.Line) {
 	t.Helper()
 	p, result := clientConnects(t, t.Context(), opts)
-	p.hear(clientHandshake).say(peerHandshake)
+	p.Hear(clientHandshake).Say(peerHandshake)
 	got := <-result
 	require.NoError(t, got.err)
 	require.Equal(t, ClientReady, got.client.State())
@@ -140,10 +61,10 @@ func readyClient(t *testing.T, opts ClientOptions) (*Client, *clientPeer) {
 }
 
 // joinedClient returns a client that is in the group g as an operator, and has heard so.
-func joinedClient(t *testing.T, opts ClientOptions) (*Client, *clientPeer) {
+func joinedClient(t *testing.T, opts ClientOptions) (*Client, *script.Line) {
 	t.Helper()
 	c, p := readyClient(t, opts)
-	p.answer(clientJoin, peerJoined)
+	p.Answer(clientJoin, peerJoined)
 	joined, err := c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
 	require.NoError(t, err)
 	require.Equal(t, "g", joined.Group)
@@ -237,12 +158,12 @@ func TestClientUsesEveryVerb(t *testing.T) {
 			require.True(t, ok)
 		}
 		offer := `{"type":"offer","id":"d1","sdp":"v=0","source":"b"}`
-		p.say(offer)
+		p.Say(offer)
 		clientHears(t, c, offer)
 		require.NoError(t, c.RequestStream("d1", nil))
 		require.NoError(t, c.RequestStream("d1", []TrackKind{TrackAudio, TrackVideoLow}))
 		require.NoError(t, c.RequestStream("d1", []TrackKind{}))
-		p.hear(`{"type":"requestStream","id":"d1"}`, `{"type":"requestStream","id":"d1","request":["audio","video-low"]}`,
+		p.Hear(`{"type":"requestStream","id":"d1"}`, `{"type":"requestStream","id":"d1","request":["audio","video-low"]}`,
 			`{"type":"requestStream","id":"d1","request":[]}`)
 		require.NoError(t, c.Close())
 	})
@@ -261,7 +182,7 @@ func TestClientSaysWhatItKnows(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, new(RTCConfiguration), configuration)
 
-		p.answer(clientJoin, `{"type":"joined","kind":"join","group":"g","username":"given","permissions":["message"],`+
+		p.Answer(clientJoin, `{"type":"joined","kind":"join","group":"g","username":"given","permissions":["message"],`+
 			`"status":{"name":"g","clientCount":2,"locked":true},"data":{"a":1},"rtcConfiguration":{"iceServers":[{"urls":["stun:192.0.2.1"]}]}}`,
 			`{"type":"user","kind":"add","id":"c1","username":"given"}`,
 			`{"type":"user","kind":"add","id":"b","username":"bob"}`)
@@ -285,7 +206,7 @@ func TestClientSaysWhatItKnows(t *testing.T) {
 		require.EqualValues(t, 2, stats.MessagesWritten)
 		require.EqualValues(t, len(clientHandshake)+len(clientJoin), stats.BytesWritten)
 
-		p.say(`{"type":"joined","kind":"change","group":"g","username":"given","status":{"name":"g"},"rtcConfiguration":{}}`)
+		p.Say(`{"type":"joined","kind":"change","group":"g","username":"given","status":{"name":"g"},"rtcConfiguration":{}}`)
 		synctest.Wait()
 		require.Empty(t, c.Permissions())
 		require.False(t, c.Status().Locked)
@@ -293,7 +214,7 @@ func TestClientSaysWhatItKnows(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, configuration.ICEServers, "the newest one counts")
 		require.NoError(t, c.Leave())
-		p.closed(transport.StatusNormal)
+		p.Closed(transport.StatusNormal)
 		require.NoError(t, c.Close())
 		require.ErrorIs(t, c.Chat("x"), transport.ErrClosed)
 		_, err = c.Join(t.Context(), &Join{Group: "g", Username: new("u")})
@@ -307,13 +228,13 @@ func TestClientGetsItsTokens(t *testing.T) {
 		c, p := joinedClient(t, ClientOptions{})
 		sign := `,"source":"c1","username":"u","value":`
 		token := `{"type":"usermessage","kind":"token","privileged":true,"value":{"token":"T","group":"g","permissions":null,"expires":"2000-01-01T01:00:00Z"}}`
-		p.answer(`{"type":"groupaction","kind":"maketoken"`+sign+`{"group":"g","permissions":["message"],"expires":3600000}}`, token)
+		p.Answer(`{"type":"groupaction","kind":"maketoken"`+sign+`{"group":"g","permissions":["message"],"expires":3600000}}`, token)
 		made, err := c.MakeToken(t.Context(), &TokenRequest{Permissions: Permissions{PermissionMessage},
 			Expires: TokenTime{In: time.Hour}})
 		require.NoError(t, err)
 		require.Equal(t, "T", made.Token)
 
-		p.answer(`{"type":"groupaction","kind":"edittoken"`+sign+`{"token":"T","expires":-1}}`,
+		p.Answer(`{"type":"groupaction","kind":"edittoken"`+sign+`{"token":"T","expires":-1}}`,
 			`{"type":"usermessage","kind":"token","privileged":true,"error":"not-authorised","value":"not authorised"}`)
 		_, err = c.EditToken(t.Context(), &TokenRequest{Token: "T", Expires: TokenTime{In: -time.Millisecond}})
 		require.ErrorIs(t, err, ErrNotAuthorised)
@@ -321,19 +242,19 @@ func TestClientGetsItsTokens(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, ErrorNotAuthorised, refusal.ID)
 
-		p.answer(`{"type":"groupaction","kind":"listtokens","source":"c1","username":"u"}`,
+		p.Answer(`{"type":"groupaction","kind":"listtokens","source":"c1","username":"u"}`,
 			`{"type":"usermessage","kind":"tokenlist","privileged":true,"value":[{"token":"T","group":"g","permissions":[]}]}`)
 		list, err := c.ListTokens(t.Context())
 		require.NoError(t, err)
 		require.Len(t, list, 1)
 		require.Equal(t, "T", list[0].Token)
 
-		p.answer(`{"type":"useraction","kind":"identify","source":"c1","dest":"b","username":"u"}`,
+		p.Answer(`{"type":"useraction","kind":"identify","source":"c1","dest":"b","username":"u"}`,
 			`{"type":"usermessage","kind":"userinfo","privileged":true,"value":{"id":"b","username":"bob","address":"192.0.2.1:7"}}`)
 		info, err := c.Identify(t.Context(), "b")
 		require.NoError(t, err)
 		require.Equal(t, &UserInfo{ID: "b", Username: "bob", Address: "192.0.2.1:7"}, info)
-		p.answer(`{"type":"useraction","kind":"identify","source":"c1","dest":"x","username":"u"}`,
+		p.Answer(`{"type":"useraction","kind":"identify","source":"c1","dest":"x","username":"u"}`,
 			`{"type":"usermessage","kind":"error","dest":"c1","privileged":true,"value":"client not found"}`)
 		_, err = c.Identify(t.Context(), "x")
 		require.ErrorIs(t, err, &Error{Text: "client not found"})
@@ -347,7 +268,7 @@ func TestAnswerThatNobodyWaitsForComesWithNext(t *testing.T) {
 		c, p := joinedClient(t, ClientOptions{})
 		token := `{"type":"usermessage","kind":"token","privileged":true,"value":{"token":"T","group":"g","permissions":null}}`
 		require.NoError(t, c.Send(&GroupAction{Kind: GroupMakeToken, Value: json.RawMessage(`{"group":"g","expires":1}`)}))
-		p.hear(`{"type":"groupaction","kind":"maketoken","source":"c1","username":"u","value":{"group":"g","expires":1}}`).say(token)
+		p.Hear(`{"type":"groupaction","kind":"maketoken","source":"c1","username":"u","value":{"group":"g","expires":1}}`).Say(token)
 		clientHears(t, c, token)
 
 		ctx, cancel := context.WithCancel(t.Context())
@@ -356,10 +277,10 @@ func TestAnswerThatNobodyWaitsForComesWithNext(t *testing.T) {
 			_, err := c.MakeToken(ctx, &TokenRequest{Expires: TokenTime{In: time.Second}})
 			given <- err
 		}()
-		p.hear(`{"type":"groupaction","kind":"maketoken","source":"c1","username":"u","value":{"group":"g","expires":1000}}`)
+		p.Hear(`{"type":"groupaction","kind":"maketoken","source":"c1","username":"u","value":{"group":"g","expires":1000}}`)
 		cancel()
 		require.Equal(t, context.Canceled, <-given)
-		p.say(token)
+		p.Say(token)
 		clientHears(t, c, token)
 		require.NoError(t, c.Close())
 	})
@@ -369,7 +290,7 @@ func TestTooManyActionsAreRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, p := joinedClient(t, ClientOptions{})
-		p.drain()
+		p.Drain()
 		for range DefaultPending {
 			require.NoError(t, c.Send(&GroupAction{Kind: GroupListTokens}))
 		}
@@ -384,8 +305,8 @@ func TestConnectSaysWhyItFailed(t *testing.T) {
 	t.Parallel()
 	is := func(want error) func(error) bool { return func(err error) bool { return errors.Is(err, want) } }
 	decode := func(err error) bool { _, ok := errors.AsType[*DecodeError](err); return ok }
-	frame := func(typ transport.MessageType, data string) func(*clientPeer, func()) {
-		return func(p *clientPeer, _ func()) { _ = p.Write(typ, []byte(data)) }
+	frame := func(typ transport.MessageType, data string) func(*script.Line, func()) {
+		return func(p *script.Line, _ func()) { _ = p.Write(typ, []byte(data)) }
 	}
 	closedWith := func(code transport.StatusCode) func(error) bool {
 		return func(err error) bool {
@@ -394,11 +315,11 @@ func TestConnectSaysWhyItFailed(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct {
-		do   func(p *clientPeer, cancel func())
+		do   func(p *script.Line, cancel func())
 		want func(err error) bool
 		code transport.StatusCode // that the server gets; 0 when it closed
 	}{
-		"silence":          {func(*clientPeer, func()) {}, is(ErrHandshakeTimeout), 1008},
+		"silence":          {func(*script.Line, func()) {}, is(ErrHandshakeTimeout), 1008},
 		"another message":  {frame(transport.Text, peerPing), is(ErrVersion), 1002},
 		"another version":  {frame(transport.Text, `{"type":"handshake","version":["99"]}`), is(ErrVersion), 1002},
 		"an older version": {frame(transport.Text, `{"type":"handshake","version":["1"]}`), is(ErrVersion), 1002},
@@ -408,12 +329,12 @@ func TestConnectSaysWhyItFailed(t *testing.T) {
 		"not UTF-8":        {frame(transport.Text, "{\"type\":\"\xff\"}"), decode, 1007},
 		"too big": {frame(transport.Text, `{"type":"x","x":"`+strings.Repeat("x", 2*DefaultMessageBytes)+`"}`),
 			decode, 1009},
-		"a close": {func(p *clientPeer, _ func()) { _ = p.Close(1002, "you must handshake first") },
+		"a close": {func(p *script.Line, _ func()) { _ = p.Close(1002, "you must handshake first") },
 			closedWith(1002), 0},
-		"a close with a reason": {func(p *clientPeer, _ func()) { _ = p.Close(1000, "no") }, is(&Error{Text: "no"}), 0},
-		"an orderly close":      {func(p *clientPeer, _ func()) { _ = p.Close(1000, "") }, closedWith(1000), 0},
-		"a cut":                 {func(p *clientPeer, _ func()) { _ = p.Close(1006, "") }, closedWith(1006), 0},
-		"the caller":            {func(_ *clientPeer, cancel func()) { cancel() }, is(context.Canceled), 1000},
+		"a close with a reason": {func(p *script.Line, _ func()) { _ = p.Close(1000, "no") }, is(&Error{Text: "no"}), 0},
+		"an orderly close":      {func(p *script.Line, _ func()) { _ = p.Close(1000, "") }, closedWith(1000), 0},
+		"a cut":                 {func(p *script.Line, _ func()) { _ = p.Close(1006, "") }, closedWith(1006), 0},
+		"the caller":            {func(_ *script.Line, cancel func()) { cancel() }, is(context.Canceled), 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -424,7 +345,7 @@ func TestConnectSaysWhyItFailed(t *testing.T) {
 				p, result := clientConnects(t, ctx, ClientOptions{
 					Redial: func(context.Context) (transport.Conn, error) { panic("connects again before it was connected") },
 				})
-				p.hear(clientHandshake)
+				p.Hear(clientHandshake)
 				tt.do(p, cancel)
 				got := <-result
 				require.Nil(t, got.client)
@@ -434,7 +355,7 @@ func TestConnectSaysWhyItFailed(t *testing.T) {
 					require.Equal(t, DefaultHandshakeTimeout, time.Since(begin))
 				}
 				if tt.code != 0 {
-					p.closed(tt.code)
+					p.Closed(tt.code)
 				}
 			})
 		})
@@ -481,7 +402,7 @@ func TestReadersShareWhatArrives(t *testing.T) {
 		want := []string{"EOF", "EOF"}
 		for n := range 50 {
 			want = append(want, fmt.Sprint(n))
-			p.say(fmt.Sprintf(`{"type":"chat","value":"%d"}`, n))
+			p.Say(fmt.Sprintf(`{"type":"chat","value":"%d"}`, n))
 		}
 		synctest.Wait()
 		require.NoError(t, c.Close())

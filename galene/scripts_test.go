@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,20 +100,16 @@ const recorder = "recorder"
 //
 // What a close frame says is an event of its own before the end: {"reason":"…"}.
 type serverWire struct {
+	script.ServerWire[PeerID, ServerEffects, *wirePatience]
 	server *Server // its machine and its decisions, not its connections
-	peers  map[string]*wirePeer
-	byID   map[PeerID]*wirePeer
 	late   []lateDecision
 	routed []MediaEvent // of a machine with media
 }
 
-type wirePeer struct {
-	id      PeerID
-	name    string
-	events  []script.Event
-	waits   bool // for a decision
+// wirePatience is how a peer waits for a decision.
+type wirePatience struct {
+	waits   bool
 	pending []script.Message
-	gone    bool
 }
 
 // A lateDecision is one about bad credentials.
@@ -129,15 +123,44 @@ func newServerWire(sc serverScene) *serverWire {
 	opts := sc.options()
 	opts.RefusalDelay = -1 // the wire's own
 	opts.Record = func(context.Context, string, transport.Conn) error { return nil }
-	return &serverWire{server: NewServer(opts), peers: make(map[string]*wirePeer), byID: make(map[PeerID]*wirePeer)}
+	w := &serverWire{server: NewServer(opts)}
+	w.Machine, w.Apply = slowMachine{w.server.machine, w}, w.apply
+	return w
+}
+
+// A slowMachine is a machine whose late decisions come in time.
+type slowMachine struct {
+	*ServerMachine
+	wire *serverWire
+}
+
+// next returns when the machine or a decision is due, and whether it is the decision.
+func (m slowMachine) next() (at time.Time, ok, late bool) {
+	at, ok = m.ServerMachine.Deadline()
+	if l := m.wire.late; len(l) > 0 && (!ok || l[0].at.Before(at)) {
+		return l[0].at, true, true
+	}
+	return at, ok, false
+}
+
+func (m slowMachine) Deadline() (time.Time, bool) {
+	at, ok, _ := m.next()
+	return at, ok
+}
+
+func (m slowMachine) Expire(now time.Time) ServerEffects {
+	if _, _, late := m.next(); late {
+		l := m.wire.late[0]
+		m.wire.late = m.wire.late[1:]
+		m.wire.decided(l.q, l.d)
+		return ServerEffects{}
+	}
+	return m.ServerMachine.Expire(now)
 }
 
 func (w *serverWire) Open(name string, args []string) error {
-	p := &wirePeer{name: name, gone: true}
-	if old := w.peers[name]; old != nil {
-		p.events = old.events
-	}
-	w.peers[name] = p
+	p := w.Appear(name)
+	p.Own = new(wirePatience)
 	if name == recorder {
 		return nil
 	}
@@ -145,103 +168,55 @@ func (w *serverWire) Open(name string, args []string) error {
 	if len(args) > 0 {
 		c.Address = args[0]
 	}
-	w.connect(p, c)
+	w.Number(p)
+	w.apply(w.server.machine.Connect(time.Now(), p.ID, c))
 	return nil
 }
 
-func (w *serverWire) connect(p *wirePeer, c Connection) {
-	p.id, p.gone = PeerID(len(w.byID)+1), false
-	w.byID[p.id] = p
-	w.apply(w.server.machine.Connect(time.Now(), p.id, c))
-}
-
 func (w *serverWire) Send(name string, m script.Message) error {
-	p := w.peers[name]
-	if p == nil || p.gone {
-		return transport.ErrClosed
+	p, err := w.Present(name)
+	if err != nil {
+		return err
 	}
-	if p.waits {
-		p.pending = append(p.pending, m)
+	if p.Own.waits {
+		p.Own.pending = append(p.Own.pending, m)
 		return nil
 	}
 	msg, err := w.server.decode(transport.Text, m.Data)
 	if err != nil {
-		w.apply(w.server.machine.Malformed(time.Now(), p.id, asDecodeError(err)))
+		w.apply(w.server.machine.Malformed(time.Now(), p.ID, asDecodeError(err)))
 		return nil
 	}
-	w.apply(w.server.machine.Receive(time.Now(), p.id, msg))
+	w.apply(w.server.machine.Receive(time.Now(), p.ID, msg))
 	return nil
-}
-
-func (w *serverWire) Close(name string, _ int) error {
-	p := w.peers[name]
-	if p == nil || p.gone {
-		return transport.ErrClosed
-	}
-	p.gone = true
-	w.apply(w.server.machine.Disconnect(time.Now(), p.id))
-	return nil
-}
-
-func (w *serverWire) Wait(d time.Duration) error {
-	until := time.Now().Add(d)
-	for {
-		at, ok := w.server.machine.Deadline()
-		decides := len(w.late) > 0 && (!ok || w.late[0].at.Before(at))
-		if decides {
-			at = w.late[0].at
-		}
-		if !decides && !ok || at.After(until) {
-			time.Sleep(time.Until(until))
-			return nil
-		}
-		time.Sleep(time.Until(at))
-		if !decides {
-			w.apply(w.server.machine.Expire(time.Now()))
-			continue
-		}
-		l := w.late[0]
-		w.late = w.late[1:]
-		w.decided(l.q, l.d)
-	}
-}
-
-func (w *serverWire) Next(name string, _ bool) (script.Event, bool) {
-	p := w.peers[name]
-	if p == nil || len(p.events) == 0 {
-		return script.Event{}, false
-	}
-	e := p.events[0]
-	p.events = p.events[1:]
-	return e, true
 }
 
 // apply carries out effects, as the driver does.
 func (w *serverWire) apply(fx ServerEffects) {
 	for _, d := range fx.Send {
-		p := w.byID[d.To]
+		p := w.Of(d.To)
 		data, err := Encode(d.Message)
 		if err != nil {
 			panic(err)
 		}
-		if !p.gone {
-			p.events = append(p.events, heard(data))
+		if !p.Gone {
+			p.Hear(heard(data))
 		}
 	}
 	w.routed = append(w.routed, fx.Media...)
 	for _, group := range fx.Record {
-		if p := w.peers[recorder]; p != nil {
-			w.connect(p, Connection{System: group})
+		if p := w.Peer(recorder); p != nil {
+			w.Number(p)
+			w.apply(w.server.machine.Connect(time.Now(), p.ID, Connection{System: group}))
 		}
 	}
 	for _, c := range fx.Close {
-		p := w.byID[c.Peer]
-		p.gone = true
-		p.events = append(p.events, ended(c.Code, c.Reason)...)
+		p := w.Of(c.Peer)
+		p.Gone = true
+		p.Hear(ended(c.Code, c.Reason)...)
 	}
 	for _, q := range fx.Ask {
-		p := w.byID[q.Ticket.Peer]
-		p.waits = true
+		w.Of(q.Ticket.Peer).Own.waits = true
 		d := w.server.decide(context.Background(), new(ServerSession), q)
 		if d.Refuse == nil || !d.Refuse.Is(ErrNotAuthorised) {
 			w.decided(q, d)
@@ -254,12 +229,13 @@ func (w *serverWire) apply(fx ServerEffects) {
 // decided steps the machine with a decision, and with what the peer has sent meanwhile.
 func (w *serverWire) decided(q Question, d Decision) {
 	w.apply(w.server.machine.Decide(time.Now(), q.Ticket, d))
-	p := w.byID[q.Ticket.Peer]
-	p.waits = false
-	for len(p.pending) > 0 && !p.waits && !p.gone {
-		m := p.pending[0]
-		p.pending = p.pending[1:]
-		if err := w.Send(p.name, m); err != nil {
+	p := w.Of(q.Ticket.Peer)
+	own := p.Own
+	own.waits = false
+	for len(own.pending) > 0 && !own.waits && !p.Gone {
+		m := own.pending[0]
+		own.pending = own.pending[1:]
+		if err := w.Send(p.Name, m); err != nil {
 			panic(err)
 		}
 	}
@@ -267,11 +243,7 @@ func (w *serverWire) decided(q Question, d Decision) {
 
 // end disconnects everybody and checks that the machine has forgotten them.
 func (w *serverWire) end(t *testing.T) {
-	for _, p := range w.byID {
-		if !p.gone {
-			require.NoError(t, w.Close(p.name, 1000))
-		}
-	}
+	w.DisconnectAll()
 	requireNobodyLeft(t, w.server.machine)
 }
 
@@ -322,15 +294,8 @@ func ended(code transport.StatusCode, reason string) []script.Event {
 
 // serverPipes are raw ends of pipes to a server. They are a target of scripts.
 type serverPipes struct {
+	script.Ends
 	server *Server
-
-	mu   sync.Mutex
-	ends map[string]*pipeEnd
-}
-
-type pipeEnd struct {
-	conn   transport.Conn // nil before the recorder is connected
-	events []script.Event
 }
 
 type addressKey struct{}
@@ -342,12 +307,12 @@ func (a address) Network() string { return "tcp" }
 func (a address) String() string  { return string(a) }
 
 func newServerPipes(sc serverScene) *serverPipes {
-	p := &serverPipes{ends: make(map[string]*pipeEnd)}
+	p := new(serverPipes)
+	p.Hear = func(data []byte, _ bool) script.Event { return heard(data) }
+	p.End = func(c *transport.CloseError) []script.Event { return ended(c.Code, c.Reason) }
 	opts := sc.options()
 	opts.Record = func(_ context.Context, _ string, conn transport.Conn) error {
-		if p.connected(recorder, conn) {
-			p.read(recorder, conn)
-		}
+		p.Attach(recorder, conn)
 		return nil
 	}
 	opts.Address = func(ctx context.Context) net.Addr { return ctx.Value(addressKey{}).(address) }
@@ -355,115 +320,21 @@ func newServerPipes(sc serverScene) *serverPipes {
 	return p
 }
 
-// connected gives a peer a connection, and reports whether there is such a peer.
-func (p *serverPipes) connected(name string, conn transport.Conn) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e := p.ends[name]
-	if e != nil {
-		e.conn = conn
-	}
-	return e != nil
-}
-
 func (p *serverPipes) Open(name string, args []string) error {
-	p.mu.Lock()
-	if p.ends[name] == nil {
-		p.ends[name] = new(pipeEnd)
-	}
-	p.mu.Unlock()
 	if name == recorder {
+		p.Appear(name)
 		return nil
 	}
-	near, far := transport.Pipe()
-	p.connected(name, near)
-	ctx := context.WithValue(context.Background(), addressKey{}, address(strings.Join(args, "")))
-	go func() { _ = p.server.Serve(ctx, far) }()
-	go p.read(name, near)
+	p.Connect(name, func(ctx context.Context, conn transport.Conn) error {
+		return p.server.Serve(context.WithValue(ctx, addressKey{}, address(strings.Join(args, ""))), conn)
+	})
 	synctest.Wait() // it has its number
 	return nil
 }
 
-func (p *serverPipes) read(name string, conn transport.Conn) {
-	for {
-		_, data, err := conn.Read(nil)
-		if closed, ok := errors.AsType[*transport.CloseError](err); ok {
-			p.tell(name, ended(closed.Code, closed.Reason)...)
-		}
-		if err != nil {
-			return // without a CloseError: it closed the connection itself
-		}
-		p.tell(name, heard(data))
-	}
-}
-
-func (p *serverPipes) tell(name string, events ...script.Event) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ends[name].events = append(p.ends[name].events, events...)
-}
-
-func (p *serverPipes) conn(name string) transport.Conn {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if e := p.ends[name]; e != nil {
-		return e.conn
-	}
-	return nil
-}
-
-func (p *serverPipes) Send(name string, m script.Message) error {
-	conn := p.conn(name)
-	if conn == nil {
-		return transport.ErrClosed
-	}
-	typ := transport.Text
-	if m.Binary {
-		typ = transport.Binary
-	}
-	// While the server asks its stores it does not read, and a pipe holds nothing.
-	go func() { _ = conn.Write(typ, m.Data) }()
-	synctest.Wait()
-	return nil
-}
-
-func (p *serverPipes) Close(name string, code int) error {
-	conn := p.conn(name)
-	if conn == nil {
-		return transport.ErrClosed
-	}
-	err := conn.Close(transport.StatusCode(code), "")
-	synctest.Wait()
-	return err
-}
-
-func (p *serverPipes) Wait(d time.Duration) error {
-	time.Sleep(d)
-	synctest.Wait()
-	return nil
-}
-
-func (p *serverPipes) Next(name string, _ bool) (script.Event, bool) {
-	synctest.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e := p.ends[name]
-	if e == nil || len(e.events) == 0 {
-		return script.Event{}, false
-	}
-	ev := e.events[0]
-	e.events = e.events[1:]
-	return ev, true
-}
-
 // end closes everything and checks that the server has forgotten it.
 func (p *serverPipes) end(t *testing.T) {
-	for _, e := range p.ends {
-		if e.conn != nil {
-			require.NoError(t, e.conn.Close(transport.StatusNormal, ""))
-		}
-	}
-	synctest.Wait()
+	require.NoError(t, p.CloseAll())
 	require.NoError(t, p.server.Close())
 	synctest.Wait()
 	requireNobodyLeft(t, p.server.machine)

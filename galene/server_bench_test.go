@@ -1,18 +1,15 @@
 package galene
 
 import (
-	"context"
 	"fmt"
 	"runtime"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/rtcsignal/rtcsignal/transport"
+	"github.com/rtcsignal/rtcsignal/internal/script"
 )
 
 // benchSizes are the sizes of a chat message: a line, and a page.
@@ -20,9 +17,6 @@ var benchSizes = []struct {
 	name string
 	text string
 }{{"0.3kB", strings.Repeat("x", 200)}, {"6kB", strings.Repeat("x", 5900)}}
-
-// benchWindow is how many messages are under way at once.
-const benchWindow = 16
 
 // benchOptions are those of a server with one group, without limits.
 func benchOptions() *ServerOptions {
@@ -32,112 +26,23 @@ func benchOptions() *ServerOptions {
 	}
 }
 
-// A sink is a Conn that reads what it is fed and counts what is written, which it discards.
-type sink struct {
-	feed    chan []byte
-	closed  chan struct{}
-	once    sync.Once
-	written func(messages int)
+// newCrowd returns a server and n members of one group, whose joining is over.
+func newCrowd(tb testing.TB, n int) (*script.Crowd, *Server) {
+	srv := NewServer(benchOptions())
+	return script.NewCrowd(tb, n, srv.Serve, srv.Close, func(i int) ([]string, int) {
+		return []string{
+			fmt.Sprintf(`{"type":"handshake","version":["2"],"id":"id-%d"}`, i),
+			fmt.Sprintf(`{"type":"join","kind":"join","group":"test","username":"user-%d","password":""}`, i),
+		}, 2 + i + 1 + i // a handshake, joined, the users, and those who are told of this one
+	}), srv
 }
 
-func newSink(written func(messages int)) *sink {
-	return &sink{feed: make(chan []byte, benchWindow), closed: make(chan struct{}), written: written}
-}
-
-func (c *sink) Read(buf []byte) (transport.MessageType, []byte, error) {
-	select {
-	case text := <-c.feed:
-		return transport.Text, append(buf[:0], text...), nil
-	case <-c.closed:
-		return 0, nil, transport.ErrClosed
-	}
-}
-
-func (c *sink) Write(transport.MessageType, []byte) error {
-	c.written(1)
-	return nil
-}
-
-func (c *sink) WriteBatch(_ transport.MessageType, msgs [][]byte) error {
-	c.written(len(msgs))
-	return nil
-}
-
-func (c *sink) Close(transport.StatusCode, string) error {
-	c.once.Do(func() { close(c.closed) })
-	return nil
-}
-
-// A crowd is a server with members on sinks.
-type crowd struct {
-	srv     *Server
-	conns   []*sink
-	written atomic.Int64
-	each    int64         // messages after which a token is due
-	done    chan struct{} // gets them
-}
-
-// newCrowd returns n members of one group, whose joining is over.
-func newCrowd(tb testing.TB, n int) *crowd {
-	c := &crowd{srv: NewServer(benchOptions()), each: 1, done: make(chan struct{}, benchWindow)}
-	// Whoever comes k-th gets a handshake, joined and k users, and k-1 are told of it.
-	settled := make(chan struct{})
-	var due, arrived atomic.Int64
-	arriving := func(messages int) {
-		if arrived.Add(int64(messages)) == due.Load() {
-			settled <- struct{}{}
-		}
-	}
-	var served sync.WaitGroup
-	var counting atomic.Bool
-	for i := range n {
-		conn := newSink(func(messages int) {
-			if counting.Load() {
-				c.count(messages)
-			} else {
-				arriving(messages)
-			}
-		})
-		c.conns = append(c.conns, conn)
-		served.Go(func() { _ = c.srv.Serve(context.Background(), conn) })
-		due.Add(int64(2 + i + 1 + i))
-		conn.feed <- fmt.Appendf(nil, `{"type":"handshake","version":["2"],"id":"id-%d"}`, i)
-		conn.feed <- fmt.Appendf(nil, `{"type":"join","kind":"join","group":"test","username":"user-%d","password":""}`, i)
-		<-settled
-	}
-	counting.Store(true)
-	tb.Cleanup(func() {
-		require.NoError(tb, c.srv.Close())
-		served.Wait()
-	})
-	return c
-}
-
-// count gives a token for every each messages that have been written.
-func (c *crowd) count(messages int) {
-	after := c.written.Add(int64(messages))
-	for due := after/c.each - (after-int64(messages))/c.each; due > 0; due-- {
-		c.done <- struct{}{}
-	}
-}
-
-// say feeds the first member's messages to the server, each one when another has been
-// written to all who receive it.
-func (c *crowd) say(b *testing.B, text []byte, receivers int) {
-	c.each = int64(receivers)
-	for range benchWindow {
-		c.conns[0].feed <- text
-	}
+// benchSays has a member say a text over and over.
+func benchSays(b *testing.B, members int, text string, receivers int) {
+	c, _ := newCrowd(b, members)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	b.ReportAllocs()
-	for b.Loop() {
-		<-c.done
-		c.conns[0].feed <- text
-	}
-	for range benchWindow {
-		<-c.done
-	}
+	c.Pump(b, text, receivers)
 	runtime.ReadMemStats(&after)
 	deliveries := float64(b.N * receivers)
 	b.ReportMetric(deliveries/b.Elapsed().Seconds(), "deliveries/s")
@@ -150,7 +55,7 @@ func BenchmarkBroadcast(b *testing.B) {
 	for _, members := range []int{10, 100, 1000} {
 		for _, size := range benchSizes {
 			b.Run(fmt.Sprintf("members=%d/size=%s", members, size.name), func(b *testing.B) {
-				newCrowd(b, members).say(b, []byte(`{"type":"chat","value":"`+size.text+`"}`), members)
+				benchSays(b, members, `{"type":"chat","value":"`+size.text+`"}`, members)
 			})
 		}
 	}
@@ -160,7 +65,7 @@ func BenchmarkBroadcast(b *testing.B) {
 func BenchmarkDirectedChat(b *testing.B) {
 	for _, size := range benchSizes {
 		b.Run("size="+size.name, func(b *testing.B) {
-			newCrowd(b, 2).say(b, []byte(`{"type":"chat","dest":"id-1","value":"`+size.text+`"}`), 1)
+			benchSays(b, 2, `{"type":"chat","dest":"id-1","value":"`+size.text+`"}`, 1)
 		})
 	}
 }
@@ -169,35 +74,23 @@ func BenchmarkDirectedChat(b *testing.B) {
 func BenchmarkJoin(b *testing.B) {
 	for _, others := range []int{2, 50} {
 		b.Run(fmt.Sprintf("members=%d", others), func(b *testing.B) {
-			c := newCrowd(b, others)
-			c.each = int64(others) // who are told of the coming and of the going
+			c, _ := newCrowd(b, others)
+			c.Await(others) // who are told of the coming and of the going
 			b.ReportAllocs()
 			for b.Loop() {
-				c.visit()
+				benchVisit(c, others)
 			}
 		})
 	}
 }
 
-// visit is one client's stay.
-func (c *crowd) visit() {
-	told := make(chan struct{}, 1)
-	want := int64(len(c.conns)) + 3 // a handshake, joined, itself and the others
-	var got atomic.Int64
-	conn := newSink(func(messages int) {
-		if after := got.Add(int64(messages)); after >= want && after-int64(messages) < want {
-			told <- struct{}{}
-		}
-	})
-	served := make(chan error, 1)
-	go func() { served <- c.srv.Serve(context.Background(), conn) }()
-	conn.feed <- []byte(`{"type":"handshake","version":["2"],"id":"id-visitor"}`)
-	conn.feed <- []byte(`{"type":"join","kind":"join","group":"test","username":"visitor","password":""}`)
-	<-told
-	<-c.done
-	_ = conn.Close(transport.StatusNormal, "")
-	<-served
-	<-c.done
+// benchVisit is one client's stay.
+func benchVisit(c *script.Crowd, others int) {
+	c.Visit([]string{
+		`{"type":"handshake","version":["2"],"id":"id-visitor"}`,
+		`{"type":"join","kind":"join","group":"test","username":"visitor","password":""}`,
+	}, others+3, c.Heard) // a handshake, joined, itself and the others
+	c.Heard()
 }
 
 // A machineCrowd is the members of a group on a machine alone.
@@ -264,16 +157,16 @@ func BenchmarkServerMachine(b *testing.B) {
 func TestBenchmarksOfTheServerCountEveryDelivery(t *testing.T) {
 	t.Parallel()
 	for _, members := range []int{2, 10} {
-		c := newCrowd(t, members)
-		c.each = int64(members)
+		c, srv := newCrowd(t, members)
+		c.Await(members)
 		for range 3 {
-			c.conns[0].feed <- []byte(`{"type":"chat","value":"hello"}`)
-			<-c.done
+			c.Say(`{"type":"chat","value":"hello"}`)
+			c.Heard()
 		}
-		require.EqualValues(t, 3*members, c.written.Load())
-		c.visit() // of whose coming and going each is told
-		require.EqualValues(t, 5*members, c.written.Load())
-		stats := c.srv.Stats()
+		require.EqualValues(t, 3*members, c.Count())
+		benchVisit(c, members) // of whose coming and going each is told
+		require.EqualValues(t, 5*members, c.Count())
+		stats := srv.Stats()
 		require.EqualValues(t, 2*members+3+2, stats.MessagesRead)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -28,9 +28,9 @@ func TestASlowReaderIsDroppedAndNobodyElse(t *testing.T) {
 			Limits: Limits{Messages: -1, Bytes: -1}, QueueMessages: 2 * members,
 		})
 		var heard, farewells atomic.Int64 // by all who read
-		var peers []*serverPeer
+		var peers []*script.Line
 		for i := range members {
-			p := serve(t, s).shake(fmt.Sprint("c", i)).say(joinOf("g", "u", ""))
+			p := shake(serve(t, s), fmt.Sprint("c", i)).Say(joinOf("g", "u", ""))
 			peers = append(peers, p)
 			go func() {
 				for {
@@ -47,17 +47,17 @@ func TestASlowReaderIsDroppedAndNobodyElse(t *testing.T) {
 				}
 			}()
 		}
-		slow := serve(t, s).shake("slow").say(joinOf("g", "slow", ""))
+		slow := shake(serve(t, s), "slow").Say(joinOf("g", "slow", ""))
 		synctest.Wait()
 		begin := time.Now()
 		for i := range chats {
-			peers[i%10].say(`{"type":"chat","value":"` + strings.Repeat("x", 100) + `"}`)
+			peers[i%10].Say(`{"type":"chat","value":"` + strings.Repeat("x", 100) + `"}`)
 			synctest.Wait() // all who read have read it
 		}
 		require.Zero(t, time.Since(begin), "nobody waited for it")
 		require.EqualValues(t, members*chats, heard.Load())
 		require.EqualValues(t, members, farewells.Load())
-		require.ErrorIs(t, <-slow.served, ErrSlowPeer)
+		require.ErrorIs(t, <-slow.Served, ErrSlowPeer)
 		closeServer(t, s)
 	})
 }
@@ -120,21 +120,21 @@ func TestAFloodIsPacedAndThenCutOffWhileOthersAreServed(t *testing.T) {
 		s := NewServer(&ServerOptions{
 			Groups: traceGroups(), Limits: Limits{Messages: 10, MessageBurst: 20, Patience: 2 * time.Second},
 		})
-		flood := serve(t, s).shake("f")
-		flood.drain()
+		flood := shake(serve(t, s), "f")
+		flood.Drain()
 		begin := time.Now()
 		go func() {
 			for n := 0; n < 1<<20 && flood.Write(transport.Text, []byte(wirePing)) == nil; n++ {
 			}
 		}()
-		other := serve(t, s).shake("o")
+		other := shake(serve(t, s), "o")
 		for range 4 {
 			time.Sleep(300 * time.Millisecond)
 			before := time.Now()
-			other.say(wirePing).hear(wirePong)
+			other.Say(wirePing).Hear(wirePong)
 			require.Zero(t, time.Since(before))
 		}
-		require.ErrorIs(t, <-flood.served, ErrFlood)
+		require.ErrorIs(t, <-flood.Served, ErrFlood)
 		require.InDelta(t, 2, time.Since(begin).Seconds(), 0.2)
 		require.Less(t, s.Stats().MessagesWritten, uint64(60), "its burst and its rate, and the other's")
 		closeServer(t, s)
@@ -149,23 +149,23 @@ func TestMessagesAreBounded(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{Groups: traceGroups()})
-		p := serve(t, s).enter("a", "open", "ann", "", 0).say(chat(DefaultMessageBytes), wirePing).hear(wirePong)
-		p.say(chat(DefaultMessageBytes + 1))
-		p.closed(transport.StatusMessageTooBig, "")
-		require.NoError(t, <-p.served)
+		p := enter(serve(t, s), "a", "open", "ann", "", 0).Say(chat(DefaultMessageBytes), wirePing).Hear(wirePong)
+		p.Say(chat(DefaultMessageBytes + 1))
+		p.Closed(transport.StatusMessageTooBig, "")
+		require.NoError(t, <-p.Served)
 		// In the handshake as well.
-		p = serve(t, s).say(chat(DefaultMessageBytes + 1))
-		p.closed(transport.StatusMessageTooBig, "")
+		p = serve(t, s).Say(chat(DefaultMessageBytes + 1))
+		p.Closed(transport.StatusMessageTooBig, "")
 		closeServer(t, s)
 
 		s = NewServer(&ServerOptions{Groups: traceGroups(), MessageBytes: 100})
-		p = serve(t, s).enter("a", "open", "ann", "", 0).say(chat(100), wirePing).hear(wirePong)
-		p.say(chat(101))
-		p.closed(transport.StatusMessageTooBig, "")
+		p = enter(serve(t, s), "a", "open", "ann", "", 0).Say(chat(100), wirePing).Hear(wirePong)
+		p.Say(chat(101))
+		p.Closed(transport.StatusMessageTooBig, "")
 		closeServer(t, s)
 
 		s = NewServer(&ServerOptions{Groups: traceGroups(), MessageBytes: -1, Limits: Limits{Bytes: -1}})
-		serve(t, s).enter("a", "open", "ann", "", 0).say(chat(3<<20), wirePing).hear(wirePong)
+		enter(serve(t, s), "a", "open", "ann", "", 0).Say(chat(3<<20), wirePing).Hear(wirePong)
 		closeServer(t, s)
 	})
 }
@@ -178,14 +178,14 @@ func TestBinaryFramesAreTakenForText(t *testing.T) {
 		for _, m := range []string{`{"type":"handshake","version":["2"],"id":"a"}`, joinOf("open", "ann", "")} {
 			require.NoError(t, p.Write(transport.Binary, []byte(m)))
 		}
-		p.skip(3)
+		p.Skip(3)
 		require.NoError(t, p.Write(transport.Binary, []byte(wirePing)))
 		typ, got, err := p.Read(nil)
 		require.NoError(t, err)
 		require.Equal(t, transport.Text, typ)
 		require.JSONEq(t, wirePong, string(got))
 		require.NoError(t, p.Write(transport.Binary, []byte{0xff}))
-		p.closed(transport.StatusInternalError, "")
+		p.Closed(transport.StatusInternalError, "")
 		closeServer(t, s)
 	})
 }
@@ -194,13 +194,13 @@ func TestAServerHoldsSoManyConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{Connections: 2, Groups: traceGroups()})
-		a, _ := serve(t, s).shake("a"), serve(t, s).shake("b")
+		a, _ := shake(serve(t, s), "a"), shake(serve(t, s), "b")
 		c := serve(t, s)
-		c.closed(transport.StatusTryAgainLater, "")
-		require.ErrorIs(t, <-c.served, ErrTooManyConnections)
+		c.Closed(transport.StatusTryAgainLater, "")
+		require.ErrorIs(t, <-c.Served, ErrTooManyConnections)
 		require.NoError(t, a.Close(transport.StatusNormal, ""))
-		require.NoError(t, <-a.served)
-		serve(t, s).shake("d")
+		require.NoError(t, <-a.Served)
+		shake(serve(t, s), "d")
 		closeServer(t, s)
 	})
 }
@@ -209,16 +209,16 @@ func TestCloseEndsEverybodyAfterWhatIsQueued(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{Groups: traceGroups()})
-		var peers []*serverPeer
+		var peers []*script.Line
 		for i := range 3 {
-			p := serve(t, s).enter(fmt.Sprint("c", i), "open", "u", "", i)
+			p := enter(serve(t, s), fmt.Sprint("c", i), "open", "u", "", i)
 			for _, other := range peers {
-				other.skip(1)
+				other.Skip(1)
 			}
 			peers = append(peers, p)
 		}
-		shaken, silent := serve(t, s).shake("x"), serve(t, s)
-		peers[0].say(`{"type":"chat","value":"last words"}`)
+		shaken, silent := shake(serve(t, s), "x"), serve(t, s)
+		peers[0].Say(`{"type":"chat","value":"last words"}`)
 		synctest.Wait()
 		closed := make(chan error, 1)
 		go func() { closed <- s.Close() }()
@@ -226,28 +226,28 @@ func TestCloseEndsEverybodyAfterWhatIsQueued(t *testing.T) {
 			_, got, err := p.Read(nil)
 			require.NoError(t, err)
 			require.Contains(t, string(got), "last words")
-			p.drain()
-			require.NoError(t, <-p.served)
+			p.Drain()
+			require.NoError(t, <-p.Served)
 		}
-		for _, p := range []*serverPeer{shaken, silent} {
-			p.closed(transport.StatusGoingAway, "server closed")
-			require.NoError(t, <-p.served)
+		for _, p := range []*script.Line{shaken, silent} {
+			p.Closed(transport.StatusGoingAway, "server closed")
+			require.NoError(t, <-p.Served)
 		}
 		require.NoError(t, <-closed)
 		late := serve(t, s)
-		late.closed(transport.StatusGoingAway, "")
-		require.ErrorIs(t, <-late.served, ErrServerClosed)
+		late.Closed(transport.StatusGoingAway, "")
+		require.ErrorIs(t, <-late.Served, ErrServerClosed)
 		closeServer(t, s)
 	})
 }
 
 // serveRecovering serves a connection as the handlers of package transport do.
-func serveRecovering(t *testing.T, s *Server, log *bytes.Buffer) *serverPeer {
+func serveRecovering(t *testing.T, s *Server, log *bytes.Buffer) *script.Line {
 	near, far := transport.Pipe()
-	p := &serverPeer{near, t, make(chan error, 1)}
+	p := &script.Line{Conn: near, TB: t, JSON: true, Served: make(chan error, 1)}
 	go func() {
 		transport.Serve(t.Context(), far, slog.New(slog.NewTextHandler(log, nil)), s.Serve)
-		p.served <- nil
+		p.Served <- nil
 	}()
 	return p
 }
@@ -263,14 +263,14 @@ func TestAPanicOfAStoreLeavesNothingBehind(t *testing.T) {
 			return groups.GroupStore.Authenticate(ctx, g, c)
 		}
 		s := NewServer(&ServerOptions{Groups: &groups})
-		other := serve(t, s).enter("o", "open", "o", "", 0)
+		other := enter(serve(t, s), "o", "open", "o", "", 0)
 		var log bytes.Buffer
 		p := serveRecovering(t, s, &log)
-		p.shake("a").say(joinOf("open", "a", "panic"))
-		p.closed(transport.StatusInternalError, "")
-		<-p.served
+		shake(p, "a").Say(joinOf("open", "a", "panic"))
+		p.Closed(transport.StatusInternalError, "")
+		<-p.Served
 		require.Contains(t, log.String(), "a bug of the store")
-		other.say(wirePing).hear(wirePong)
+		other.Say(wirePing).Hear(wirePong)
 		closeServer(t, s)
 	})
 }
@@ -278,20 +278,20 @@ func TestAPanicOfAStoreLeavesNothingBehind(t *testing.T) {
 func TestServeTellsWhyAConnectionEnded(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		end  func(p *serverPeer)
+		end  func(p *script.Line)
 		want func(err error) bool
 	}{
 		"by the client": {
-			func(p *serverPeer) { _ = p.Close(transport.StatusNormal, "bye") }, func(err error) bool { return err == nil },
+			func(p *script.Line) { _ = p.Close(transport.StatusNormal, "bye") }, func(err error) bool { return err == nil },
 		},
 		"by the client, going away": {
-			func(p *serverPeer) { _ = p.Close(transport.StatusGoingAway, "") }, func(err error) bool { return err == nil },
+			func(p *script.Line) { _ = p.Close(transport.StatusGoingAway, "") }, func(err error) bool { return err == nil },
 		},
 		"by the client's fault": {
-			func(p *serverPeer) { p.say(`{"type":"novelty"}`).drain() }, func(err error) bool { return err == nil },
+			func(p *script.Line) { p.Say(`{"type":"novelty"}`).Drain() }, func(err error) bool { return err == nil },
 		},
 		"by nobody": {
-			func(p *serverPeer) { _ = p.Close(transport.StatusAbnormal, "") }, func(err error) bool {
+			func(p *script.Line) { _ = p.Close(transport.StatusAbnormal, "") }, func(err error) bool {
 				e, ok := errors.AsType[*transport.CloseError](err)
 				return ok && e.Code == transport.StatusAbnormal
 			},
@@ -301,9 +301,9 @@ func TestServeTellsWhyAConnectionEnded(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				s := NewServer(&ServerOptions{Groups: traceGroups()})
-				p := serve(t, s).enter("a", "open", "a", "", 0)
+				p := enter(serve(t, s), "a", "open", "a", "", 0)
 				tt.end(p)
-				err := <-p.served
+				err := <-p.Served
 				require.True(t, tt.want(err), "%v", err)
 				closeServer(t, s)
 			})
@@ -316,14 +316,14 @@ func TestASilentClientIsPingedAndThenGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{Groups: traceGroups()})
 		begin := time.Now()
-		p := serve(t, s).shake("a").hear(wirePing)
+		p := shake(serve(t, s), "a").Hear(wirePing)
 		require.Equal(t, 30*time.Second, time.Since(begin), "the first tick after more than 20 s")
-		p.hear(wirePing)
-		p.closed(transport.StatusInternalError, "")
+		p.Hear(wirePing)
+		p.Closed(transport.StatusInternalError, "")
 		require.Equal(t, 50*time.Second, time.Since(begin))
 		begin = time.Now()
 		p = serve(t, s)
-		p.closed(transport.StatusAbnormal, "")
+		p.Closed(transport.StatusAbnormal, "")
 		require.Equal(t, DefaultHandshakeTimeout, time.Since(begin))
 		closeServer(t, s)
 	})
@@ -331,7 +331,6 @@ func TestASilentClientIsPingedAndThenGivenUp(t *testing.T) {
 
 func TestAServerSurvivesWhateverComes(t *testing.T) {
 	t.Parallel()
-	const frames = 20_000
 	s := NewServer(&ServerOptions{
 		Groups: traceGroups(), Router: newSwitchboard(), RefusalDelay: -1,
 		Record: func(_ context.Context, _ string, conn transport.Conn) error {
@@ -345,43 +344,30 @@ func TestAServerSurvivesWhateverComes(t *testing.T) {
 		},
 		Limits: Limits{Messages: -1, Bytes: -1}, Inbox: -1, QueueMessages: -1, QueueBytes: -1,
 	})
-	var group sync.WaitGroup
-	for worker := range 4 {
-		group.Go(func() {
-			r := rand.New(rand.NewPCG(uint64(worker), 1))
-			var p *serverPeer
-			for n := range frames / 4 {
-				if p == nil {
-					p = serve(t, s)
-					p.drain()
-					id := fmt.Sprint("c", worker, "-", n)
-					_ = p.Write(transport.Text, fmt.Appendf(nil, `{"type":"handshake","version":["2"],"id":%q}`, id))
-					_ = p.Write(transport.Text, []byte(joinOf("test", "alice", "apw")))
-				}
+	var clients atomic.Int64
+	(&script.Storm{
+		Frames: 20_000, Leave: 500,
+		Open: func(*rand.Rand) *script.Line {
+			p := serve(t, s)
+			p.Drain()
+			id := fmt.Sprint("c", clients.Add(1))
+			_ = p.Write(transport.Text, fmt.Appendf(nil, `{"type":"handshake","version":["2"],"id":%q}`, id))
+			_ = p.Write(transport.Text, []byte(joinOf("test", "alice", "apw")))
+			return p
+		},
+		Frame: func(r *rand.Rand) func() script.Message {
+			return func() script.Message {
 				in := harmless[r.IntN(len(harmless))]
 				if r.IntN(50) == 0 {
 					in = serverStimuli[r.IntN(len(serverStimuli))]
 				}
-				text := strings.NewReplacer("SELF", "c0-0", "OTHER", "c1-0", "UP", "s1", "DOWN", "s2").Replace(in.wire)
+				text := strings.NewReplacer("SELF", "c1", "OTHER", "c2", "UP", "s1", "DOWN", "s2").Replace(in.wire)
 				if r.IntN(100) == 0 && len(text) > 0 {
 					text = text[:r.IntN(len(text))]
 				}
-				typ := []transport.MessageType{transport.Text, transport.Binary}[r.IntN(2)]
-				if p.Write(typ, []byte(text)) != nil { // refused: the next one comes
-					<-p.served
-					p = nil
-				} else if r.IntN(500) == 0 {
-					_ = p.Close(transport.StatusNormal, "")
-					<-p.served
-					p = nil
-				}
+				return script.Message{Data: []byte(text), Binary: r.IntN(2) == 0}
 			}
-			if p != nil {
-				_ = p.Close(transport.StatusNormal, "")
-				<-p.served
-			}
-		})
-	}
-	group.Wait()
+		},
+	}).Rage()
 	closeServer(t, s)
 }

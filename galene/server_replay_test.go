@@ -232,7 +232,7 @@ func (r *replay) routes(l traceLine, routed []MediaEvent) {
 		return
 	}
 	for _, e := range routed {
-		if e.Peer == r.wire.peers[l.Client].id && name(e.Message) == name(msg) && streamOf(e.Message) == streamOf(msg) {
+		if e.Peer == r.wire.Peer(l.Client).ID && name(e.Message) == name(msg) && streamOf(e.Message) == streamOf(msg) {
 			return
 		}
 	}
@@ -323,8 +323,8 @@ func (r *replay) answer(i int, l traceLine) {
 	default:
 		return
 	}
-	p := r.wire.peers[l.Client]
-	fx, ok := r.wire.server.machine.Media(time.Now(), p.id, msg)
+	p := r.wire.Peer(l.Client)
+	fx, ok := r.wire.server.machine.Media(time.Now(), p.ID, msg)
 	r.wire.apply(fx)
 	if !ok {
 		r.heard[l.Client] = append(r.heard[l.Client], "refused to the router: "+line)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -97,18 +98,18 @@ func TestTheMediaRouterMovesStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSwitchboard()
 		s := NewServer(&ServerOptions{Groups: traceGroups(), Router: b})
-		alice := serve(t, s).enter("a", "test", "alice", "apw", 0).say(`{"type":"request","request":{"":["audio"]}}`)
-		bob := serve(t, s).enter("b", "test", "bob", "bpw", 1)
-		alice.skip(1)
+		alice := enter(serve(t, s), "a", "test", "alice", "apw", 0).Say(`{"type":"request","request":{"":["audio"]}}`)
+		bob := enter(serve(t, s), "b", "test", "bob", "bpw", 1)
+		alice.Skip(1)
 		synctest.Wait()
-		bob.say(`{"type":"offer","id":"s","label":"camera","kind":"renegotiate","sdp":"v=0"}`).
-			hear(`{"type":"answer","id":"s","sdp":"answer to v=0"}`)
-		alice.hear(`{"type":"offer","id":"s","source":"b","username":"bob","label":"camera","sdp":"server's v=0"}`)
-		alice.say(`{"type":"answer","id":"s","sdp":"v=0 a"}`, `{"type":"ice","id":"s","candidate":{"candidate":"of a"}}`,
+		bob.Say(`{"type":"offer","id":"s","label":"camera","kind":"renegotiate","sdp":"v=0"}`).
+			Hear(`{"type":"answer","id":"s","sdp":"answer to v=0"}`)
+		alice.Hear(`{"type":"offer","id":"s","source":"b","username":"bob","label":"camera","sdp":"server's v=0"}`)
+		alice.Say(`{"type":"answer","id":"s","sdp":"v=0 a"}`, `{"type":"ice","id":"s","candidate":{"candidate":"of a"}}`,
 			`{"type":"renegotiate","id":"s"}`, `{"type":"requestStream","id":"s","request":["audio"]}`,
 			`{"type":"answer","id":"other","sdp":"v=0"}`)
-		alice.hear(`{"type":"close","id":"other"}`)
-		bob.say(`{"type":"ice","id":"s","candidate":{"candidate":"of b"}}`, `{"type":"ice","id":"other","candidate":{}}`)
+		alice.Hear(`{"type":"close","id":"other"}`)
+		bob.Say(`{"type":"ice","id":"s","candidate":{"candidate":"of b"}}`, `{"type":"ice","id":"other","candidate":{}}`)
 		require.Equal(t, []string{
 			`{"type":"request","request":{"":["audio"]}}`,
 			`{"type":"answer","id":"s","sdp":"v=0 a"}`, `{"type":"ice","id":"s","candidate":{"candidate":"of a"}}`,
@@ -122,18 +123,18 @@ func TestTheMediaRouterMovesStreams(t *testing.T) {
 		// What the server has for its members.
 		require.NoError(t, b.member("b").Send(&ICE{ID: "s", Candidate: []byte(`{"candidate":"of the server"}`)}))
 		require.NoError(t, b.member("b").Send(&Renegotiate{ID: "s"}))
-		bob.hear(`{"type":"ice","id":"s","candidate":{"candidate":"of the server"}}`, `{"type":"renegotiate","id":"s"}`)
+		bob.Hear(`{"type":"ice","id":"s","candidate":{"candidate":"of the server"}}`, `{"type":"renegotiate","id":"s"}`)
 		require.NoError(t, b.member("a").Send(&ICE{ID: "s", Candidate: []byte(`{"candidate":"of the server"}`)}))
-		alice.hear(`{"type":"ice","id":"s","candidate":{"candidate":"of the server"}}`)
+		alice.Hear(`{"type":"ice","id":"s","candidate":{"candidate":"of the server"}}`)
 
 		// A stream in place of another.
-		bob.say(`{"type":"offer","id":"t","replace":"s","label":"camera","sdp":"v=0 t"}`).skip(1)
-		alice.hear(`{"type":"offer","id":"t","replace":"s","source":"b","username":"bob","label":"camera","sdp":"server's v=0 t"}`)
+		bob.Say(`{"type":"offer","id":"t","replace":"s","label":"camera","sdp":"v=0 t"}`).Skip(1)
+		alice.Hear(`{"type":"offer","id":"t","replace":"s","source":"b","username":"bob","label":"camera","sdp":"server's v=0 t"}`)
 		require.ErrorIs(t, b.member("a").Send(&Close{ID: "s"}), ErrUnknownStream)
 
 		// Its end.
-		bob.say(`{"type":"close","id":"t"}`)
-		alice.hear(`{"type":"close","id":"t"}`)
+		bob.Say(`{"type":"close","id":"t"}`)
+		alice.Hear(`{"type":"close","id":"t"}`)
 		require.Equal(t, `{"type":"close","id":"t"}`, last(b.said("b")))
 		closeServer(t, s)
 		require.Equal(t, map[string]error{"a": b.ended["a"], "b": b.ended["b"]}, b.ended)
@@ -149,27 +150,27 @@ func TestTheMediaRouterRefusesAndEndsStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSwitchboard()
 		s := NewServer(&ServerOptions{Groups: traceGroups(), Router: b})
-		alice := serve(t, s).enter("a", "test", "alice", "apw", 0).say(`{"type":"request","request":{"":["audio"]}}`)
-		bob := serve(t, s).enter("b", "test", "bob", "bpw", 1)
-		alice.skip(1)
+		alice := enter(serve(t, s), "a", "test", "alice", "apw", 0).Say(`{"type":"request","request":{"":["audio"]}}`)
+		bob := enter(serve(t, s), "b", "test", "bob", "bpw", 1)
+		alice.Skip(1)
 		synctest.Wait()
-		bob.say(`{"type":"offer","id":"s","sdp":"nonsense"}`).hear(`{"type":"abort","id":"s"}`,
+		bob.Say(`{"type":"offer","id":"s","sdp":"nonsense"}`).Hear(`{"type":"abort","id":"s"}`,
 			`{"type":"usermessage","kind":"error","dest":"b","privileged":true,"value":"bad SDP"}`)
 		require.Equal(t, `{"type":"close","id":"s"}`, last(b.said("b")), "it is told as for any end")
-		bob.say(`{"type":"offer","id":"s","sdp":"v=0"}`).skip(1)
-		alice.skip(1)
+		bob.Say(`{"type":"offer","id":"s","sdp":"v=0"}`).Skip(1)
+		alice.Skip(1)
 		require.NoError(t, b.member("b").Fail("s", ""))
-		bob.hear(`{"type":"abort","id":"s"}`)
-		alice.hear(`{"type":"close","id":"s"}`)
-		bob.say(`{"type":"close","id":"s"}`) // as browsers answer
-		bob.say(`{"type":"offer","id":"t","sdp":"v=0"}`).skip(1)
-		alice.skip(1)
+		bob.Hear(`{"type":"abort","id":"s"}`)
+		alice.Hear(`{"type":"close","id":"s"}`)
+		bob.Say(`{"type":"close","id":"s"}`) // as browsers answer
+		bob.Say(`{"type":"offer","id":"t","sdp":"v=0"}`).Skip(1)
+		alice.Skip(1)
 		// For one receiver alone.
 		require.NoError(t, b.member("a").Send(&Close{ID: "t"}))
-		alice.hear(`{"type":"close","id":"t"}`)
+		alice.Hear(`{"type":"close","id":"t"}`)
 		// By an operator: the router is told.
-		alice.say(`{"type":"useraction","kind":"unpresent","dest":"b"}`).skip(1)
-		bob.skip(4)
+		alice.Say(`{"type":"useraction","kind":"unpresent","dest":"b"}`).Skip(1)
+		bob.Skip(4)
 		require.Equal(t, `{"type":"close","id":"t"}`, last(b.said("b")))
 
 		// Of what is gone, or was never there.
@@ -183,19 +184,19 @@ func TestTheMediaRouterRefusesAndEndsStreams(t *testing.T) {
 		require.ErrorIs(t, b.member("b").Fail("t", "why"), ErrUnknownStream)
 		var invalid *ValidationError
 		require.ErrorAs(t, b.member("b").Send(&Answer{ID: "t"}), &invalid)
-		alice.say(wirePing).hear(wirePong)
-		bob.say(wirePing).hear(wirePong)
+		alice.Say(wirePing).Hear(wirePong)
+		bob.Say(wirePing).Hear(wirePong)
 
 		// Of who has gone.
 		gone := b.member("b")
-		bob.say(`{"type":"join","kind":"leave","group":"test"}`).skip(1)
-		alice.skip(1)
+		bob.Say(`{"type":"join","kind":"leave","group":"test"}`).Skip(1)
+		alice.Skip(1)
 		require.ErrorIs(t, gone.Send(&UserMessage{Kind: UserMessageError}), ErrUnknownStream)
-		bob.say(joinOf("test", "bob", "bpw")).skip(3)
-		alice.skip(1)
+		bob.Say(joinOf("test", "bob", "bpw")).Skip(3)
+		alice.Skip(1)
 		require.ErrorIs(t, gone.Send(&UserMessage{Kind: UserMessageError}), ErrUnknownStream, "another stay is another member")
 		require.NoError(t, b.member("b").Send(&UserMessage{Kind: UserMessageError, Value: NewText("why")}))
-		bob.hear(`{"type":"usermessage","kind":"error","dest":"b","privileged":true,"value":"why"}`)
+		bob.Hear(`{"type":"usermessage","kind":"error","dest":"b","privileged":true,"value":"why"}`)
 		closeServer(t, s)
 	})
 }
@@ -205,22 +206,22 @@ func TestNobodyReplacesTheStreamOfAnotherThroughTheRouter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSwitchboard()
 		s := NewServer(&ServerOptions{Groups: traceGroups(), Router: b})
-		c := serve(t, s).enter("c", "open", "c", "", 0).say(`{"type":"request","request":{"":["audio"]}}`)
-		a := serve(t, s).enter("a", "open", "a", "", 1)
-		c.skip(1)
-		x := serve(t, s).enter("x", "open", "x", "", 2)
-		c.skip(1)
-		a.skip(1)
+		c := enter(serve(t, s), "c", "open", "c", "", 0).Say(`{"type":"request","request":{"":["audio"]}}`)
+		a := enter(serve(t, s), "a", "open", "a", "", 1)
+		c.Skip(1)
+		x := enter(serve(t, s), "x", "open", "x", "", 2)
+		c.Skip(1)
+		a.Skip(1)
 		synctest.Wait()
-		a.say(`{"type":"offer","id":"s","sdp":"v=0"}`).skip(1)
-		c.hear(`{"type":"offer","id":"s","source":"a","username":"a","sdp":"server's v=0"}`)
-		x.say(`{"type":"offer","id":"t","replace":"s","sdp":"v=0 x"}`).skip(1)
-		c.hear(`{"type":"offer","id":"t","source":"x","username":"x","sdp":"server's v=0 x"}`)
+		a.Say(`{"type":"offer","id":"s","sdp":"v=0"}`).Skip(1)
+		c.Hear(`{"type":"offer","id":"s","source":"a","username":"a","sdp":"server's v=0"}`)
+		x.Say(`{"type":"offer","id":"t","replace":"s","sdp":"v=0 x"}`).Skip(1)
+		c.Hear(`{"type":"offer","id":"t","source":"x","username":"x","sdp":"server's v=0 x"}`)
 		// Whatever the router says.
 		require.NoError(t, b.member("c").Send(&Offer{ID: "t", Replace: "s", SDP: "v=0"}))
-		c.hear(`{"type":"offer","id":"t","source":"x","username":"x","sdp":"v=0"}`)
+		c.Hear(`{"type":"offer","id":"t","source":"x","username":"x","sdp":"v=0"}`)
 		require.NoError(t, b.member("c").Send(&ICE{ID: "s", Candidate: []byte(`{}`)}))
-		c.skip(1)
+		c.Skip(1)
 		closeServer(t, s)
 	})
 }
@@ -257,13 +258,13 @@ func TestTheEndOfTheMediaIsTheEndOfTheConnection(t *testing.T) {
 						return tt.serve(ctx, m)
 					}),
 				})
-				other := serve(t, s).enter("other", "open", "o", "", 0)
-				p := serveRecovering(t, s, &served).shake("a").say(joinOf("open", "a", ""))
+				other := enter(serve(t, s), "other", "open", "o", "", 0)
+				p := shake(serveRecovering(t, s, &served), "a").Say(joinOf("open", "a", ""))
 				_ = p.Write(transport.Text, []byte(`{"type":"offer","id":"s","sdp":"v=0"}`))
-				p.drain()
-				<-p.served
-				other.hear(`{"type":"user","kind":"add","id":"a","username":"a","permissions":["present","message"]}`,
-					`{"type":"user","kind":"delete","id":"a","username":"a"}`).say(wirePing).hear(wirePong)
+				p.Drain()
+				<-p.Served
+				other.Hear(`{"type":"user","kind":"add","id":"a","username":"a","permissions":["present","message"]}`,
+					`{"type":"user","kind":"delete","id":"a","username":"a"}`).Say(wirePing).Hear(wirePong)
 				require.Contains(t, log.String()+served.String(), tt.logged)
 				require.Equal(t, 1, bytes.Count([]byte(log.String()+served.String()), []byte(tt.logged+`"`))+
 					bytes.Count([]byte(log.String()+served.String()), []byte(tt.logged+`\n`)), "it is told once")
@@ -281,12 +282,12 @@ func TestTheMediaMayEndBeforeTheMember(t *testing.T) {
 		s := NewServer(&ServerOptions{
 			Groups: traceGroups(), Router: routerFunc(func(context.Context, *MediaMember) error { return nil }), Inbox: 3,
 		})
-		p := serve(t, s).enter("a", "open", "a", "", 0)
+		p := enter(serve(t, s), "a", "open", "a", "", 0)
 		synctest.Wait()
 		for range 10 {
-			p.say(`{"type":"request","request":{}}`)
+			p.Say(`{"type":"request","request":{}}`)
 		}
-		p.say(`{"type":"offer","id":"s","sdp":"v=0"}`, `{"type":"request","request":{}}`, wirePing).hear(wirePong)
+		p.Say(`{"type":"offer","id":"s","sdp":"v=0"}`, `{"type":"request","request":{}}`, wirePing).Hear(wirePong)
 		closeServer(t, s)
 	})
 }
@@ -302,16 +303,16 @@ func TestARouterThatDoesNotReadEndsItsMember(t *testing.T) {
 				return nil
 			}),
 		})
-		other := serve(t, s).enter("o", "open", "o", "", 0)
-		p := serve(t, s).enter("a", "open", "a", "", 1)
-		other.skip(1)
+		other := enter(serve(t, s), "o", "open", "o", "", 0)
+		p := enter(serve(t, s), "a", "open", "a", "", 1)
+		other.Skip(1)
 		for range 3 {
-			p.say(`{"type":"request","request":{}}`)
+			p.Say(`{"type":"request","request":{}}`)
 		}
-		p.say(wirePing).hear(wirePong).say(`{"type":"request","request":{}}`)
-		p.closed(transport.StatusInternalError, "")
-		<-p.served
-		other.hear(`{"type":"user","kind":"delete","id":"a","username":"a"}`).say(wirePing).hear(wirePong)
+		p.Say(wirePing).Hear(wirePong).Say(`{"type":"request","request":{}}`)
+		p.Closed(transport.StatusInternalError, "")
+		<-p.Served
+		other.Hear(`{"type":"user","kind":"delete","id":"a","username":"a"}`).Say(wirePing).Hear(wirePong)
 		closeServer(t, s)
 		require.Contains(t, log.String(), "too slow")
 	})
@@ -328,16 +329,16 @@ func TestARouterDoesNotHoldUpTheNewsOfAnEnd(t *testing.T) {
 				return nil
 			}),
 		})
-		other := serve(t, s).enter("o", "open", "o", "", 0)
-		p := serve(t, s).enter("a", "open", "a", "", 1)
-		other.skip(1)
+		other := enter(serve(t, s), "o", "open", "o", "", 0)
+		p := enter(serve(t, s), "a", "open", "a", "", 1)
+		other.Skip(1)
 		begin := time.Now()
 		require.NoError(t, p.Close(transport.StatusNormal, ""))
-		other.hear(`{"type":"user","kind":"delete","id":"a","username":"a"}`)
+		other.Hear(`{"type":"user","kind":"delete","id":"a","username":"a"}`)
 		require.Zero(t, time.Since(begin))
-		require.NoError(t, <-p.served)
+		require.NoError(t, <-p.Served)
 		require.Equal(t, time.Minute, time.Since(begin), "Serve waits for it")
-		other.drain()
+		other.Drain()
 		closeServer(t, s)
 	})
 }
@@ -359,12 +360,12 @@ func TestMessagesOfAMemberEndWithItsStay(t *testing.T) {
 				return nil
 			}),
 		})
-		p := serve(t, s).enter("a", "open", "ann", "", 0)
+		p := enter(serve(t, s), "a", "open", "ann", "", 0)
 		for _, group := range []string{"open", "test"} {
-			p.say(`{"type":"request"}`, fmt.Sprintf(`{"type":"join","kind":"leave","group":%q}`, group)).skip(1)
+			p.Say(`{"type":"request"}`, fmt.Sprintf(`{"type":"join","kind":"leave","group":%q}`, group)).Skip(1)
 			require.Equal(t, group+" ", (<-got)[:len(group)+1])
 			require.Equal(t, "end of "+group, <-got)
-			p.say(joinOf("test", "bob", "bpw")).skip(2)
+			p.Say(joinOf("test", "bob", "bpw")).Skip(2)
 		}
 		closeServer(t, s)
 	})
@@ -388,31 +389,31 @@ func TestRecordingsAreMadeByAHook(t *testing.T) {
 				return <-r.end
 			},
 		})
-		p := serve(t, s).enter("a", "test", "alice", "apw", 0)
-		begin := func() (*recording, *serverPeer) {
-			p.say(`{"type":"groupaction","kind":"record"}`)
+		p := enter(serve(t, s), "a", "test", "alice", "apw", 0)
+		begin := func() (*recording, *script.Line) {
+			p.Say(`{"type":"groupaction","kind":"record"}`)
 			r := <-recordings
 			require.Equal(t, "test", r.group)
-			rec := &serverPeer{r.conn, t, nil}
-			rec.shake("rec").say(`{"type":"join","kind":"join","group":"test"}`).skip(3)
-			p.hear(`{"type":"user","kind":"add","id":"rec","username":"RECORDING","permissions":["system"]}`)
+			rec := &script.Line{Conn: r.conn, TB: t, JSON: true}
+			shake(rec, "rec").Say(`{"type":"join","kind":"join","group":"test"}`).Skip(3)
+			p.Hear(`{"type":"user","kind":"add","id":"rec","username":"RECORDING","permissions":["system"]}`)
 			return r, rec
 		}
 		gone := `{"type":"user","kind":"delete","id":"rec","username":"RECORDING"}`
 		r, rec := begin()
-		p.say(`{"type":"groupaction","kind":"unrecord"}`).hear(gone)
-		rec.closed(transport.StatusNormal, "")
+		p.Say(`{"type":"groupaction","kind":"unrecord"}`).Hear(gone)
+		rec.Closed(transport.StatusNormal, "")
 		r.end <- nil
 
 		r, _ = begin()
 		r.end <- errors.New("disk full") // its connection ends with it
-		p.hear(gone)
+		p.Hear(gone)
 
 		r, rec = begin()
 		closed := make(chan error, 1)
 		go func() { closed <- s.Close() }()
-		p.drain()
-		rec.drain()
+		p.Drain()
+		rec.Drain()
 		synctest.Wait()
 		select {
 		case <-closed:
@@ -435,9 +436,9 @@ func TestAPanicOfARecorderEndsItsRecordingAlone(t *testing.T) {
 			Groups: traceGroups(), Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			Record: func(context.Context, string, transport.Conn) error { panic("a bug of the recorder") },
 		})
-		p := serve(t, s).enter("a", "test", "alice", "apw", 0)
+		p := enter(serve(t, s), "a", "test", "alice", "apw", 0)
 		for range 2 {
-			p.say(`{"type":"groupaction","kind":"record"}`, wirePing).hear(wirePong)
+			p.Say(`{"type":"groupaction","kind":"record"}`, wirePing).Hear(wirePong)
 			synctest.Wait()
 		}
 		closeServer(t, s)
@@ -447,10 +448,10 @@ func TestAPanicOfARecorderEndsItsRecordingAlone(t *testing.T) {
 
 func TestTheContextOfARecordingEndsWithIt(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(s *Server, p *serverPeer){
-		"by an operator":      func(_ *Server, p *serverPeer) { p.say(`{"type":"groupaction","kind":"unrecord"}`) },
-		"when nobody is left": func(_ *Server, p *serverPeer) { _ = p.Close(transport.StatusNormal, "") },
-		"with the server":     func(s *Server, _ *serverPeer) { go s.Close() },
+	for name, end := range map[string]func(s *Server, p *script.Line){
+		"by an operator":      func(_ *Server, p *script.Line) { p.Say(`{"type":"groupaction","kind":"unrecord"}`) },
+		"when nobody is left": func(_ *Server, p *script.Line) { _ = p.Close(transport.StatusNormal, "") },
+		"with the server":     func(s *Server, _ *script.Line) { go s.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -465,11 +466,11 @@ func TestTheContextOfARecordingEndsWithIt(t *testing.T) {
 						return ctx.Err()
 					},
 				})
-				p := serve(t, s).enter("a", "test", "alice", "apw", 0).say(`{"type":"groupaction","kind":"record"}`)
+				p := enter(serve(t, s), "a", "test", "alice", "apw", 0).Say(`{"type":"groupaction","kind":"record"}`)
 				synctest.Wait()
 				end(s, p)
 				<-ended
-				p.drain()
+				p.Drain()
 				closeServer(t, s)
 				require.Empty(t, log.String())
 			})
@@ -489,15 +490,15 @@ func TestARecorderThatFindsNoRoomMayBeCalledAgain(t *testing.T) {
 				return nil
 			},
 		})
-		p := serve(t, s).enter("a", "test", "alice", "apw", 0)
+		p := enter(serve(t, s), "a", "test", "alice", "apw", 0)
 		for range 2 {
-			p.say(`{"type":"groupaction","kind":"record"}`)
+			p.Say(`{"type":"groupaction","kind":"record"}`)
 			var closed *transport.CloseError
 			require.ErrorAs(t, <-ends, &closed)
 			require.Equal(t, transport.StatusTryAgainLater, closed.Code)
 			synctest.Wait()
 		}
-		p.say(wirePing).hear(wirePong)
+		p.Say(wirePing).Hear(wirePong)
 		closeServer(t, s)
 	})
 }

@@ -14,66 +14,20 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-// A serverPeer is the far end of a connection that a server has.
-type serverPeer struct {
-	transport.Conn
-	t      *testing.T
-	served chan error // what Serve returns
-}
+func serve(t *testing.T, s *Server) *script.Line { return serveIn(t, t.Context(), s) }
 
-func serve(t *testing.T, s *Server) *serverPeer { return serveIn(t, t.Context(), s) }
-
-func serveIn(t *testing.T, ctx context.Context, s *Server) *serverPeer {
-	near, far := transport.Pipe()
-	p := &serverPeer{near, t, make(chan error, 1)}
-	go func() { p.served <- s.Serve(ctx, far) }()
-	return p
-}
-
-func (p *serverPeer) say(messages ...string) *serverPeer {
-	p.t.Helper()
-	for _, m := range messages {
-		require.NoError(p.t, p.Write(transport.Text, []byte(m)))
-	}
-	return p
-}
-
-func (p *serverPeer) hear(messages ...string) *serverPeer {
-	p.t.Helper()
-	for _, m := range messages {
-		_, got, err := p.Read(nil)
-		require.NoError(p.t, err)
-		require.JSONEq(p.t, m, string(got))
-	}
-	return p
-}
-
-// skip hears messages, whatever they say.
-func (p *serverPeer) skip(n int) *serverPeer {
-	p.t.Helper()
-	for range n {
-		_, _, err := p.Read(nil)
-		require.NoError(p.t, err)
-	}
-	return p
-}
-
-// closed demands the end of the connection.
-func (p *serverPeer) closed(code transport.StatusCode, reason string) {
-	p.t.Helper()
-	_, got, err := p.Read(nil)
-	closed, ok := errors.AsType[*transport.CloseError](err)
-	require.True(p.t, ok, "%s %v", got, err)
-	require.Equal(p.t, &transport.CloseError{Code: code, Reason: reason}, closed)
+func serveIn(t *testing.T, ctx context.Context, s *Server) *script.Line {
+	return script.Serve(t, ctx, s.Serve)
 }
 
 // shake shakes hands under an id.
-func (p *serverPeer) shake(id string) *serverPeer {
-	p.t.Helper()
-	return p.say(fmt.Sprintf(`{"type":"handshake","version":["2"],"id":%q}`, id)).hear(`{"type":"handshake","version":["2"]}`)
+func shake(p *script.Line, id string) *script.Line {
+	p.TB.Helper()
+	return p.Say(fmt.Sprintf(`{"type":"handshake","version":["2"],"id":%q}`, id)).Hear(`{"type":"handshake","version":["2"]}`)
 }
 
 func joinOf(group, username, password string) string {
@@ -81,20 +35,9 @@ func joinOf(group, username, password string) string {
 }
 
 // enter joins a group that has members, and hears of them.
-func (p *serverPeer) enter(id, group, username, password string, members int) *serverPeer {
-	p.t.Helper()
-	return p.shake(id).say(joinOf(group, username, password)).skip(2 + members)
-}
-
-// drain reads until the connection ends, in the background.
-func (p *serverPeer) drain() {
-	go func() {
-		for {
-			if _, _, err := p.Read(nil); err != nil {
-				return
-			}
-		}
-	}()
+func enter(p *script.Line, id, group, username, password string, members int) *script.Line {
+	p.TB.Helper()
+	return shake(p, id).Say(joinOf(group, username, password)).Skip(2 + members)
 }
 
 const (
@@ -185,16 +128,16 @@ func TestServerRefusesAsItsGroupStoreSays(t *testing.T) {
 						credentials = `"token":"secret"`
 					}
 					s := NewServer(opts)
-					p := serve(t, s).shake("a")
+					p := shake(serve(t, s), "a")
 					begin := time.Now()
-					p.say(`{"type":"join","kind":"join","group":"g","username":"u",` + credentials + `}`)
+					p.Say(`{"type":"join","kind":"join","group":"g","username":"u",` + credentials + `}`)
 					id := ""
 					if tt.id != "" {
 						id = fmt.Sprintf(`"error":%q,`, tt.id)
 					}
-					p.hear(fmt.Sprintf(`{"type":"joined","kind":%q,%s"group":"g","username":%q,"value":%q}`, tt.kind, id, tt.username, tt.text))
+					p.Hear(fmt.Sprintf(`{"type":"joined","kind":%q,%s"group":"g","username":%q,"value":%q}`, tt.kind, id, tt.username, tt.text))
 					require.Equal(t, tt.delay, time.Since(begin))
-					p.say(wirePing).hear(wirePong)
+					p.Say(wirePing).Hear(wirePong)
 					closeServer(t, s)
 					if tt.logged == "" {
 						require.Empty(t, log.String())
@@ -216,12 +159,12 @@ func TestServerSaysWhenItsTokenStoreFails(t *testing.T) {
 			Groups: traceGroups(), Tokens: hookedTokens(func(context.Context) error { return errors.New("disk full") }),
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
-		p := serve(t, s).enter("a", "test", "alice", "apw", 0)
+		p := enter(serve(t, s), "a", "test", "alice", "apw", 0)
 		failed := `{"type":"usermessage","kind":"token","error":"error","privileged":true,"value":"internal server error"}`
-		p.say(`{"type":"groupaction","kind":"maketoken","value":{"group":"test","expires":1000}}`).hear(failed)
-		p.say(`{"type":"groupaction","kind":"edittoken","value":{"token":"t","expires":1000}}`).hear(failed)
-		p.say(`{"type":"groupaction","kind":"listtokens"}`).
-			hear(`{"type":"usermessage","kind":"tokenlist","error":"error","privileged":true,"value":"internal server error"}`)
+		p.Say(`{"type":"groupaction","kind":"maketoken","value":{"group":"test","expires":1000}}`).Hear(failed)
+		p.Say(`{"type":"groupaction","kind":"edittoken","value":{"token":"t","expires":1000}}`).Hear(failed)
+		p.Say(`{"type":"groupaction","kind":"listtokens"}`).
+			Hear(`{"type":"usermessage","kind":"tokenlist","error":"error","privileged":true,"value":"internal server error"}`)
 		closeServer(t, s)
 		require.Equal(t, 3, bytes.Count(log.Bytes(), []byte("disk full")))
 	})
@@ -231,8 +174,8 @@ func TestServerWithoutGroupsHasNone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(nil)
-		serve(t, s).shake("a").say(joinOf("g", "u", "")).
-			hear(`{"type":"joined","kind":"fail","group":"g","username":"","value":"group does not exist"}`)
+		shake(serve(t, s), "a").Say(joinOf("g", "u", "")).
+			Hear(`{"type":"joined","kind":"fail","group":"g","username":"","value":"group does not exist"}`)
 		list, err := s.PublicGroups(t.Context())
 		require.NoError(t, err)
 		require.Empty(t, list)
@@ -252,11 +195,11 @@ func TestSlowStoreDelaysNobodyElse(t *testing.T) {
 			return groups.GroupStore.Group(ctx, name)
 		}
 		s := NewServer(&ServerOptions{Groups: &groups})
-		slow := serve(t, s).shake("slow").say(joinOf("wild", "w", "1234"))
-		p := serve(t, s).enter("a", "open", "ann", "", 0).say(wirePing).hear(wirePong)
+		slow := shake(serve(t, s), "slow").Say(joinOf("wild", "w", "1234"))
+		p := enter(serve(t, s), "a", "open", "ann", "", 0).Say(wirePing).Hear(wirePong)
 		close(release)
-		slow.skip(2).say(wirePing).hear(wirePong)
-		p.say(wirePing).hear(wirePong)
+		slow.Skip(2).Say(wirePing).Hear(wirePong)
+		p.Say(wirePing).Hear(wirePong)
 		closeServer(t, s)
 	})
 }
@@ -291,26 +234,26 @@ func TestEndOfTheContextEndsEveryWait(t *testing.T) {
 					s := NewServer(opts)
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
-					p := serveIn(t, ctx, s).shake("a").say(tt.say)
+					p := shake(serveIn(t, ctx, s), "a").Say(tt.say)
 					synctest.Wait()
 					begin := time.Now()
 					switch end {
 					case "of Serve":
 						cancel()
-						p.closed(transport.StatusGoingAway, "")
-						require.ErrorIs(t, <-p.served, context.Canceled)
+						p.Closed(transport.StatusGoingAway, "")
+						require.ErrorIs(t, <-p.Served, context.Canceled)
 					case "of the connection":
 						for sess := range s.Sessions() {
 							sess.Close(transport.StatusNormal, "enough")
 						}
-						p.closed(transport.StatusNormal, "enough")
-						require.NoError(t, <-p.served)
+						p.Closed(transport.StatusNormal, "enough")
+						require.NoError(t, <-p.Served)
 					case "of the server":
 						closed := make(chan error, 1)
 						go func() { closed <- s.Close() }()
-						p.closed(transport.StatusGoingAway, "server closed")
+						p.Closed(transport.StatusGoingAway, "server closed")
 						require.NoError(t, <-closed)
-						require.NoError(t, <-p.served)
+						require.NoError(t, <-p.Served)
 					}
 					require.Zero(t, time.Since(begin))
 					closeServer(t, s)
@@ -332,16 +275,16 @@ func TestConnectionCutWhileItsJoinIsDecidedLeavesAtOnce(t *testing.T) {
 			return groups.GroupStore.Authenticate(ctx, g, c)
 		}
 		s := NewServer(&ServerOptions{Groups: &groups})
-		alice := serve(t, s).enter("a", "test", "alice", "apw", 0)
-		bob := serve(t, s).shake("b").say(joinOf("test", "bob", "bpw"))
+		alice := enter(serve(t, s), "a", "test", "alice", "apw", 0)
+		bob := shake(serve(t, s), "b").Say(joinOf("test", "bob", "bpw"))
 		require.NoError(t, bob.Close(transport.StatusNormal, ""))
 		synctest.Wait()
-		alice.say(wirePing).hear(wirePong) // nothing of bob
+		alice.Say(wirePing).Hear(wirePong) // nothing of bob
 		go close(release)
-		alice.hear( // its reader finds the end when it has its answer
+		alice.Hear( // its reader finds the end when it has its answer
 			`{"type":"user","kind":"add","id":"b","username":"bob","permissions":["present","message"]}`,
 			`{"type":"user","kind":"delete","id":"b","username":"bob"}`)
-		require.NoError(t, <-bob.served)
+		require.NoError(t, <-bob.Served)
 		closeServer(t, s)
 	})
 }
@@ -350,16 +293,16 @@ func TestAMemberIsKickedByTheServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{Groups: traceGroups()})
-		p := serve(t, s).enter("a", "open", "ann", "", 0)
-		q := serve(t, s).enter("b", "open", "ben", "", 1)
-		p.skip(1)
+		p := enter(serve(t, s), "a", "open", "ann", "", 0)
+		q := enter(serve(t, s), "b", "open", "ben", "", 1)
+		p.Skip(1)
 		sessions := slices.Collect(s.Sessions())
 		require.Len(t, sessions, 2)
 		sessions[1].Kick("maintenance")
-		q.hear(`{"type":"usermessage","kind":"kicked","dest":"b","privileged":true,"value":"maintenance"}`)
-		q.closed(transport.StatusNormal, "kicked out (maintenance)")
-		require.NoError(t, <-q.served)
-		p.hear(`{"type":"user","kind":"delete","id":"b","username":"ben"}`)
+		q.Hear(`{"type":"usermessage","kind":"kicked","dest":"b","privileged":true,"value":"maintenance"}`)
+		q.Closed(transport.StatusNormal, "kicked out (maintenance)")
+		require.NoError(t, <-q.Served)
+		p.Hear(`{"type":"user","kind":"delete","id":"b","username":"ben"}`)
 		sessions[1].Kick("again")
 		require.ErrorIs(t, s.Send(sessions[1].ID(), &Ping{}), ErrUnknownPeer)
 		_, ok := sessions[1].State()
@@ -374,7 +317,7 @@ func TestAMemberIsKickedByTheServer(t *testing.T) {
 				sess.Kick("x")
 			}
 		}
-		r.closed(transport.StatusNormal, "")
+		r.Closed(transport.StatusNormal, "")
 		closeServer(t, s)
 	})
 }
@@ -399,10 +342,10 @@ func TestSessionsTellWhoTheirUsersAre(t *testing.T) {
 		state, ok := sess.State()
 		require.True(t, ok)
 		require.Equal(t, ServerHandshaking, state)
-		p.shake("a")
+		shake(p, "a")
 		state, _ = sess.State()
 		require.Equal(t, ServerReady, state)
-		p.say(`{"type":"join","kind":"join","group":"test","username":"bob","password":"bpw","data":{"x":1}}`).skip(2)
+		p.Say(`{"type":"join","kind":"join","group":"test","username":"bob","password":"bpw","data":{"x":1}}`).Skip(2)
 		state, _ = sess.State()
 		require.Equal(t, ServerJoined, state)
 		m, ok := sess.Member()
@@ -412,13 +355,13 @@ func TestSessionsTellWhoTheirUsersAre(t *testing.T) {
 			Data: Fields{"x": []byte("1")}, Address: "192.0.2.1:4711",
 		}, m)
 		// Somebody without an address.
-		alice := serve(t, s).enter("b", "test", "alice", "apw", 1)
-		p.skip(1)
-		alice.say(`{"type":"useraction","kind":"identify","dest":"a"}`).
-			hear(`{"type":"usermessage","kind":"userinfo","privileged":true,"value":{"id":"a","username":"bob","address":"192.0.2.1:4711"}}`).
-			say(`{"type":"useraction","kind":"identify","dest":"b"}`).skip(1).
-			hear(`{"type":"usermessage","kind":"userinfo","privileged":true,"value":{"id":"b","username":"alice"}}`)
-		p.skip(1)
+		alice := enter(serve(t, s), "b", "test", "alice", "apw", 1)
+		p.Skip(1)
+		alice.Say(`{"type":"useraction","kind":"identify","dest":"a"}`).
+			Hear(`{"type":"usermessage","kind":"userinfo","privileged":true,"value":{"id":"a","username":"bob","address":"192.0.2.1:4711"}}`).
+			Say(`{"type":"useraction","kind":"identify","dest":"b"}`).Skip(1).
+			Hear(`{"type":"usermessage","kind":"userinfo","privileged":true,"value":{"id":"b","username":"alice"}}`)
+		p.Skip(1)
 		require.Positive(t, s.Stats().MessagesRead)
 		require.Positive(t, s.Stats().BytesWritten)
 		closeServer(t, s)
@@ -429,11 +372,11 @@ func TestSendGoesPastTheMachine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{Groups: traceGroups()})
-		p := serve(t, s).shake("a")
+		p := shake(serve(t, s), "a")
 		sess := slices.Collect(s.Sessions())[0]
 		require.NoError(t, sess.Send(&UserMessage{Kind: "novelty", Value: []byte(`7`)}))
 		require.NoError(t, s.Send(sess.ID(), &Unknown{Type: "other"}))
-		p.hear(`{"type":"usermessage","kind":"novelty","value":7}`, `{"type":"other"}`)
+		p.Hear(`{"type":"usermessage","kind":"novelty","value":7}`, `{"type":"other"}`)
 		var invalid *ValidationError
 		require.ErrorAs(t, sess.Send(&User{}), &invalid)
 		require.ErrorAs(t, s.Send(sess.ID(), &User{}), &invalid)
@@ -446,23 +389,23 @@ func TestMembersHearOfAnUpdate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{Groups: traceGroups()})
-		p := serve(t, s).enter("a", "open", "ann", "", 0)
+		p := enter(serve(t, s), "a", "open", "ann", "", 0)
 		desc := &Group{Name: "open", Description: "new", CanChangePassword: true}
 		s.Update(desc)
-		p.hear(`{"type":"joined","kind":"change","group":"open","username":"ann","permissions":["present","message"],
+		p.Hear(`{"type":"joined","kind":"change","group":"open","username":"ann","permissions":["present","message"],
 			"status":{"name":"open","description":"new","clientCount":1,"canChangePassword":true},"rtcConfiguration":{}}`)
 		s.Update(&Group{Name: "open", Description: "new", CanChangePassword: true}) // which says the same
 		s.Update(&Group{Name: "elsewhere"})
-		p.say(wirePing).hear(wirePong)
+		p.Say(wirePing).Hear(wirePong)
 		// What the store says is told when somebody joins.
-		q := serve(t, s).shake("b").say(joinOf("open", "ben", "")).skip(3)
-		p.hear(`{"type":"joined","kind":"change","group":"open","username":"ann","permissions":["present","message"],
-			"status":{"name":"open","clientCount":1,"canChangePassword":true},"rtcConfiguration":{}}`).skip(1)
+		q := shake(serve(t, s), "b").Say(joinOf("open", "ben", "")).Skip(3)
+		p.Hear(`{"type":"joined","kind":"change","group":"open","username":"ann","permissions":["present","message"],
+			"status":{"name":"open","clientCount":1,"canChangePassword":true},"rtcConfiguration":{}}`).Skip(1)
 		// One that nobody may be in any more.
 		s.Update(&Group{Name: "open", Autokick: true, CanChangePassword: true})
-		for _, peer := range []*serverPeer{p, q} {
-			peer.drain()
-			require.NoError(t, <-peer.served)
+		for _, peer := range []*script.Line{p, q} {
+			peer.Drain()
+			require.NoError(t, <-peer.Served)
 		}
 		closeServer(t, s)
 	})
@@ -476,19 +419,19 @@ func TestClientsAreToldTheLatestRTCConfiguration(t *testing.T) {
 			ServerConfig: ServerConfig{RTCConfiguration: []byte(`{"iceTransportPolicy":"relay"}`)},
 		})
 		status := `"status":{"name":"open","clientCount":1,"canChangePassword":true}`
-		hear := func(p *serverPeer, kind, configuration string) {
+		hear := func(p *script.Line, kind, configuration string) {
 			t.Helper()
-			p.hear(`{"type":"joined","kind":"` + kind + `","group":"open","username":"u","permissions":["present","message"],` + status +
+			p.Hear(`{"type":"joined","kind":"` + kind + `","group":"open","username":"u","permissions":["present","message"],` + status +
 				`,"rtcConfiguration":` + configuration + `}`)
 		}
-		p := serve(t, s).shake("a").say(joinOf("open", "u", ""))
+		p := shake(serve(t, s), "a").Say(joinOf("open", "u", ""))
 		hear(p, "join", `{"iceTransportPolicy":"relay"}`)
 		require.NoError(t, s.SetRTCConfiguration(&RTCConfiguration{ICEServers: []ICEServer{{URLs: []string{"stun:192.0.2.1"}}}}))
-		p.say(`{"type":"join","kind":"leave","group":"open"}`, joinOf("open", "u", "")).skip(2)
+		p.Say(`{"type":"join","kind":"leave","group":"open"}`, joinOf("open", "u", "")).Skip(2)
 		hear(p, "join", `{"iceServers":[{"urls":["stun:192.0.2.1"]}]}`)
 		require.Error(t, s.SetRTCConfiguration(&RTCConfiguration{ICETransportPolicy: "\xff"}))
 		require.NoError(t, s.SetRTCConfiguration(nil))
-		p.say(`{"type":"join","kind":"leave","group":"open"}`, joinOf("open", "u", "")).skip(2)
+		p.Say(`{"type":"join","kind":"leave","group":"open"}`, joinOf("open", "u", "")).Skip(2)
 		hear(p, "join", `{}`)
 		closeServer(t, s)
 	})
@@ -515,8 +458,8 @@ func TestServerTellsWhatGroupsItHas(t *testing.T) {
 		require.Equal(t, &Status{
 			Name: "test", DisplayName: "Test group", Description: "A group for traces", ClientCount: &none,
 		}, status("test"))
-		p := serve(t, s).enter("a", "test", "alice", "apw", 0).say(`{"type":"groupaction","kind":"lock"}`).skip(1)
-		q := serve(t, s).enter("b", "test/sub", "alice", "apw", 0)
+		p := enter(serve(t, s), "a", "test", "alice", "apw", 0).Say(`{"type":"groupaction","kind":"lock"}`).Skip(1)
+		q := enter(serve(t, s), "b", "test/sub", "alice", "apw", 0)
 		require.Equal(t, &Status{
 			Name: "test", DisplayName: "Test group", Description: "A group for traces", ClientCount: &one, Locked: true,
 		}, status("test"))
@@ -547,8 +490,8 @@ func TestServerTellsWhatGroupsItHas(t *testing.T) {
 		failing.group = func(context.Context, string) (*Group, error) { return nil, down }
 		_, err = s.PublicGroups(t.Context())
 		require.ErrorIs(t, err, down)
-		p.drain()
-		q.drain()
+		p.Drain()
+		q.Drain()
 		closeServer(t, s)
 	})
 }

@@ -121,14 +121,14 @@ func TestATokenForSubgroupsLeadsIntoThem(t *testing.T) {
 			require.NoError(t, tokens.Put(t.Context(), token))
 		}
 		s := NewServer(&ServerOptions{Groups: traceGroups(), Tokens: tokens})
-		p := serve(t, s).shake("a")
-		p.say(`{"type":"join","kind":"join","group":"test/sub/sub","token":"below","username":"ignored"}`).
-			hear(`{"type":"joined","kind":"join","group":"test/sub/sub","username":"guest","permissions":["message"],
+		p := shake(serve(t, s), "a")
+		p.Say(`{"type":"join","kind":"join","group":"test/sub/sub","token":"below","username":"ignored"}`).
+			Hear(`{"type":"joined","kind":"join","group":"test/sub/sub","username":"guest","permissions":["message"],
 				"status":{"name":"test/sub/sub","displayName":"Test group","clientCount":1,"canChangePassword":true},"rtcConfiguration":{}}`)
 		// A name in a token that is no name.
-		serve(t, s).shake("b").say(`{"type":"join","kind":"join","group":"test","token":"bad"}`).
-			hear(`{"type":"joined","kind":"fail","group":"test","username":"/x","value":"not authorised"}`)
-		p.drain()
+		shake(serve(t, s), "b").Say(`{"type":"join","kind":"join","group":"test","token":"bad"}`).
+			Hear(`{"type":"joined","kind":"fail","group":"test","username":"/x","value":"not authorised"}`)
+		p.Drain()
 		closeServer(t, s)
 	})
 }

@@ -1,6 +1,7 @@
 package msejsonrpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -138,149 +139,95 @@ var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 // A wire is a machine with the codec around it and an application that decides at once:
 // bytes in, bytes out. It is a target of scripts.
 type wire struct {
+	script.ServerWire[PeerID, ServerEffects, struct{}]
 	scene   scene
 	machine *ServerMachine
 	decode  func(typ transport.MessageType, data []byte) (Message, error)
-	now     time.Time
-	peers   map[string]*wirePeer
-	byID    map[PeerID]*wirePeer
-}
-
-type wirePeer struct {
-	id     PeerID
-	name   string
-	events []script.Event
-	gone   bool
 }
 
 func newWire(sc scene) *wire {
-	limit := DefaultMessageBytes
-	if sc.MessageBytes != 0 {
-		limit = sc.MessageBytes
+	w := &wire{
+		scene: sc, machine: NewServerMachine(sc.ServerConfig),
+		decode: decoder(cmp.Or(sc.MessageBytes, DefaultMessageBytes)),
 	}
-	return &wire{
-		scene: sc, machine: NewServerMachine(sc.ServerConfig), decode: decoder(limit), now: start,
-		peers: make(map[string]*wirePeer), byID: make(map[PeerID]*wirePeer),
-	}
+	w.Machine, w.Apply = w.machine, w.apply
+	return w
 }
 
 func (w *wire) Open(name string, args []string) error {
 	if len(args) != 0 {
 		return fmt.Errorf("cannot open %q", args)
 	}
-	p := &wirePeer{name: name}
-	w.peers[name] = p
+	p := w.Appear(name)
 	if name == app {
 		return nil
 	}
-	p.id = PeerID(len(w.byID) + 1)
-	w.byID[p.id] = p
-	w.apply(w.machine.Connect(w.now, p.id, Connection{}))
+	w.Number(p)
+	w.apply(w.machine.Connect(time.Now(), p.ID, Connection{}))
 	return nil
 }
 
 func (w *wire) Send(name string, m script.Message) error {
-	p := w.peers[name]
-	if p == nil || p.gone {
-		return transport.ErrClosed
-	}
 	if name == app {
 		to, msg, err := said(m.Data)
 		if err != nil {
 			return err
 		}
-		w.apply(ServerEffects{Send: []Delivery{{w.peers[to].id, msg}}})
+		w.apply(ServerEffects{Send: []Delivery{{w.Peer(to).ID, msg}}})
 		return nil
 	}
-	typ := transport.Text
-	if m.Binary {
-		typ = transport.Binary
+	p, err := w.Present(name)
+	if err != nil {
+		return err
 	}
-	msg, err := w.decode(typ, m.Data)
+	msg, err := w.decode(m.Type(), m.Data)
 	if err != nil {
 		bad, ok := errors.AsType[*DecodeError](err)
 		if !ok {
 			return fmt.Errorf("not a DecodeError: %w", err)
 		}
-		w.apply(w.machine.Malformed(w.now, p.id, bad))
+		w.apply(w.machine.Malformed(time.Now(), p.ID, bad))
 		return nil
 	}
-	w.apply(w.machine.Receive(w.now, p.id, msg))
+	w.apply(w.machine.Receive(time.Now(), p.ID, msg))
 	return nil
-}
-
-func (w *wire) Close(name string, _ int) error {
-	p := w.peers[name]
-	if p == nil || p.gone {
-		return transport.ErrClosed
-	}
-	p.gone = true
-	w.apply(w.machine.Disconnect(w.now, p.id))
-	return nil
-}
-
-func (w *wire) Wait(d time.Duration) error {
-	until := w.now.Add(d)
-	for {
-		at, ok := w.machine.Deadline()
-		if !ok || at.After(until) {
-			break
-		}
-		if at.After(w.now) {
-			w.now = at
-		}
-		w.apply(w.machine.Expire(w.now))
-	}
-	w.now = until
-	return nil
-}
-
-func (w *wire) Next(name string, _ bool) (script.Event, bool) {
-	p := w.peers[name]
-	if p == nil || len(p.events) == 0 {
-		return script.Event{}, false
-	}
-	e := p.events[0]
-	p.events = p.events[1:]
-	return e, true
 }
 
 // tell lets the application hear something, if it is in the script.
 func (w *wire) tell(e script.Event) {
-	if p := w.peers[app]; p != nil {
-		p.events = append(p.events, e)
+	if p := w.Peer(app); p != nil {
+		p.Hear(e)
 	}
 }
 
 // apply carries out effects, as the driver does.
 func (w *wire) apply(fx ServerEffects) {
 	for _, d := range fx.Send {
-		p := w.byID[d.To]
+		p := w.Of(d.To)
 		data, err := Encode(d.Message)
 		if err != nil {
 			panic(err)
 		}
-		if !p.gone {
-			p.events = append(p.events, script.Event{Data: data})
+		if !p.Gone {
+			p.Hear(script.Event{Data: data})
 		}
 	}
 	for _, d := range fx.Deliver {
-		w.tell(heardMessage(w.byID[d.To].name, d.Message))
+		w.tell(heardMessage(w.Of(d.To).Name, d.Message))
 	}
 	for _, v := range fx.Ignored {
-		w.tell(heardViolation(w.byID[v.Peer].name, v))
+		w.tell(heardViolation(w.Of(v.Peer).Name, v))
 	}
 	for _, id := range fx.Expired {
-		w.tell(heard("expired", w.byID[id].name))
+		w.tell(heard("expired", w.Of(id).Name))
 	}
 	for _, c := range fx.Close {
-		p := w.byID[c.Peer]
-		p.gone = true
-		p.events = append(p.events, script.Event{Closed: int(c.Code)})
-		w.apply(w.machine.Disconnect(w.now, c.Peer)) // as its reader will
+		p := w.Of(c.Peer)
+		p.Hear(script.Event{Closed: int(c.Code)})
+		w.Disconnect(p) // as its reader will
 	}
 	for _, q := range fx.Ask {
-		w.apply(w.machine.Decide(w.now, q.Ticket, w.decide(q)))
+		w.apply(w.machine.Decide(time.Now(), q.Ticket, w.decide(q)))
 	}
 }
 
@@ -288,7 +235,7 @@ func (w *wire) decide(q Question) (d Decision) {
 	var err error
 	switch m := q.Message.(type) {
 	case *Auth:
-		d.Identity, err = w.scene.authenticate(m.Token, w.now)
+		d.Identity, err = w.scene.authenticate(m.Token, time.Now())
 	case *Start:
 		err = w.scene.authorize(w.machine.Identity(q.Ticket.Peer))
 	}

@@ -26,7 +26,7 @@ func TestBothSidesSayThatTheDataChannelIsPrimed(t *testing.T) {
 		*member
 		call *easyrtcpion.Call
 	}{{caller, out}, {callee, in}} {
-		m := awaitMessage(t, side.line().said, anyOf[*easyrtc.Msg])
+		m := heard.AwaitOf(t, side.line().Said, heard.Any[*easyrtc.Msg])
 		require.Equal(t, easyrtc.MsgDataChannelPrimed, m.MsgType)
 		require.JSONEq(t, `""`, string(m.MsgData))
 		require.Equal(t, side.call.EasyrtcID(), m.TargetEasyrtcID)
@@ -127,7 +127,7 @@ func TestTheWordOnTheChannelThatTheItIsPrimedIsEnough(t *testing.T) {
 	t.Parallel()
 	caller, callee := newPair(t, plan{}, plan{echo: true})
 	for _, m := range []*member{caller, callee} {
-		m.line().dropAll(func(msg easyrtc.Message) bool {
+		m.line().Drop(func(msg easyrtc.Message) bool {
 			p, ok := msg.(*easyrtc.Msg)
 			return ok && p.MsgType == easyrtc.MsgDataChannelPrimed
 		})
@@ -207,13 +207,13 @@ func TestAHalfTrickleCalleeGetsTheCandidatesBeforeItAnswers(t *testing.T) {
 		done <- err
 	}()
 	in := heard.Next(t, "call", callee.incoming)
-	require.Zero(t, count[*easyrtc.Candidate](caller.line().said))
+	require.Zero(t, count[*easyrtc.Candidate](caller.line().Said))
 	_, err := callee.client.Call(callee.patience(), easyrtc.NewSupportHalfTrickleICE(caller.id()))
 	require.NoError(t, err)
-	awaitMessage(t, caller.line().said, anyOf[*easyrtc.Candidate])
-	gathered := awaitMessage(t, caller.line().said, anyOf[*easyrtc.Msg])
+	heard.AwaitOf(t, caller.line().Said, heard.Any[*easyrtc.Candidate])
+	gathered := heard.AwaitOf(t, caller.line().Said, heard.Any[*easyrtc.Msg])
 	for gathered.MsgType != easyrtc.MsgICEGatheringDone {
-		gathered = awaitMessage(t, caller.line().said, anyOf[*easyrtc.Msg])
+		gathered = heard.AwaitOf(t, caller.line().Said, heard.Any[*easyrtc.Msg])
 	}
 	require.Equal(t, callee.id(), gathered.TargetEasyrtcID)
 	_, err = in.Accept()

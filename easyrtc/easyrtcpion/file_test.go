@@ -105,7 +105,7 @@ func TestFilesArriveOverTheDataChannel(t *testing.T) {
 	requireFiles(t, caller, callee, noise(1, 300_000))
 	requireFiles(t, callee, caller, noise(2, 300_000), nil, noise(3, 10), noise(4, easyrtc.FilePacketBytes))
 	for _, m := range []*member{caller, callee} {
-		for _, msg := range m.line().said.All() {
+		for _, msg := range m.line().Said.All() {
 			if msg, ok := msg.(*easyrtc.Msg); ok {
 				require.NotEqual(t, easyrtc.MsgFilesChunk, msg.MsgType, "not through the server")
 				require.NotEqual(t, easyrtc.MsgFilesAck, msg.MsgType, "not through the server")
@@ -155,7 +155,7 @@ func TestFilesForOneClientGoOneAfterTheOther(t *testing.T) {
 	}
 	seqs := make(map[int64]bool)
 	last := int64(0)
-	for _, msg := range a.line().said.All() {
+	for _, msg := range a.line().Said.All() {
 		m, ok := msg.(*easyrtc.Msg)
 		if !ok || m.MsgType != easyrtc.MsgFilesChunk {
 			continue
@@ -267,7 +267,7 @@ func TestAFloodOfAFileIsCancelled(t *testing.T) {
 			return io.Discard, nil
 		})
 	}()
-	awaitMessage(t, b.line().said, func(m *easyrtc.Msg) bool { return m.MsgType == easyrtc.MsgFilesAccept })
+	heard.AwaitOf(t, b.line().Said, func(m *easyrtc.Msg) bool { return m.MsgType == easyrtc.MsgFilesAccept })
 	sender.Receive(&easyrtc.FilesAccept{Seq: 1})
 	for sent := 0; sent < size; {
 		chunk, _, n := sender.Next()
@@ -281,7 +281,7 @@ func TestAFloodOfAFileIsCancelled(t *testing.T) {
 		}
 		say(chunk)
 	}
-	awaitMessage(t, b.line().said, func(m *easyrtc.Msg) bool { return m.MsgType == easyrtc.MsgFilesCancel })
+	heard.AwaitOf(t, b.line().Said, func(m *easyrtc.Msg) bool { return m.MsgType == easyrtc.MsgFilesCancel })
 	close(release)
 	require.ErrorIs(t, <-accepted, easyrtcpion.ErrFlood)
 }

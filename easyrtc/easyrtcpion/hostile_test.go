@@ -74,7 +74,7 @@ func TestNonsenseOfAStrangerChangesNothing(t *testing.T) {
 	} {
 		mallory.say(m)
 	}
-	chat := awaitMessage(t, victim.other, anyOf[*easyrtc.Msg])
+	chat := heard.AwaitOf(t, victim.other, heard.Any[*easyrtc.Msg])
 	require.Equal(t, "chat", chat.MsgType, "the others are about calls")
 	require.Empty(t, victim.Calls())
 	require.Empty(t, victim.warnings.All())
@@ -93,7 +93,7 @@ func TestAnOfferThatIsNoneEndsItsCall(t *testing.T) {
 	c := heard.Next(t, "call", victim.accepted)
 	mallory.awaitWarning()
 	require.ErrorIs(t, victim.requireClosed(c), easyrtcpion.ErrConnectTimeout)
-	awaitMessage(t, victim.line().said, anyOf[*easyrtc.Hangup])
+	heard.AwaitOf(t, victim.line().Said, heard.Any[*easyrtc.Hangup])
 	require.Empty(t, victim.Calls())
 }
 
@@ -130,7 +130,7 @@ func TestACallThatCannotConnectEnds(t *testing.T) {
 	t.Parallel()
 	caller, callee := newPair(t, plan{opts: easyrtcpion.Options{ConnectTimeout: time.Second}}, plan{})
 	for _, m := range []*member{caller, callee} {
-		m.line().dropAll(func(m easyrtc.Message) bool {
+		m.line().Drop(func(m easyrtc.Message) bool {
 			_, ok := m.(*easyrtc.Candidate)
 			return ok
 		})
@@ -149,7 +149,7 @@ func TestAHangupOfACallThatIsOverDoesNotEndTheNext(t *testing.T) {
 	in := callee.requireCall()
 	require.NoError(t, c.AwaitConnected(caller.patience()))
 	// The hangup is slower than the end of the peer connection.
-	callee.line().holdAll()
+	callee.line().Hold(heard.Any)
 	in.Hangup()
 	require.NoError(t, caller.requireClosed(c))
 	require.NoError(t, callee.requireClosed(in))
@@ -158,8 +158,8 @@ func TestAHangupOfACallThatIsOverDoesNotEndTheNext(t *testing.T) {
 		_, err := caller.Call(caller.patience(), callee.id())
 		done <- err
 	}()
-	awaitMessage(t, caller.line().reached, anyOf[*easyrtc.Offer])
-	callee.line().release()
+	heard.AwaitOf(t, caller.line().Reached, heard.Any[*easyrtc.Offer])
+	callee.line().Release()
 	require.NoError(t, <-done)
 	require.NotNil(t, caller.CallWith(callee.id()))
 }

@@ -53,8 +53,8 @@ func TestACallBringsMediaAndDataToBothSides(t *testing.T) {
 			require.NoError(t, callee.requireClosed(in))
 			require.Empty(t, caller.Calls())
 			require.Empty(t, callee.Calls())
-			awaitMessage(t, caller.line().said, anyOf[*easyrtc.Hangup])
-			require.Zero(t, count[*easyrtc.Hangup](callee.line().said), "a hangup is not answered")
+			heard.AwaitOf(t, caller.line().Said, heard.Any[*easyrtc.Hangup])
+			require.Zero(t, count[*easyrtc.Hangup](callee.line().Said), "a hangup is not answered")
 			caller.requireQuiet()
 			callee.requireQuiet()
 		})
@@ -67,7 +67,7 @@ func TestARejectedCallSaysSo(t *testing.T) {
 	go func() { heard.Next(t, "call", callee.incoming).Reject() }()
 	_, err := caller.Call(caller.patience(), callee.id(), piontest.Video(t, "v"))
 	require.ErrorIs(t, err, easyrtcpion.ErrRejected)
-	awaitMessage(t, callee.line().said, anyOf[*easyrtc.Reject])
+	heard.AwaitOf(t, callee.line().Said, heard.Any[*easyrtc.Reject])
 	require.Empty(t, caller.Calls())
 	require.Empty(t, caller.closed.All(), "of calls that were accepted only")
 	caller.requireQuiet()
@@ -99,8 +99,8 @@ func TestACallWaitsForASlowAcceptance(t *testing.T) {
 	// The greater id is the caller: it applies its offer at once and has candidates early.
 	callee, caller := newPair(t, plan{manual: true}, plan{})
 	callee.meet(caller)
-	caller.line().dropAll(func(m easyrtc.Message) bool {
-		if _, ok := m.(*easyrtc.Candidate); ok && count[*easyrtc.Answer](caller.line().heard) == 0 {
+	caller.line().Drop(func(m easyrtc.Message) bool {
+		if _, ok := m.(*easyrtc.Candidate); ok && count[*easyrtc.Answer](caller.line().Heard) == 0 {
 			t.Error("a candidate before the answer")
 		}
 		return false
@@ -125,7 +125,7 @@ func TestACallWaitsForASlowAcceptance(t *testing.T) {
 	require.NoError(t, <-done)
 	callee.flows.RequireMedia(t, "v")
 	require.NoError(t, c.AwaitConnected(callee.patience()))
-	require.Positive(t, count[*easyrtc.Candidate](caller.line().said))
+	require.Positive(t, count[*easyrtc.Candidate](caller.line().Said))
 	<-in.Done()
 	_, err = in.Accept()
 	require.ErrorIs(t, err, easyrtcpion.ErrClosed)
@@ -140,7 +140,7 @@ func TestWhoAnswersSendsItsCandidatesAfterTheAnswer(t *testing.T) {
 	callee.requireCall()
 	for _, m := range []*member{caller, callee} {
 		described := false
-		for _, msg := range m.line().said.All() {
+		for _, msg := range m.line().Said.All() {
 			switch msg := msg.(type) {
 			case *easyrtc.Offer, *easyrtc.Answer:
 				described = true
@@ -174,7 +174,7 @@ func TestACallThatIsGivenUpIsCancelledAtTheOtherSide(t *testing.T) {
 	_, err := in.Accept()
 	require.ErrorIs(t, err, easyrtcpion.ErrClosed)
 	in.Reject()
-	require.Zero(t, count[*easyrtc.Reject](callee.line().said), "there is nothing to reject")
+	require.Zero(t, count[*easyrtc.Reject](callee.line().Said), "there is nothing to reject")
 }
 
 func TestCallingWhoseCallWaitsAcceptsIt(t *testing.T) {
@@ -190,7 +190,7 @@ func TestCallingWhoseCallWaitsAcceptsIt(t *testing.T) {
 	c := callee.call(caller, fromCallee)
 	require.NoError(t, <-done)
 	require.False(t, c.Outgoing())
-	require.Zero(t, count[*easyrtc.Offer](callee.line().said))
+	require.Zero(t, count[*easyrtc.Offer](callee.line().Said))
 	caller.flows.RequireMedia(t, "b")
 	callee.flows.RequireMedia(t, "a")
 }
@@ -235,7 +235,7 @@ func TestAClientThatLeavesAllSharedRoomsIsGone(t *testing.T) {
 	// Media could go on: only the rooms say that it is over.
 	require.NoError(t, callee.client.LeaveRoom(callee.patience(), "default"))
 	require.ErrorIs(t, caller.requireClosed(c), easyrtcpion.ErrGone)
-	require.Zero(t, count[*easyrtc.Hangup](caller.line().said))
+	require.Zero(t, count[*easyrtc.Hangup](caller.line().Said))
 }
 
 func TestACallEndsOnlyWithTheLastSharedRoom(t *testing.T) {
@@ -246,7 +246,7 @@ func TestACallEndsOnlyWithTheLastSharedRoom(t *testing.T) {
 	c := caller.call(callee)
 	callee.requireCall()
 	require.NoError(t, callee.client.LeaveRoom(callee.patience(), "one"))
-	left := awaitMessage(t, caller.other, func(m *easyrtc.RoomData) bool {
+	left := heard.AwaitOf(t, caller.other, func(m *easyrtc.RoomData) bool {
 		r := m.MsgData.RoomData["one"]
 		return r != nil && r.ClientListDelta != nil && len(r.ClientListDelta.RemoveClient) > 0
 	})
@@ -264,7 +264,7 @@ func TestClientsThatNeverSharedARoomMayCall(t *testing.T) {
 	c := caller.call(callee)
 	w.join(plan{name: "carol", rooms: []string{"one", "two"}})
 	for _, m := range []*member{caller, callee} {
-		awaitMessage(t, m.other, anyOf[*easyrtc.RoomData])
+		heard.AwaitOf(t, m.other, heard.Any[*easyrtc.RoomData])
 	}
 	caller.requireEcho(c, `"the rooms have changed"`)
 	require.Same(t, c, caller.CallWith(callee.id()))
@@ -294,7 +294,7 @@ func TestALostConnectionVoidsAllCalls(t *testing.T) {
 	in := callee.requireCall()
 	callee.flows.RequireMedia(t, "v")
 	before := caller.id()
-	caller.line().cut()
+	caller.line().Cut()
 	require.ErrorIs(t, caller.requireClosed(c), easyrtcpion.ErrDisconnected)
 	require.NoError(t, callee.requireClosed(in))
 	require.NotEqual(t, before, caller.id())

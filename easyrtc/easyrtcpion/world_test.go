@@ -3,7 +3,6 @@ package easyrtcpion_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -52,14 +51,7 @@ func (w *world) authenticate(_ context.Context, l *easyrtc.LoginRequest) error {
 }
 
 // dial opens a connection that a test can watch.
-func (w *world) dial() *wire {
-	ours, theirs := transport.Pipe()
-	go func() { _ = w.server.Serve(context.Background(), theirs) }()
-	return &wire{
-		Conn: ours, theirs: theirs,
-		said: heard.New[easyrtc.Message](), reached: heard.New[easyrtc.Message](), heard: heard.New[easyrtc.Message](),
-	}
-}
+func (w *world) dial() *wire { return piontest.Dial(w.server.Serve, easyrtc.Decode) }
 
 // A plan says how a member is made.
 type plan struct {
@@ -261,60 +253,19 @@ func (m *member) line() *wire {
 	return m.wire
 }
 
-// A wire is a client's end of a connection. It keeps what goes over it, and may hold back
-// or drop what the client says.
-type wire struct {
-	transport.Conn
-	theirs  transport.Conn                 // the server's end
-	reached *heard.Record[easyrtc.Message] // before anything is held back
-	said    *heard.Record[easyrtc.Message] // as it went
-	heard   *heard.Record[easyrtc.Message]
+// A wire is a client's end of a connection.
+type wire = piontest.Wire[easyrtc.Message]
 
-	mu    sync.Mutex
-	drop  func(easyrtc.Message) bool // nil drops nothing
-	held  bool
-	all   bool // not only what is about calls
-	queue [][]byte
-}
-
-func (w *wire) Write(typ transport.MessageType, msg []byte) error {
-	m, err := easyrtc.Decode(msg)
-	if err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.reached.Add(m) // under the lock: unless it is held back, it is on its way before the next hold
-	if w.drop != nil && w.drop(m) {
-		return nil
-	}
-	if w.held && (w.all || len(w.queue) > 0 || isCall(m)) {
-		w.queue = append(w.queue, slices.Clone(msg))
-		return nil
-	}
-	w.said.Add(m)
-	return w.Conn.Write(typ, msg)
-}
-
-func (w *wire) Read(buf []byte) (transport.MessageType, []byte, error) {
-	typ, msg, err := w.Conn.Read(buf)
-	if err == nil {
-		if m, err := easyrtc.Decode(msg); err == nil {
-			w.heard.Add(m)
-		}
-	}
-	return typ, msg, err
-}
-
-// inject makes the client hear what the server has not said.
-func (w *wire) inject(m easyrtc.Message) error {
+// inject makes a client hear what the server has not said.
+func inject(w *wire, m easyrtc.Message) error {
 	msg, err := easyrtc.Encode(m)
 	if err != nil {
 		return err
 	}
-	return w.theirs.Write(transport.Text, msg)
+	return w.Theirs.Write(transport.Text, msg)
 }
 
+// isCall reports whether a message is a description or a candidate.
 func isCall(m easyrtc.Message) bool {
 	switch m.(type) {
 	case *easyrtc.Offer, *easyrtc.Answer, *easyrtc.Candidate:
@@ -322,59 +273,6 @@ func isCall(m easyrtc.Message) bool {
 	}
 	return false
 }
-
-// hold keeps everything back that is written from the next description or candidate on,
-// until release.
-func (w *wire) hold() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.held = true
-}
-
-// holdAll keeps everything back.
-func (w *wire) holdAll() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.held, w.all = true, true
-}
-
-func (w *wire) release() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.held, w.all = false, false
-	queue := w.queue
-	w.queue = nil
-	for _, msg := range queue {
-		if m, err := easyrtc.Decode(msg); err == nil {
-			w.said.Add(m)
-		}
-		_ = w.Conn.Write(transport.Text, msg) // it may be over already
-	}
-}
-
-// dropAll drops what the function chooses from now on.
-func (w *wire) dropAll(drop func(easyrtc.Message) bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.drop = drop
-}
-
-// cut breaks the connection.
-func (w *wire) cut() { _ = w.theirs.Close(transport.StatusAbnormal, "") }
-
-// awaitMessage takes the first message of a type that satisfies ok out of a record of a
-// wire.
-func awaitMessage[M easyrtc.Message](t *testing.T, r *heard.Record[easyrtc.Message], ok func(M) bool) M {
-	t.Helper()
-	var zero M
-	m := heard.Await(t, fmt.Sprintf("%T", zero), r, func(m easyrtc.Message) bool {
-		typed, is := m.(M)
-		return is && ok(typed)
-	})
-	return m.(M)
-}
-
-func anyOf[M easyrtc.Message](M) bool { return true }
 
 // count returns how many messages of a type are in a record.
 func count[M easyrtc.Message](r *heard.Record[easyrtc.Message]) (n int) {

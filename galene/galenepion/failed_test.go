@@ -71,11 +71,11 @@ func TestSenderWhosePathIsLostRestartsICE(t *testing.T) {
 		OnState: func(s webrtc.PeerConnectionState) { states.Add(s) },
 	}, piontest.Video(t, "v"))
 	b.flows.RequireMedia(t, "v")
-	a.line().said.Forget()
+	a.line().Said.Forget()
 	n.lost.Store(true)
 	heard.Await(t, "failure", states, func(s webrtc.PeerConnectionState) bool { return s == webrtc.PeerConnectionStateFailed })
 	n.lost.Store(false)
-	awaitMessage(t, a.line().said, func(m *galene.Offer) bool { return m.ID == pub.ID() })
+	heard.AwaitOf(t, a.line().Said, func(m *galene.Offer) bool { return m.ID == pub.ID() })
 	b.flows.RequireMedia(t, "v")
 	b.flows.RequireOnly(t, "v")
 	require.NoError(t, pub.Err())
@@ -91,7 +91,7 @@ func TestReceiverWhosePathIsLostAsksForARestartOfICE(t *testing.T) {
 	s := b.requireStream()
 	b.flows.RequireMedia(t, "v")
 	n.lost.Store(true)
-	awaitMessage(t, b.line().said, func(m *galene.Renegotiate) bool { return m.ID == s.ID })
+	heard.AwaitOf(t, b.line().Said, func(m *galene.Renegotiate) bool { return m.ID == s.ID })
 	n.lost.Store(false)
 	b.flows.RequireMedia(t, "v")
 	b.flows.RequireOnly(t, "v")
@@ -114,7 +114,7 @@ func TestPublicationWithoutAPathEnds(t *testing.T) {
 		err = pub.Err()
 	}
 	require.ErrorIs(t, err, galenepion.ErrConnectTimeout)
-	awaitMessage(t, a.line().said, func(m *galene.Close) bool { return m.ID == "mine" })
+	heard.AwaitOf(t, a.line().Said, func(m *galene.Close) bool { return m.ID == "mine" })
 	require.NoError(t, b.requireClosed(b.requireStream()))
 }
 
@@ -134,5 +134,5 @@ func TestSubscriptionWithoutAPathIsAborted(t *testing.T) {
 		return err
 	})
 	require.ErrorIs(t, b.requireClosed(b.requireStream()), galenepion.ErrConnectTimeout)
-	awaitMessage(t, b.line().said, func(m *galene.Abort) bool { return m.ID == "mine" })
+	heard.AwaitOf(t, b.line().Said, func(m *galene.Abort) bool { return m.ID == "mine" })
 }

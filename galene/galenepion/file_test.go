@@ -96,7 +96,7 @@ func TestMessagesAboutFilesAreThoseOfBrowsers(t *testing.T) {
 	require.NoError(t, in.Accept(t.Context(), io.Discard))
 	require.NoError(t, <-result)
 	describe := func(m *member) (types []galene.FileTransferType, steps []*galene.FileTransfer) {
-		for _, msg := range m.line().said.All() {
+		for _, msg := range m.line().Said.All() {
 			u, ok := msg.(*galene.UserMessage)
 			if !ok {
 				continue
@@ -153,7 +153,7 @@ func TestFilesAreRejectedWithoutAHook(t *testing.T) {
 // cancelled waits until a member has cancelled a transfer.
 func cancelled(t *testing.T, m *member, message string) {
 	t.Helper()
-	awaitMessage(t, m.line().said, func(u *galene.UserMessage) bool {
+	heard.AwaitOf(t, m.line().Said, func(u *galene.UserMessage) bool {
 		f, err := u.FileTransfer()
 		return err == nil && f.Type == galene.FileCancel && f.Message == message
 	})

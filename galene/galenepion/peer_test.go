@@ -48,7 +48,7 @@ func TestNothingIsSaidThatEndsAConnectionToGalene(t *testing.T) {
 	b.requireClosed(b.requireStream())
 	for _, m := range []*member{a, b} {
 		described := false
-		for _, msg := range m.line().said.All() {
+		for _, msg := range m.line().Said.All() {
 			switch msg := msg.(type) {
 			case *galene.Offer, *galene.Answer:
 				described = true
@@ -145,7 +145,7 @@ func TestClosedPeerWantsNoStreams(t *testing.T) {
 	b.flows.RequireMedia(t, "v")
 	require.NoError(t, b.Close())
 	require.NoError(t, b.requireClosed(s))
-	awaitMessage(t, b.line().said, func(m *galene.Abort) bool { return m.ID == s.ID })
+	heard.AwaitOf(t, b.line().Said, func(m *galene.Abort) bool { return m.ID == s.ID })
 }
 
 func TestPeerEndsWithItsClient(t *testing.T) {
@@ -200,7 +200,7 @@ func TestRelayPolicyOfTheServerIsObeyed(t *testing.T) {
 	pub := a.publish(nil, piontest.Video(t, "v"))
 	require.Equal(t, webrtc.ICETransportPolicyRelay, pub.PeerConnection().GetConfiguration().ICETransportPolicy)
 	b.requireStream()
-	for _, m := range a.line().said.All() {
+	for _, m := range a.line().Said.All() {
 		_, isCandidate := m.(*galene.ICE)
 		require.False(t, isCandidate)
 	}
@@ -233,7 +233,7 @@ func TestConfigurationThatPionRefusesIsAnError(t *testing.T) {
 	go func() { _, _ = b.Publish(ctx, nil, piontest.Video(t, "v")) }()
 	s := a.requireStream()
 	require.ErrorContains(t, a.requireClosed(s), "new peer connection")
-	awaitMessage(t, a.line().said, func(m *galene.Abort) bool { return m.ID == s.ID })
+	heard.AwaitOf(t, a.line().Said, func(m *galene.Abort) bool { return m.ID == s.ID })
 }
 
 func TestAPIOfTheApplicationMakesThePeerConnections(t *testing.T) {
@@ -248,7 +248,7 @@ func TestAPIOfTheApplicationMakesThePeerConnections(t *testing.T) {
 	b := w.join(plan{name: "b", request: all})
 	a.publish(nil, piontest.Video(t, "v"))
 	b.flows.RequireMedia(t, "v")
-	offer := awaitMessage(t, a.line().said, func(*galene.Offer) bool { return true })
+	offer := heard.AwaitOf(t, a.line().Said, func(*galene.Offer) bool { return true })
 	require.Contains(t, offer.SDP, "a=rtpmap:97 VP8/90000")
 	require.NotContains(t, offer.SDP, "VP9")
 }

@@ -46,7 +46,7 @@ func TestPublishWaitsForWhoWantsTheStream(t *testing.T) {
 		}
 		return err
 	})
-	awaitMessage(t, a.line().said, func(*galene.Offer) bool { return true })
+	heard.AwaitOf(t, a.line().Said, func(*galene.Offer) bool { return true })
 	b := w.join(plan{name: "b"})
 	require.Empty(t, published.All())
 	require.NoError(t, b.client.Request(all))
@@ -60,12 +60,12 @@ func TestPublishGivesUpWithItsContext(t *testing.T) {
 	a := w.join(plan{name: "a"})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		awaitMessage(t, a.line().said, func(*galene.Offer) bool { return true })
+		heard.AwaitOf(t, a.line().Said, func(*galene.Offer) bool { return true })
 		cancel()
 	}()
 	_, err := a.Publish(ctx, &galenepion.PublishOptions{ID: "mine"}, piontest.Video(t, "v"))
 	require.ErrorIs(t, err, context.Canceled)
-	awaitMessage(t, a.line().said, func(m *galene.Close) bool { return m.ID == "mine" })
+	heard.AwaitOf(t, a.line().Said, func(m *galene.Close) bool { return m.ID == "mine" })
 }
 
 func TestNothingCannotBePublished(t *testing.T) {
@@ -126,14 +126,14 @@ func TestReplacementTakesTheSlotOfAStream(t *testing.T) {
 	require.ErrorIs(t, b.requireClosed(first), galenepion.ErrReplaced)
 	b.flows.RequireMedia(t, "w")
 	b.flows.RequireOnly(t, "w")
-	for _, m := range a.line().said.All() {
+	for _, m := range a.line().Said.All() {
 		_, isClose := m.(*galene.Close)
 		require.False(t, isClose, "the offer says what becomes of the old stream")
 	}
-	offer := awaitMessage(t, a.line().said, func(m *galene.Offer) bool { return m.ID == pub.ID() })
+	offer := heard.AwaitOf(t, a.line().Said, func(m *galene.Offer) bool { return m.ID == pub.ID() })
 	require.Equal(t, oldID, offer.Replace)
 	require.NoError(t, pub.Restart())
-	again := awaitMessage(t, a.line().said, func(m *galene.Offer) bool { return m.ID == pub.ID() })
+	again := heard.AwaitOf(t, a.line().Said, func(m *galene.Offer) bool { return m.ID == pub.ID() })
 	require.Empty(t, again.Replace, "it is said once")
 	b.flows.RequireMedia(t, "w")
 }
@@ -167,8 +167,8 @@ func TestICERestartsUnderTheMediaWhoeverAsks(t *testing.T) {
 	expect := func() {
 		t.Helper()
 		for _, ufrag := range []string{
-			ufragOf(awaitMessage(t, a.line().said, func(*galene.Offer) bool { return true }).SDP),
-			ufragOf(awaitMessage(t, b.line().said, func(*galene.Answer) bool { return true }).SDP),
+			ufragOf(heard.AwaitOf(t, a.line().Said, func(*galene.Offer) bool { return true }).SDP),
+			ufragOf(heard.AwaitOf(t, b.line().Said, func(*galene.Answer) bool { return true }).SDP),
 		} {
 			require.NotEmpty(t, ufrag)
 			require.False(t, seen[ufrag])
@@ -201,11 +201,11 @@ func TestRenegotiationWaitsForTheAnswer(t *testing.T) {
 		require.NoError(t, s.Renegotiate())
 	}
 	b.flows.RequireMedia(t, "v")
-	awaitMessage(t, b.line().said, func(*galene.Answer) bool { return true })
-	awaitMessage(t, b.line().said, func(*galene.Answer) bool { return true })
+	heard.AwaitOf(t, b.line().Said, func(*galene.Answer) bool { return true })
+	heard.AwaitOf(t, b.line().Said, func(*galene.Answer) bool { return true })
 	b.flows.RequireMedia(t, "v")
 	var order []string
-	for _, m := range a.line().said.All() {
+	for _, m := range a.line().Said.All() {
 		if _, ok := m.(*galene.Offer); ok {
 			order = append(order, "offer")
 		}
@@ -390,7 +390,7 @@ func TestCodecThatTheGroupDoesNotAllowIsAnError(t *testing.T) {
 			a := w.join(plan{name: "a"})
 			_, err := a.Publish(t.Context(), &galenepion.PublishOptions{ID: "mine"}, piontest.Video(t, "v"))
 			require.ErrorIs(t, err, galenepion.ErrCodec)
-			awaitMessage(t, a.line().said, func(m *galene.Close) bool { return m.ID == "mine" })
+			heard.AwaitOf(t, a.line().Said, func(m *galene.Close) bool { return m.ID == "mine" })
 		})
 	}
 }
@@ -431,7 +431,7 @@ func TestEncodingsOfATrackAreOfferedAsOne(t *testing.T) {
 	}
 	pub := a.publish(nil, append(tracks, piontest.Sound(t, "s"))...)
 	b.flows.RequireMedia(t, "s")
-	offer := awaitMessage(t, a.line().said, func(*galene.Offer) bool { return true })
+	offer := heard.AwaitOf(t, a.line().Said, func(*galene.Offer) bool { return true })
 	require.Equal(t, 1, strings.Count(offer.SDP, "m=video"))
 	require.Contains(t, offer.SDP, "a=rid:h send")
 	require.Contains(t, offer.SDP, "a=rid:l send")

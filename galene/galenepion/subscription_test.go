@@ -54,7 +54,7 @@ func TestStreamOfWhichNothingIsRequestedEnds(t *testing.T) {
 	require.NoError(t, s.Request(nil))
 	require.NoError(t, s.Request([]galene.TrackKind{}))
 	require.NoError(t, b.requireClosed(s))
-	for _, m := range b.line().said.All() {
+	for _, m := range b.line().Said.All() {
 		_, isAbort := m.(*galene.Abort)
 		require.False(t, isAbort)
 	}
@@ -69,13 +69,13 @@ func TestNothingIsAskedOfAStreamThatHasEnded(t *testing.T) {
 	b.flows.RequireMedia(t, "v")
 	pub.Unpublish()
 	b.requireClosed(s)
-	b.line().said.Forget()
+	b.line().Said.Forget()
 	require.NoError(t, s.Request(nil))
 	require.NoError(t, s.Renegotiate())
 	s.Abort()
 	require.NoError(t, b.client.Chat("done"))
 	heard.Await(t, "chat", b.messages, func(m galene.Message) bool { _, ok := m.(*galene.Chat); return ok })
-	for _, m := range b.line().said.All() {
+	for _, m := range b.line().Said.All() {
 		require.IsType(t, &galene.Chat{}, m)
 	}
 }
@@ -103,10 +103,10 @@ func TestUnwantedStreamIsAbortedInsteadOfAnswered(t *testing.T) {
 				_, err := a.Publish(ctx, &galenepion.PublishOptions{ID: "mine"}, track)
 				published <- err
 			}()
-			awaitMessage(t, b.line().said, func(m *galene.Abort) bool { return m.ID == "mine" })
+			heard.AwaitOf(t, b.line().Said, func(m *galene.Abort) bool { return m.ID == "mine" })
 			cancel()
 			require.ErrorIs(t, <-published, context.Canceled)
-			for _, m := range b.line().said.All() {
+			for _, m := range b.line().Said.All() {
 				answer, isAnswer := m.(*galene.Answer)
 				require.False(t, isAnswer && answer.ID == "mine")
 			}

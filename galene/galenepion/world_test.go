@@ -2,7 +2,6 @@ package galenepion_test
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -41,12 +40,7 @@ func newWorld(t *testing.T, opts galene.ServerOptions) *world {
 
 // dial opens a connection that a test can watch.
 func (w *world) dial() *wire {
-	ours, theirs := transport.Pipe()
-	go func() { _ = w.server.Serve(context.Background(), theirs) }()
-	return &wire{
-		Conn: ours, theirs: theirs,
-		said: heard.New[galene.Message](), heard: heard.New[galene.Message](), late: heard.New[galene.Message](),
-	}
+	return &wire{Wire: piontest.Dial(w.server.Serve, galene.Decode), late: heard.New[galene.Message]()}
 }
 
 // A plan says how a member is made.
@@ -181,7 +175,7 @@ func (m *member) publish(opts *galenepion.PublishOptions, tracks ...webrtc.Track
 func (m *member) cut() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_ = m.wire.theirs.Close(transport.StatusAbnormal, "")
+	m.wire.Cut()
 }
 
 // line returns the present connection to the server.
@@ -211,12 +205,10 @@ func (m *member) requireQuiet() {
 	require.Empty(m.t, m.warnings.All())
 }
 
-// A wire is a client's end of a connection. It keeps what goes over it.
+// A wire is a client's end of a connection.
 type wire struct {
-	transport.Conn
-	theirs      transport.Conn // the server's end
-	said, heard *heard.Record[galene.Message]
-	late        *heard.Record[galene.Message] // candidates that went before their description
+	*piontest.Wire[galene.Message]
+	late *heard.Record[galene.Message] // candidates that went before their description
 
 	mu    sync.Mutex
 	holds bool
@@ -228,7 +220,6 @@ func (w *wire) Write(typ transport.MessageType, msg []byte) error {
 	if err != nil {
 		return err
 	}
-	w.said.Add(m)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch m.(type) {
@@ -241,13 +232,13 @@ func (w *wire) Write(typ transport.MessageType, msg []byte) error {
 		if w.held == nil {
 			break
 		}
-		if err := w.Conn.Write(typ, msg); err != nil {
+		if err := w.Wire.Write(typ, msg); err != nil {
 			return err
 		}
 		msg, w.held, w.holds = w.held, nil, false
 		w.late.Add(m)
 	}
-	return w.Conn.Write(typ, msg)
+	return w.Wire.Write(typ, msg)
 }
 
 // candidatesFirst holds the next description back until one of its candidates has gone.
@@ -255,26 +246,4 @@ func (w *wire) candidatesFirst() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.holds = true
-}
-
-func (w *wire) Read(buf []byte) (transport.MessageType, []byte, error) {
-	typ, msg, err := w.Conn.Read(buf)
-	if err == nil {
-		if m, err := galene.Decode(msg); err == nil {
-			w.heard.Add(m)
-		}
-	}
-	return typ, msg, err
-}
-
-// awaitMessage takes the first message of a type that satisfies ok out of a record of a
-// wire.
-func awaitMessage[M galene.Message](t *testing.T, r *heard.Record[galene.Message], ok func(M) bool) M {
-	t.Helper()
-	var zero M
-	m := heard.Await(t, fmt.Sprintf("%T", zero), r, func(m galene.Message) bool {
-		typed, is := m.(M)
-		return is && ok(typed)
-	})
-	return m.(M)
 }

@@ -4,6 +4,7 @@ package heard
 import (
 	"context"
 	"log/slog"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -112,3 +113,16 @@ func (w warner) Handle(_ context.Context, r slog.Record) error {
 	w.heard.Add(text)
 	return nil
 }
+
+// AwaitOf is [Await] for values of one type among those of an interface type.
+func AwaitOf[E, T any](tb testing.TB, r *Record[T], ok func(E) bool) E {
+	tb.Helper()
+	v := Await(tb, reflect.TypeFor[E]().String(), r, func(v T) bool {
+		e, is := any(v).(E)
+		return is && ok(e)
+	})
+	return any(v).(E)
+}
+
+// Any satisfies what waits for any value.
+func Any[T any](T) bool { return true }

@@ -76,14 +76,9 @@ func (s *easyrtcServer) bot(t *testing.T, user string, rooms ...string) *easyrtc
 		OnOther:   b.got.add,
 		Settings:  loopback.Settings(), Configuration: new(webrtc.Configuration),
 	})
-	go func() {
-		defer close(b.over)
-		b.err = b.Run(context.Background())
-	}()
-	t.Cleanup(func() {
+	b.listen(func() error { return b.Run(context.Background()) }, func() error {
 		_ = b.Peer.Close()
-		_ = b.Client.Close()
-		<-b.over
+		return b.Client.Close()
 	})
 	return b
 }

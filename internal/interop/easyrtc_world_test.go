@@ -360,13 +360,9 @@ func (s *easyrtcServer) cut(conn transport.Conn) {
 // An easyrtcClient is our client, which keeps what it is told.
 type easyrtcClient struct {
 	*easyrtc.Client
-	t    *testing.T
+	*hearing[easyrtc.Message]
 	s    *easyrtcServer
 	conn transport.Conn // the first one
-	got  journal[easyrtc.Message]
-	seen int // how many of got the test has looked at
-	err  error
-	over chan struct{} // closed when there is nothing more to come
 }
 
 // connect connects a client and reads what it is told. opts may be nil.
@@ -378,20 +374,7 @@ func (s *easyrtcServer) connect(t *testing.T, opts *easyrtc.ClientOptions) *easy
 func (s *easyrtcServer) connectBy(t *testing.T, way easyrtcWay, opts *easyrtc.ClientOptions) *easyrtcClient {
 	t.Helper()
 	c := s.unread(t, way, opts)
-	go func() {
-		defer close(c.over)
-		for m, err := range c.Messages(context.Background()) {
-			if err != nil {
-				c.err = err
-				return
-			}
-			c.got.add(m)
-		}
-	}()
-	t.Cleanup(func() {
-		_ = c.Close()
-		<-c.over
-	})
+	c.listen(func() error { return c.all(c.Messages(context.Background())) }, c.Close)
 	return c
 }
 
@@ -403,7 +386,7 @@ func (s *easyrtcServer) unread(t *testing.T, way easyrtcWay, opts *easyrtc.Clien
 	require.NoError(t, err)
 	inner, err := easyrtc.Connect(ctx, conn, opts)
 	require.NoError(t, err)
-	return &easyrtcClient{Client: inner, t: t, s: s, conn: conn, over: make(chan struct{})}
+	return &easyrtcClient{Client: inner, hearing: newHearing(t, easyrtc.Encode), s: s, conn: conn}
 }
 
 // login connects a client that logs in, into rooms or the default one.
@@ -427,42 +410,7 @@ func (c *easyrtcClient) enter(l *easyrtc.Login) *easyrtc.TokenData {
 // after the last one that it has returned.
 func hears[E easyrtc.Message](c *easyrtcClient, what string, match func(E) bool) E {
 	c.t.Helper()
-	limit := time.NewTimer(patience)
-	defer limit.Stop()
-	over := false
-	for from := c.seen; ; {
-		entries, more := c.got.from(c.seen)
-		for _, m := range entries {
-			c.seen++
-			if e, ok := m.(E); ok && (match == nil || match(e)) {
-				return e
-			}
-		}
-		all, _ := c.got.from(from)
-		if over {
-			require.FailNow(c.t, "no "+what, "the client has ended: %v, after %s", c.err, packets(all))
-		}
-		select {
-		case <-more:
-		case <-c.over:
-			over = true // what came last may not have been looked at
-		case <-limit.C:
-			require.FailNow(c.t, "no "+what, "but %s", packets(all))
-		}
-	}
-}
-
-// packets shows messages.
-func packets(messages []easyrtc.Message) string {
-	var lines []string
-	for _, m := range messages {
-		b, err := easyrtc.Encode(m)
-		if err != nil {
-			b = []byte(err.Error())
-		}
-		lines = append(lines, string(b))
-	}
-	return strings.Join(lines, "\n")
+	return nextOf(c.hearing, what, match)
 }
 
 // settle waits until the client has been told of everything that happened before, and
@@ -475,19 +423,7 @@ func (c *easyrtcClient) settle() []easyrtc.Message {
 	require.NoError(c.t, err)
 	from := c.seen
 	hears(c, "mark", func(m *easyrtc.Offer) bool { return m.SenderEasyrtcID == c.EasyrtcID() })
-	all, _ := c.got.from(from)
-	return all[:c.seen-from-1]
-}
-
-// ended waits for the client's end and returns its cause.
-func (c *easyrtcClient) ended() error {
-	c.t.Helper()
-	select {
-	case <-c.over:
-	case <-bounded(c.t).Done():
-		require.FailNow(c.t, "the client does not end")
-	}
-	return c.err
+	return c.before(from)
 }
 
 // occupant waits until somebody is in a room as match wants him.

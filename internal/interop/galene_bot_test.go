@@ -99,7 +99,7 @@ func (s *galeneServer) bot(t *testing.T, group, user string, opts *galenepion.Op
 		}
 	}
 	b.Peer = galenepion.NewPeer(c.Client, &o)
-	c.listen(func() error { return b.Run(context.Background()) })
+	c.listen(func() error { return b.Run(context.Background()) }, c.Close)
 	t.Cleanup(func() { _ = b.Peer.Close() })
 	return b
 }

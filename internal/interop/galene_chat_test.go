@@ -137,7 +137,7 @@ func TestGaleneHistoryIsToldToThoseWhoComeLater(t *testing.T) {
 		var texts []string
 		for _, m := range all[1 : late.seen-1] {
 			h, ok := m.(*galene.ChatHistory)
-			require.True(t, ok, "history comes between joined and oneself, but %s", wire(all))
+			require.True(t, ok, "history comes between joined and oneself, but %s", late.show(all))
 			texts = append(texts, fmt.Sprintf("%s %s: %s", *h.Username, h.Kind, textOf(t, h.Value)))
 			for _, l := range live {
 				if c, ok := l.(*galene.Chat); ok && textOf(t, c.Value) == textOf(t, h.Value) {
@@ -255,7 +255,7 @@ func TestGaleneUserMessagesReachOneOrAllOthers(t *testing.T) {
 		}
 		for _, m := range append(alice.settle(), bob.settle()...) {
 			_, ok := m.(*galene.UserMessage)
-			require.False(t, ok, "an echo, or somebody else's: %s", wire([]galene.Message{m}))
+			require.False(t, ok, "an echo, or somebody else's: %s", alice.show([]galene.Message{m}))
 		}
 	})
 }

@@ -318,26 +318,14 @@ func (s *galeneServer) cut(t *testing.T, id string) {
 // A galeneClient is our client, which keeps what it is told.
 type galeneClient struct {
 	*galene.Client
-	t    *testing.T
-	got  journal[galene.Message]
-	seen int // how many of got the test has looked at
-	err  error
-	over chan struct{} // closed when there is nothing more to come
+	*hearing[galene.Message]
 }
 
 // connect connects a client and reads what it is told.
 func (s *galeneServer) connect(t *testing.T, opts *galene.ClientOptions) *galeneClient {
 	t.Helper()
 	c := s.unread(t, opts)
-	c.listen(func() error {
-		for m, err := range c.Messages(context.Background()) {
-			if err != nil {
-				return err
-			}
-			c.got.add(m)
-		}
-		return nil
-	})
+	c.listen(func() error { return c.all(c.Messages(context.Background())) }, c.Close)
 	return c
 }
 
@@ -349,20 +337,7 @@ func (s *galeneServer) unread(t *testing.T, opts *galene.ClientOptions) *galeneC
 	require.NoError(t, err)
 	inner, err := galene.Connect(ctx, conn, opts)
 	require.NoError(t, err)
-	return &galeneClient{Client: inner, t: t, over: make(chan struct{})}
-}
-
-// listen runs what reads the client's messages until its end, which is that of the test at
-// the latest.
-func (c *galeneClient) listen(read func() error) {
-	go func() {
-		defer close(c.over)
-		c.err = read()
-	}()
-	c.t.Cleanup(func() {
-		_ = c.Close()
-		<-c.over
-	})
+	return &galeneClient{inner, newHearing(t, galene.Encode)}
 }
 
 // join connects a client that joins a group with its password.
@@ -390,42 +365,7 @@ func (c *galeneClient) enter(group, user string) *galene.Joined {
 // after the last one that was expected.
 func expect[E galene.Message](c *galeneClient, what string, match func(E) bool) E {
 	c.t.Helper()
-	limit := time.NewTimer(patience)
-	defer limit.Stop()
-	over := false
-	for from := c.seen; ; {
-		entries, more := c.got.from(c.seen)
-		for _, m := range entries {
-			c.seen++
-			if e, ok := m.(E); ok && (match == nil || match(e)) {
-				return e
-			}
-		}
-		all, _ := c.got.from(from)
-		if over {
-			require.FailNow(c.t, "no "+what, "the client has ended: %v, after %s", c.err, wire(all))
-		}
-		select {
-		case <-more:
-		case <-c.over:
-			over = true // what came last may not have been looked at
-		case <-limit.C:
-			require.FailNow(c.t, "no "+what, "but %s", wire(all))
-		}
-	}
-}
-
-// wire shows messages.
-func wire(messages []galene.Message) string {
-	var lines []string
-	for _, m := range messages {
-		b, err := galene.Encode(m)
-		if err != nil {
-			b = []byte(err.Error())
-		}
-		lines = append(lines, string(b))
-	}
-	return strings.Join(lines, "\n")
+	return nextOf(c.hearing, what, match)
 }
 
 var galeneMarks atomic.Int64
@@ -438,19 +378,7 @@ func (c *galeneClient) settle() []galene.Message {
 	require.NoError(c.t, c.SetData(galene.Fields{"mark": json.RawMessage(mark)}))
 	from := c.seen
 	expect(c, "mark", func(u *galene.User) bool { return u.ID == c.ID() && string(u.Data["mark"]) == mark })
-	all, _ := c.got.from(from)
-	return all[:c.seen-from-1]
-}
-
-// ended waits for the client's end and returns its cause.
-func (c *galeneClient) ended() error {
-	c.t.Helper()
-	select {
-	case <-c.over:
-	case <-bounded(c.t).Done():
-		require.FailNow(c.t, "the client does not end")
-	}
-	return c.err
+	return c.before(from)
 }
 
 // refusal waits for an error of the server.

@@ -19,6 +19,11 @@
 // stands between it and the next one, and it must be all that the peers receive: in
 // order for each peer, in any order between them. Other sections, such as "config",
 // are the target's as well.
+//
+// The package has what targets are made of: [ServerWire] and [ClientWire] around machines,
+// [Ends] and [ClientPipes] around drivers; and what else the tests of several protocols
+// share: a [Line] for tests without a script, a [Table] of what a machine does, [Vectors], a
+// [Storm] of bad frames, and a [Crowd] for benchmarks.
 package script
 
 import (
@@ -34,6 +39,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rtcsignal/rtcsignal/transport"
 )
 
 // A Target takes part in a conversation on behalf of its peers.
@@ -55,6 +62,14 @@ type Target interface {
 type Message struct {
 	Data   []byte
 	Binary bool
+}
+
+// Type returns the type of the message on a connection.
+func (m Message) Type() transport.MessageType {
+	if m.Binary {
+		return transport.Binary
+	}
+	return transport.Text
 }
 
 // An Event is what happens to a peer: a message, or the end of its connection.

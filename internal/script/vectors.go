@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -85,5 +86,48 @@ func Written[M any](
 	require.Equal(tb, want, string(same), v.Name)
 	if want == v.Wire {
 		require.Equal(tb, m, again, v.Name)
+	}
+}
+
+// A Validator is a message, or part of one.
+type Validator interface{ Validate() error }
+
+// Covered is how the vectors cover the types of messages, by the name of the type.
+type Covered struct {
+	valid   map[string]reflect.Type // types of what is valid
+	refused map[string]bool         // what Validate refuses
+}
+
+// Add adds what a vector decodes to, a pointer to a struct, and the problem that Validate
+// has with it, or "".
+func (c *Covered) Add(m Validator, problem string) {
+	if c.valid == nil {
+		c.valid, c.refused = make(map[string]reflect.Type), make(map[string]bool)
+	}
+	typ := reflect.TypeOf(m).Elem()
+	if problem == "" {
+		c.valid[typ.Name()] = typ
+	} else {
+		c.refused[typ.Name()] = true
+	}
+}
+
+// Compare demands that each type has a doc comment and a valid vector, and that, unless its
+// zero value is valid as zeros has it, Validate refuses that with an error of refusal's type,
+// and the type has a vector that is refused.
+func (c *Covered) Compare(
+	tb testing.TB, types map[string]bool, docs map[string]string, zeros map[string]bool, refusal error,
+) {
+	tb.Helper()
+	for name := range types {
+		require.NotEmpty(tb, docs[name], "%s has no doc comment", name)
+		require.Contains(tb, c.valid, name, "%s has no valid vector", name)
+		zero := reflect.New(c.valid[name]).Interface().(Validator)
+		if zeros[name] {
+			require.NoError(tb, zero.Validate(), name)
+			continue
+		}
+		require.IsType(tb, refusal, zero.Validate(), name)
+		require.True(tb, c.refused[name], "%s has no vector that Validate refuses", name)
 	}
 }
