@@ -126,10 +126,29 @@ func (c *Client) redial(o ClientOptions) func(ctx context.Context) (transport.Co
 // [Client.Call] waits for it. The error is a [*ValidationError], a [*StateError],
 // [ErrSpySends], [ErrUnsupportedCodecs], [ErrTooManyCalls] or why the client has ended.
 func (c *Client) Send(m Message) error {
+	if err := c.framable(m); err != nil {
+		return err
+	}
 	return c.end.Do(func(now time.Time) (link.Effects[Message], error) {
 		fx, err := c.machine.Send(now, m)
 		return linked{c}.effects(fx), err
 	})
+}
+
+// framable refuses what the framing has no form for, and would end the connection.
+func (c *Client) framable(m Message) error {
+	switch m.(type) {
+	case *Application, *Response:
+		f, err := frameOf(m)
+		if err == nil {
+			_, err = c.framing.AppendHead(nil, &f)
+		}
+		if err != nil {
+			e := decodeError("", err)
+			return &ValidationError{Type: name(m), Field: e.Field, Reason: e.Err.Error()}
+		}
+	}
+	return nil
 }
 
 // Call sends a request and waits for its answer. A refusal is an [*Error]. An [*Application]

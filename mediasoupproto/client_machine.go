@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -64,14 +65,15 @@ type pendingCall struct {
 	id       ID
 	request  Message // as it was given to Send; nil when it is the machine's own
 	sent     Message
-	lane     uint32 // 0 is none
+	lane     *lane // nil is none
 	deadline time.Time
 }
 
-// A lane holds what waits for a transport.
+// A lane holds what waits for a transport. It is there while a request is under way.
 type lane struct {
-	busy  bool
-	queue []queuedMessage
+	transport uint32
+	busy      bool
+	queue     []queuedMessage
 }
 
 type queuedMessage struct{ given, out Message }
@@ -140,7 +142,7 @@ func (m *ClientMachine) Start(now time.Time) Effects {
 		if m.cfg.HandshakeTimeout > 0 {
 			m.handshake = now.Add(m.cfg.HandshakeTimeout)
 		}
-		m.send(&fx, now, nil, &QueryRoom{}, 0)
+		m.send(&fx, now, nil, &QueryRoom{}, nil)
 	} else if m.lost {
 		fx.Deliver = append(fx.Deliver, &Reconnected{})
 	}
@@ -153,7 +155,11 @@ func (m *ClientMachine) Start(now time.Time) Effects {
 // [ErrSpySends], [ErrUnsupportedCodecs] or [ErrTooManyCalls].
 func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
 	var fx Effects
-	if required := allowedStates(msg); !slices.Contains(required, m.state) || m.again {
+	required := allowedStates(msg)
+	if m.again && required != nil { // not before the room is entered again
+		required = inRoom
+	}
+	if !slices.Contains(required, m.state) {
 		return fx, stateError(m.state, msg, required...)
 	}
 	out := m.prepared(msg)
@@ -169,7 +175,7 @@ func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
 	switch out := out.(type) {
 	case *Join:
 		m.state = ClientJoining
-		m.send(&fx, now, msg, out, 0)
+		m.send(&fx, now, msg, out, nil)
 		return fx, nil
 	case *Leave:
 		fx.Send = append(fx.Send, out)
@@ -347,16 +353,16 @@ func (m *ClientMachine) dispatch(fx *Effects, now time.Time, given, out Message)
 	}
 	l := m.lanes[id]
 	if id == 0 || l == nil && !isRequest(out) {
-		m.send(fx, now, given, out, 0)
+		m.send(fx, now, given, out, nil)
 		return
 	}
 	if l == nil {
-		l = new(lane)
+		l = &lane{transport: id}
 		m.lanes[id] = l
 	}
 	if !l.busy {
 		l.busy = isRequest(out)
-		m.send(fx, now, given, out, id)
+		m.send(fx, now, given, out, l)
 		return
 	}
 	l.queue = append(l.queue, queuedMessage{given, out})
@@ -365,10 +371,10 @@ func (m *ClientMachine) dispatch(fx *Effects, now time.Time, given, out Message)
 	}
 }
 
-// advance sends what waits for a transport, up to the next request.
-func (m *ClientMachine) advance(fx *Effects, now time.Time, id uint32) {
-	l := m.lanes[id]
-	if l == nil {
+// advance sends what waits for a transport, up to the next request. Of a transport that has
+// been closed, and maybe created again, nothing waits.
+func (m *ClientMachine) advance(fx *Effects, now time.Time, l *lane) {
+	if m.lanes[l.transport] != l {
 		return
 	}
 	l.busy = false
@@ -379,10 +385,10 @@ func (m *ClientMachine) advance(fx *Effects, now time.Time, id uint32) {
 			m.queued--
 			l.busy = true
 		}
-		m.send(fx, now, q.given, q.out, id)
+		m.send(fx, now, q.given, q.out, l)
 	}
 	if !l.busy {
-		delete(m.lanes, id)
+		delete(m.lanes, l.transport)
 	}
 }
 
@@ -413,9 +419,9 @@ func (m *ClientMachine) disown(msg Message) {
 }
 
 // send sends a message. A request gets an id.
-func (m *ClientMachine) send(fx *Effects, now time.Time, given, out Message, lane uint32) {
+func (m *ClientMachine) send(fx *Effects, now time.Time, given, out Message, l *lane) {
 	if isRequest(out) {
-		p := &pendingCall{id: m.newID(), request: given, sent: out, lane: lane}
+		p := &pendingCall{id: m.newID(), request: given, sent: out, lane: l}
 		if m.cfg.CallTimeout > 0 {
 			p.deadline = now.Add(m.cfg.CallTimeout)
 		}
@@ -456,24 +462,16 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 		m.response(&fx, now, r)
 		return fx
 	}
-	h := msg.head()
 	switch msg := msg.(type) {
 	case *Application:
 		fx.Deliver = append(fx.Deliver, msg)
 		return fx
 	case *Unknown:
-		if msg.RequestID != "" && kindOf(msg) == FrameRequest {
-			fx.Send = append(fx.Send, &Response{
-				Head:  Head{RequestID: msg.RequestID},
-				Error: NewError("Error", `unknown request method "`+msg.Type+`"`),
-			})
-		}
 		fx.Ignored = append(fx.Ignored, msg)
+		acknowledge(&fx, msg)
 		return fx
 	}
-	if h.RequestID != "" { // of a server of protoo 2
-		fx.Send = append(fx.Send, &Response{Head: Head{RequestID: h.RequestID}})
-	}
+	acknowledge(&fx, msg)
 	switch {
 	case kindOf(msg) == FrameRequest, m.state == ClientNew, m.state == ClientLeft:
 		fx.Ignored = append(fx.Ignored, msg)
@@ -487,6 +485,20 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 	return fx
 }
 
+// acknowledge answers what has an id: requests, of which a client takes none but the
+// application's, and the notifications of a server of protoo 2.
+func acknowledge(fx *Effects, msg Message) {
+	h := msg.head()
+	if h == nil || h.RequestID == "" {
+		return
+	}
+	answer := &Response{Head: Head{RequestID: h.RequestID}}
+	if kindOf(msg) == FrameRequest {
+		answer.Error = NewError("Error", `unknown request method "`+name(msg)+`"`)
+	}
+	fx.Send = append(fx.Send, answer)
+}
+
 // response takes the answer to a request.
 func (m *ClientMachine) response(fx *Effects, now time.Time, r *Response) {
 	i := slices.IndexFunc(m.pending, func(p *pendingCall) bool { return p.id == r.RequestID })
@@ -496,8 +508,62 @@ func (m *ClientMachine) response(fx *Effects, now time.Time, r *Response) {
 	}
 	p := m.pending[i]
 	m.pending = slices.Delete(m.pending, i, i+1)
+	if _, ok := p.sent.(*Join); ok {
+		r = readable(r)
+	}
 	err := m.result(fx, now, p, r)
 	m.done(fx, now, p, r, err)
+}
+
+// readable returns the answer to a join without the peers and the consumers that make no
+// sense, which mediasoup-client skips as well: the client has joined nevertheless.
+func readable(r *Response) *Response {
+	if _, err := r.Join(); err == nil || r.Error != nil {
+		return r
+	}
+	var all struct {
+		Peers []json.RawMessage `json:"peers"`
+		Extra Fields            `json:"-"`
+	}
+	if jsonx.Unmarshal(r.Result, &all) != nil {
+		return r
+	}
+	kept := &JoinResult{Peers: []*PeerInfo{}, Extra: all.Extra}
+	for _, text := range all.Peers {
+		if p := readablePeer(text); p != nil {
+			kept.Peers = append(kept.Peers, p)
+		}
+	}
+	result, err := appendResult(kept)
+	if err != nil {
+		return r
+	}
+	c := *r
+	c.Result = result
+	return &c
+}
+
+func readablePeer(text json.RawMessage) *PeerInfo {
+	p := new(PeerInfo)
+	if jsonx.Unmarshal(text, p) == nil {
+		return p
+	}
+	var all struct {
+		Consumers []json.RawMessage `json:"consumers"`
+		Name      string            `json:"name"`
+		AppData   json.RawMessage   `json:"appData"`
+		Extra     Fields            `json:"-"`
+	}
+	if jsonx.Unmarshal(text, &all) != nil {
+		return nil
+	}
+	p = &PeerInfo{Consumers: []*ConsumerInfo{}, Name: all.Name, AppData: all.AppData, Extra: all.Extra}
+	for _, text := range all.Consumers {
+		if c := new(ConsumerInfo); jsonx.Unmarshal(text, c) == nil {
+			p.Consumers = append(p.Consumers, c)
+		}
+	}
+	return p
 }
 
 // done ends a request, and lets the next one of its transport go.
@@ -506,7 +572,7 @@ func (m *ClientMachine) done(fx *Effects, now time.Time, p *pendingCall, r *Resp
 		fx.Done = append(fx.Done, Reply{Request: p.request, Response: r, Err: err})
 	}
 	m.disown(p.sent)
-	if p.lane != 0 {
+	if p.lane != nil {
 		m.advance(fx, now, p.lane)
 	}
 }
@@ -555,7 +621,7 @@ func (m *ClientMachine) enterAgain(fx *Effects, now time.Time, err error) {
 	}
 	m.state = ClientJoining
 	join := *m.join
-	m.send(fx, now, nil, &join, 0)
+	m.send(fx, now, nil, &join, nil)
 }
 
 // entered takes the end of a join.
@@ -564,6 +630,7 @@ func (m *ClientMachine) entered(fx *Effects, join *Join, joined *JoinResult, err
 	m.early = nil
 	if err != nil {
 		m.state = ClientNew
+		fx.Ignored = append(fx.Ignored, early...)
 		if own {
 			m.end(fx, err)
 		}
@@ -578,7 +645,11 @@ func (m *ClientMachine) entered(fx *Effects, join *Join, joined *JoinResult, err
 		fx.Deliver = append(fx.Deliver, &Reconnected{Room: m.room, Joined: joined})
 	}
 	for _, msg := range early {
-		m.notification(fx, msg)
+		if m.state == ClientJoined {
+			m.notification(fx, msg)
+		} else { // one of them said that it is over
+			fx.Ignored = append(fx.Ignored, msg)
+		}
 	}
 }
 
@@ -590,7 +661,7 @@ func (m *ClientMachine) addPeer(info *PeerInfo) bool {
 	p := *info
 	p.Consumers = make([]*ConsumerInfo, 0, len(info.Consumers))
 	for _, c := range info.Consumers {
-		if c == nil || c.ID == 0 || m.consumers[c.ID] != "" {
+		if c == nil || c.ID == 0 || c.RTPParameters == nil || m.consumers[c.ID] != "" {
 			continue
 		}
 		p.Consumers = append(p.Consumers, c)
@@ -654,11 +725,8 @@ func (m *ClientMachine) notification(fx *Effects, msg Message) {
 func (m *ClientMachine) apply(fx *Effects, msg Message) bool {
 	switch msg := msg.(type) {
 	case *Closed:
-		if m.state == ClientJoined {
-			m.left(fx)
-			return true
-		}
-		return false
+		m.left(fx)
+		return true
 	case *NewPeer:
 		return m.addPeer(&PeerInfo{Name: msg.Name, AppData: msg.AppData, Consumers: msg.Consumers})
 	case *PeerClosed:
@@ -672,7 +740,7 @@ func (m *ClientMachine) apply(fx *Effects, msg Message) bool {
 		m.peers = slices.Delete(slices.Clone(m.peers), i, i+1)
 		return true
 	case *NewConsumer:
-		if m.consumers[msg.ID] != "" || m.peer(msg.PeerName) < 0 || msg.RTPParameters == nil {
+		if msg.ID == 0 || msg.RTPParameters == nil || m.consumers[msg.ID] != "" || m.peer(msg.PeerName) < 0 {
 			return false
 		}
 		m.consumers[msg.ID] = msg.PeerName
@@ -747,8 +815,10 @@ func (m *ClientMachine) fail(fx *Effects, err error) {
 func (m *ClientMachine) Malformed(_ time.Time, err *DecodeError) Effects {
 	var fx Effects
 	switch {
+	case m.state == ClientIdle, m.state == ClientClosed:
 	case err.Err == errTooBig:
 		m.end(&fx, err)
+		fx.Close.Code = transport.StatusMessageTooBig
 	case err.RequestID == "":
 	case err.kind == FrameNotification:
 		fx.Send = append(fx.Send, &Response{Head: Head{RequestID: err.RequestID}})
@@ -780,7 +850,12 @@ func (m *ClientMachine) Expire(now time.Time) Effects {
 	for len(m.pending) > 0 && m.cfg.CallTimeout > 0 && !now.Before(m.pending[0].deadline) {
 		p := m.pending[0]
 		m.pending = m.pending[1:]
-		if _, ok := p.sent.(*Join); ok && m.state == ClientJoining {
+		if p.request == nil { // without which the room is not entered again
+			m.end(&fx, ErrCallTimeout)
+			return fx
+		}
+		if _, ok := p.sent.(*Join); ok {
+			fx.Ignored = append(fx.Ignored, m.early...)
 			m.state, m.early = ClientNew, nil
 		}
 		m.done(&fx, now, p, nil, ErrCallTimeout)

@@ -90,6 +90,11 @@ func DecodePayload(id ID, data []byte) (Message, error) {
 	if id == "" {
 		f.Kind, f.Method = FrameNotification, MethodNotification
 	}
+	if err := jsonx.CheckAt(f.Data, payloadLevel-1); err != nil { // as deep as in a frame
+		e := decodeError("", err)
+		e.RequestID, e.kind = f.ID, f.Kind
+		return nil, e
+	}
 	return decodeFrame(f)
 }
 
@@ -206,6 +211,9 @@ func appendMessage(framing Framing, dst []byte, m Message) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
+	if f.ID != "" && !isNumber(json.RawMessage(f.ID)) {
+		return dst, &jsonx.Error{Field: "id", Err: jsonx.ErrType}
+	}
 	start := len(dst)
 	if dst, err = framing.AppendHead(dst, &f); err == nil && f.Error == nil {
 		dst, err = appendPayload(dst, m)
@@ -221,6 +229,8 @@ func frameOf(m Message) (f Frame, err error) {
 	switch m := m.(type) {
 	case nil, *Reconnected:
 		return f, errNotOnWire
+	case *shared:
+		return frameOf(m.Message)
 	case *Response:
 		if m.RequestID == "" {
 			return f, &jsonx.Error{Field: "id", Err: jsonx.ErrMissing}
@@ -251,7 +261,7 @@ func frameOf(m Message) (f Frame, err error) {
 func kindOf(m Message) FrameKind {
 	switch m := m.(type) {
 	case *shared:
-		return FrameNotification
+		return kindOf(m.Message)
 	case *Response:
 		return FrameResponse
 	case *Unknown:
@@ -289,7 +299,8 @@ func appendPayload(dst []byte, m Message) ([]byte, error) {
 		return appendData(dst, m.Data)
 	}
 	h, kind, target := m.head(), kindOf(m), TargetPeer
-	if def, ok := registry[m.wireType()]; ok {
+	u, unknown := m.(*Unknown)
+	if def, ok := registry[m.wireType()]; ok && !unknown {
 		target = def.target
 	}
 	dst = append(dst, `{"method":`...)
@@ -311,7 +322,7 @@ func appendPayload(dst []byte, m Message) ([]byte, error) {
 	case h.form != nil && h.form.notification != nil:
 		dst = append(append(dst, `,"notification":`...), h.form.notification...)
 	}
-	if u, ok := m.(*Unknown); ok {
+	if unknown {
 		dst, err = jsonx.AppendMembers(dst, &struct {
 			Extra Fields `json:"-"`
 		}{u.Extra}, payloadLevel, "method", "target", "notification")
@@ -397,7 +408,7 @@ func name(m Message) string {
 // size estimates the encoded length of a message in bytes: what its texts have, and
 // something for the names of the members and all that is short.
 func size(m Message) int {
-	const names, parameters = 160, 900
+	const names, parameters = 200, 900
 	switch m := m.(type) {
 	case *shared:
 		return m.size
@@ -409,6 +420,10 @@ func size(m Message) int {
 		return names + 3*parameters + len(m.AppData)
 	case *CreateTransport:
 		return 2*names + len(m.AppData)
+	case *UpdateTransport:
+		return 2 * names
+	case *UpdateProducer:
+		return names + parameters
 	case *CreateProducer:
 		return names + parameters + len(m.AppData)
 	case *NewConsumer:

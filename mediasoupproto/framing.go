@@ -208,7 +208,8 @@ func (typeBody) Parse(typ transport.MessageType, data []byte) (f Frame, err erro
 		f.Kind, f.Method = FrameResponse, ""
 		if reason, _ := o.Get("error"); truthy(reason) {
 			code, _ := o.Get("code")
-			f.Error = protooError(code, reason)
+			f.Error = protooError(code, nil)
+			f.Error.Reason = reasonOf(reason)
 			f.Data = nil
 		}
 	case f.Method == MethodNotification, f.Method != MethodRequest && f.ID == "":
@@ -241,17 +242,20 @@ func (typeBody) AppendHead(dst []byte, f *Frame) ([]byte, error) {
 			dst = append(dst, `,"code":`...)
 			dst = strconv.AppendInt(dst, int64(f.Error.Code), 10)
 		}
-		reason := f.Error.Reason
-		if reason == "" {
-			reason = "Error" // an empty one would be a success
-		}
-		dst = append(dst, `,"error":`...)
-		return jsonx.AppendString(dst, reason)
+		return jsonx.AppendString(append(dst, `,"error":`...), f.Error.text())
 	}
 	return append(dst, `,"body":`...), nil
 }
 
 func (typeBody) AppendTail(dst []byte, _ *Frame) []byte { return append(dst, '}') }
+
+// text is the reason, where an empty one would be a success.
+func (e *Error) text() string {
+	if e.Reason == "" {
+		return "Error"
+	}
+	return e.Reason
+}
 
 // truthy reports whether JavaScript takes a checked JSON value for true.
 func truthy(value json.RawMessage) bool {
@@ -273,7 +277,8 @@ func truthy(value json.RawMessage) bool {
 // maxID bounds the length of a number that is echoed.
 const maxID = 32
 
-// isNumber reports whether a checked JSON value is a number that can be echoed.
+// isNumber reports whether a value is a number in JSON that can be echoed.
 func isNumber(value json.RawMessage) bool {
-	return len(value) > 0 && len(value) <= maxID && (value[0] == '-' || '0' <= value[0] && value[0] <= '9')
+	return len(value) > 0 && len(value) <= maxID && (value[0] == '-' || '0' <= value[0] && value[0] <= '9') &&
+		jsonx.Check(value) == nil
 }

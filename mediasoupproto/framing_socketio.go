@@ -26,12 +26,20 @@ func (socketIO) Parse(typ transport.MessageType, data []byte) (f Frame, err erro
 	if err != nil {
 		return f, err
 	}
-	if p.Type != socketio.Event && p.Type != socketio.Ack {
+	switch {
+	case p.Type != socketio.Event && p.Type != socketio.Ack:
 		return f, errNoKind
+	case p.Namespace != "" && p.Namespace != socketio.Default:
+		return f, socketio.ErrNamespace
 	}
 	args, err := socketio.Arguments(p)
 	if err != nil {
 		return f, err
+	}
+	if len(args) > 1 {
+		if err := jsonx.CheckAt(args[1], payloadLevel-1); err != nil { // as deep as in other framings
+			return f, err
+		}
 	}
 	f.ID = ID(p.ID.String())
 	if p.Type == socketio.Ack {
@@ -101,7 +109,7 @@ func (socketIO) AppendHead(dst []byte, f *Frame) ([]byte, error) {
 		if f.Error == nil {
 			return append(dst, `[null,`...), nil
 		}
-		return jsonx.AppendString(append(dst, '['), f.Error.Reason)
+		return jsonx.AppendString(append(dst, '['), f.Error.text())
 	}
 	if socketio.Reserved(f.Method) {
 		return dst, &jsonx.Error{Field: "method", Err: errReserved}
@@ -173,6 +181,9 @@ func (c *socketIOConn) start() error {
 // connected takes a connect packet: the other side's, or the answer to one's own.
 func (c *socketIOConn) connected(msg []byte) error {
 	p, err := socketio.Parse(msg)
+	if err == nil {
+		err = socketio.CheckPayload(p)
+	}
 	if err != nil || p.Namespace != "" && p.Namespace != socketio.Default || c.open.Load() {
 		return &transport.CloseError{Code: transport.StatusProtocolError, Reason: "wrong connect packet"}
 	}

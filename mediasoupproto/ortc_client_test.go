@@ -303,6 +303,27 @@ func TestRTXNeedsBothSides(t *testing.T) {
 	require.Len(t, ExtendRTPCapabilities(device, room).RTPCapabilities().Codecs, 5)
 }
 
+// A room may leave out the kind of a codec, and a client its type.
+func TestKindsAndTypesStandForEachOther(t *testing.T) {
+	t.Parallel()
+	room := capabilitiesOf(t, `{"codecs":[{"name":"VP8","mimeType":"video/VP8","clockRate":90000,"preferredPayloadType":101},
+		{"name":"rtx","clockRate":90000,"preferredPayloadType":102,"parameters":{"apt":101}},
+		{"kind":"video","name":"VP9","clockRate":90000,"preferredPayloadType":103}],"headerExtensions":[]}`)
+	device := capabilitiesOf(t, `{"codecs":[{"kind":"video","name":"VP8","clockRate":90000,"preferredPayloadType":96},
+		{"kind":"video","name":"rtx","clockRate":90000,"preferredPayloadType":97,"parameters":{"apt":96}},
+		{"mimeType":"Video/vp9","clockRate":90000,"preferredPayloadType":98}]}`)
+	common := ExtendRTPCapabilities(device, room)
+	require.Equal(t, `{"codecs":[{"kind":"video","name":"VP8","mimeType":"video/VP8","clockRate":90000,`+
+		`"preferredPayloadType":101,"rtcpFeedback":[]},{"kind":"video","name":"rtx","mimeType":"video/rtx",`+
+		`"clockRate":90000,"preferredPayloadType":102,"parameters":{"apt":101}},{"kind":"video","name":"VP9",`+
+		`"mimeType":"video/VP9","clockRate":90000,"preferredPayloadType":103,"rtcpFeedback":[]}],"headerExtensions":[],`+
+		`"fecMechanisms":[]}`, jsonOf(t, common.RTPCapabilities()))
+	require.Nil(t, checkCapabilities(common.RTPCapabilities(), room))
+
+	room.Codecs[1].ClockRate = 48000 // it repeats nothing of the other one
+	require.Len(t, ExtendRTPCapabilities(device, room).RTPCapabilities().Codecs, 2)
+}
+
 // A header extension without a kind is one of both.
 func TestHeaderExtensionsWithoutAKindAreOfBoth(t *testing.T) {
 	t.Parallel()

@@ -197,7 +197,20 @@ func (c *CodecCapability) key() codecKey {
 }
 
 func (c *CodecParameters) key() codecKey {
-	return codecKey{"", c.Name, c.ClockRate, c.Channels, c.Parameters}
+	return codecKey{kindIn(c.Extra), c.Name, c.ClockRate, c.Channels, c.Parameters}
+}
+
+// kindIn returns the kind among members that parameters do not need to have, and which counts
+// where it is.
+func kindIn(extra Fields) Kind {
+	value := extra["kind"]
+	if text, ok := jsonx.Text(value); ok {
+		return Kind(text)
+	}
+	if truthy(value) {
+		return Kind(value) // like nothing else
+	}
+	return ""
 }
 
 func matchCapabilities(a, b *CodecCapability) bool { return matchCodecs(a.key(), b.key()) }
@@ -252,14 +265,13 @@ func checkCapabilities(caps, room *RTPCapabilities) *Error {
 	}
 	for i := range caps.Codecs {
 		c := &caps.Codecs[i]
-		if c.Name == "" {
+		theirs := codecOf(room, c.PreferredPayloadType)
+		switch {
+		case theirs != nil && c.Name == "":
 			return NewError("TypeError", textNoName)
-		}
-		if !slices.ContainsFunc(room.Codecs, func(r CodecCapability) bool {
-			return c.PreferredPayloadType == r.PreferredPayloadType && matchCapabilities(c, &r)
-		}) {
+		case theirs == nil || !matchCapabilities(c, theirs):
 			return NewError("Error", fmt.Sprintf("unsupported codec [name:%s, preferredPayloadType:%d]",
-				c.Name, c.PreferredPayloadType))
+				orUndefined(c.Name), c.PreferredPayloadType))
 		}
 	}
 	for _, x := range caps.HeaderExtensions {
@@ -267,7 +279,7 @@ func checkCapabilities(caps, room *RTPCapabilities) *Error {
 			return x.PreferredID == r.PreferredID && x.URI == r.URI && sameKind(x.Kind, r.Kind)
 		}) {
 			return NewError("Error", fmt.Sprintf("unsupported header extension [kind:%s, uri:%s]",
-				orUndefined(string(x.Kind)), x.URI))
+				orUndefined(string(x.Kind)), orUndefined(x.URI)))
 		}
 	}
 	return nil
@@ -326,13 +338,13 @@ func mapProducer(p *RTPParameters, room *RTPCapabilities) (*RTPMapping, *Error) 
 		}
 	}
 	for _, x := range p.HeaderExtensions {
-		id, ok := roomExtension(room, x.URI)
+		id, ok := roomExtension(room, &x)
 		if !ok {
 			text := undefined
 			if x.ID != 0 {
 				text = strconv.Itoa(int(x.ID))
 			}
-			return wrong("Error", "unsupported header extensions [uri:\"%s\", id:%s]", x.URI, text)
+			return wrong("Error", "unsupported header extensions [uri:\"%s\", id:%s]", orUndefined(x.URI), text)
 		}
 		if x.ID != 0 {
 			m.HeaderExtensions[x.ID] = id
@@ -356,10 +368,11 @@ func mediaOf(codecs []CodecParameters, rtx *CodecParameters) int {
 	})
 }
 
-func roomExtension(room *RTPCapabilities, uri string) (id uint8, ok bool) {
-	for _, x := range room.HeaderExtensions {
-		if x.URI == uri {
-			return x.PreferredID, true
+func roomExtension(room *RTPCapabilities, x *HeaderExtension) (id uint8, ok bool) {
+	kind := kindIn(x.Extra)
+	for _, r := range room.HeaderExtensions {
+		if r.URI == x.URI && sameKind(r.Kind, kind) {
+			return r.PreferredID, true
 		}
 	}
 	return 0, false
@@ -390,14 +403,11 @@ func consumable(p *RTPParameters, room *RTPCapabilities, m *RTPMapping) *RTPPara
 		}
 	}
 	for _, x := range p.HeaderExtensions {
-		id, ok := roomExtension(room, x.URI)
+		id, ok := roomExtension(room, &x)
 		if !ok || x.URI == ExtensionMID || q.extension(id) { // a consumer has a mid of its own
 			continue
 		}
-		q.HeaderExtensions = append(q.HeaderExtensions, HeaderExtension{
-			URI: x.URI, ID: id, Encrypt: clonePointer(x.Encrypt), Parameters: bytes.Clone(x.Parameters),
-			Extra: cloneFields(x.Extra),
-		})
+		q.HeaderExtensions = append(q.HeaderExtensions, HeaderExtension{URI: x.URI, ID: id})
 	}
 	for i := range p.Encodings {
 		q.Encodings = append(q.Encodings, cloneEncoding(&p.Encodings[i]))
@@ -445,7 +455,6 @@ func consumerParameters(consumable *RTPParameters, caps *RTPCapabilities, ssrc, 
 	for _, x := range consumable.HeaderExtensions {
 		announced := func(c HeaderExtensionCapability) bool { return c.PreferredID == x.ID }
 		if slices.ContainsFunc(caps.HeaderExtensions, announced) {
-			x.Encrypt, x.Parameters, x.Extra = clonePointer(x.Encrypt), bytes.Clone(x.Parameters), cloneFields(x.Extra)
 			q.HeaderExtensions = append(q.HeaderExtensions, x)
 		}
 	}

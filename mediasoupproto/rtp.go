@@ -167,8 +167,10 @@ func (c *CodecCapability) APT() (payloadType uint8, ok bool) { return apt(c.Para
 // TransportOptions say which candidates the server has for a transport. A nil field is the
 // server's default: UDP and TCP, without a preference.
 type TransportOptions struct {
-	UDP        *bool  `json:"udp,omitempty"`
-	TCP        *bool  `json:"tcp,omitempty"`
+	// UDP and TCP are the protocols that there are candidates of.
+	UDP *bool `json:"udp,omitempty"`
+	TCP *bool `json:"tcp,omitempty"`
+	// PreferIPv4 and the like say which candidates are to be better than the others.
 	PreferIPv4 *bool  `json:"preferIPv4,omitempty"`
 	PreferIPv6 *bool  `json:"preferIPv6,omitempty"`
 	PreferUDP  *bool  `json:"preferUdp,omitempty"`

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rtcsignal/rtcsignal/internal/link"
 	"github.com/rtcsignal/rtcsignal/transport"
@@ -241,11 +242,17 @@ func (s *Server) decide(ctx context.Context, sess *ServerSession, q Question) (d
 
 // refusal returns what a client hears of a hook's error.
 func (s *Server) refusal(ctx context.Context, sess *ServerSession, err error, instead *Error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := tellable(err); ok {
 		return e
 	}
 	s.log.WarnContext(ctx, "mediasoupproto: refused", "peer", sess.ID(), "error", err)
 	return instead
+}
+
+// tellable returns the [*Error] that an error is, if a client can be told it.
+func tellable(err error) (*Error, bool) {
+	e, ok := errors.AsType[*Error](err)
+	return e, ok && e != nil && utf8.ValidString(e.Reason)
 }
 
 // step runs a step of the machine under the hub's lock, carries out what it asks for,

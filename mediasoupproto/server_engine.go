@@ -2,7 +2,6 @@ package mediasoupproto
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -62,7 +61,7 @@ func (s *Server) work(q *mediaQueue) {
 
 // mediaError returns what a client hears of an engine's error.
 func (s *Server) mediaError(op MediaOp, err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := tellable(err); ok {
 		return e
 	}
 	s.log.Error("mediasoupproto: media engine", "room", op.Room, "peer", op.ID.Peer, "id", op.ID.ID, "error", err)

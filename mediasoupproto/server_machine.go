@@ -131,6 +131,9 @@ type ServerMachine struct {
 	waiting map[uint64]*mediaWait // by the number of the ticket
 	ids     uint32                // made without NewID
 	now     time.Time             // of the present step
+
+	canDo  json.RawMessage // what queryRoom is answered
+	cannot error           // why it is not
 }
 
 // A clockKey names a deadline: of a join, or of the next statistics.
@@ -146,7 +149,8 @@ type conn struct {
 	room   *room
 	bound  string // the only name that it may have
 	state  ServerState
-	peer   *peer // while joined
+	before ServerState // joining
+	peer   *peer       // while joined
 	asked  Message
 	ticket uint64
 }
@@ -165,9 +169,13 @@ func NewServerMachine(cfg ServerConfig) *ServerMachine {
 	cfg.Pending = cmp.Or(cfg.Pending, DefaultPending)
 	cfg.PeerBytes = cmp.Or(cfg.PeerBytes, DefaultPeerBytes)
 	cfg.RoomBytes = cmp.Or(cfg.RoomBytes, DefaultRoomBytes)
-	return &ServerMachine{
+	m := &ServerMachine{
 		cfg: cfg, conns: make(map[PeerID]*conn), rooms: make(map[string]*room), waiting: make(map[uint64]*mediaWait),
 	}
+	m.canDo, m.cannot = appendResult(&QueryRoomResult{
+		RTPCapabilities: cfg.Capabilities, MandatoryCodecPayloadTypes: []uint8{},
+	})
+	return m
 }
 
 // DefaultCapabilities returns the capabilities of a room with [DefaultCodecs], and with the
@@ -392,7 +400,9 @@ func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) Se
 	case err.RequestID == "":
 	case err.kind == FrameNotification:
 		m.answer(&fx, c, err.RequestID, nil)
-	case err.Type != "" && err.Type != "join" && err.Type != "queryRoom" && c.peer == nil:
+	case err.Type == "join" && err.Field == "peerName" && c.bound != "":
+		m.refuse(&fx, c, err.RequestID, ErrOtherName)
+	case err.Type != "join" && err.Type != "queryRoom" && c.peer == nil:
 		m.refuse(&fx, c, err.RequestID, c.mayRequest())
 	default:
 		m.refuse(&fx, c, err.RequestID, answerTo(err))

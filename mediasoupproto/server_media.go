@@ -63,6 +63,7 @@ type mediaWait struct {
 	transport *mediaTransport
 	producer  *producer
 	consumer  *consumer
+	stats     *statsTimer
 }
 
 // A mediaTransport is a transport of a peer.
@@ -106,6 +107,7 @@ type consumer struct {
 	peer       *peer
 	producer   *producer
 	parameters *RTPParameters
+	ssrcs      [2]uint32       // taken for it, though the parameters need not have both
 	transport  *mediaTransport // while it is enabled, or about to be
 	enabled    bool
 	locally    bool // paused by the server
@@ -482,9 +484,10 @@ func (m *ServerMachine) consume(p *peer, pr *producer) *consumer {
 		return ssrc
 	}
 	id := m.newID(func(id uint32) bool { return p.consumers[id] != nil })
+	ssrcs := [2]uint32{newSSRC(), newSSRC()}
 	c := &consumer{
-		id: MediaID{p.conn.id, id}, peer: p, producer: pr, preferred: ProfileDefault,
-		parameters: consumerParameters(pr.consumable, p.caps, newSSRC(), newSSRC()),
+		id: MediaID{p.conn.id, id}, peer: p, producer: pr, preferred: ProfileDefault, ssrcs: ssrcs,
+		parameters: consumerParameters(pr.consumable, p.caps, ssrcs[0], ssrcs[1]),
 	}
 	p.consumers[id] = c
 	pr.consumers = append(pr.consumers, c)
@@ -517,9 +520,8 @@ func (m *ServerMachine) endConsumer(fx *ServerEffects, c *consumer) {
 	m.disable(fx, c)
 	c.closed = true
 	delete(c.peer.consumers, c.id.ID)
-	for i := range c.parameters.Encodings {
-		delete(c.peer.ssrcs, c.parameters.Encodings[i].SSRC)
-		delete(c.peer.ssrcs, c.parameters.Encodings[i].rtxSSRC())
+	for _, ssrc := range c.ssrcs {
+		delete(c.peer.ssrcs, ssrc)
 	}
 	m.stopStats(c.stats, clockKey{c.peer.conn.id, MediaConsumerStats, c.id.ID})
 }
@@ -597,12 +599,19 @@ func (m *ServerMachine) consumerEnabled(fx *ServerEffects, w *mediaWait, r Media
 // mediasoup.
 func (m *ServerMachine) notification(fx *ServerEffects, c *conn, msg Message) {
 	p := c.peer
-	if _, ok := msg.(*UpdateTransport); !ok && m.check(msg) != nil {
+	invalid := m.check(msg) != nil
+	if l, ok := msg.(*Leave); ok {
+		appData := l.AppData
+		if invalid { // nobody is held back, but such data cannot be told
+			appData = nil
+		}
+		m.leave(fx, p, appData)
+		return
+	}
+	if _, ok := msg.(*UpdateTransport); !ok && invalid {
 		return
 	}
 	switch msg := msg.(type) {
-	case *Leave:
-		m.leave(fx, p, msg.AppData)
 	case *UpdateTransport:
 		m.updateTransport(fx, p, msg)
 	case *CloseTransport:

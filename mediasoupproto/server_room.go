@@ -37,9 +37,11 @@ type peer struct {
 
 // queryRoom tells what the room can do.
 func (m *ServerMachine) queryRoom(fx *ServerEffects, c *conn, msg *QueryRoom) {
-	m.answerWith(fx, c, msg.RequestID, &QueryRoomResult{
-		RTPCapabilities: m.cfg.Capabilities, MandatoryCodecPayloadTypes: []uint8{},
-	})
+	if m.cannot != nil {
+		m.refuse(fx, c, msg.RequestID, errInternal)
+		return
+	}
+	m.answer(fx, c, msg.RequestID, m.canDo)
 }
 
 // join checks whether a connection may join, and asks.
@@ -49,15 +51,15 @@ func (m *ServerMachine) join(fx *ServerEffects, c *conn, msg *Join) {
 		return
 	}
 	m.ask(fx, c, msg)
-	c.state = ServerJoining
+	c.before, c.state = c.state, ServerJoining
 }
 
 func (m *ServerMachine) mayJoin(c *conn, msg *Join) *Error {
-	if c.peer != nil {
-		return ErrPeerExists
-	}
-	if c.bound != "" && msg.PeerName != "" && msg.PeerName != c.bound {
+	switch {
+	case c.bound != "" && msg.PeerName != c.bound:
 		return ErrOtherName
+	case c.peer != nil:
+		return ErrPeerExists
 	}
 	if err := m.check(msg); err != nil {
 		return err
@@ -105,7 +107,7 @@ func (p *peer) keep(n int) {
 
 // admit lets a connection join, if it still may.
 func (m *ServerMachine) admit(fx *ServerEffects, c *conn, msg *Join, d Decision) {
-	c.state = ServerNew
+	c.state = c.before
 	err := d.Refuse
 	if err == nil {
 		err = m.mayJoin(c, msg)

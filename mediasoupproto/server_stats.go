@@ -65,7 +65,6 @@ func (m *ServerMachine) stopStats(s *statsTimer, key clockKey) {
 func (m *ServerMachine) statsDue(fx *ServerEffects, p *peer, key clockKey) {
 	w := &mediaWait{kind: key.kind, peer: p}
 	var s *statsTimer
-	quiet := false
 	id := MediaID{key.peer, key.id}
 	switch key.kind {
 	case MediaTransportStats:
@@ -74,23 +73,35 @@ func (m *ServerMachine) statsDue(fx *ServerEffects, p *peer, key clockKey) {
 		}
 	case MediaProducerStats:
 		if w.producer = p.producers[key.id]; w.producer != nil {
-			s, quiet = w.producer.stats, w.producer.paused() || !w.producer.ready
+			s = w.producer.stats
 		}
 	case MediaConsumerStats:
 		if w.consumer = p.consumers[key.id]; w.consumer != nil {
-			c := w.consumer
-			s, quiet = c.stats, !c.enabled || c.locally || c.remotely || c.producer.paused()
+			s = w.consumer.stats
 		}
 	}
 	if s == nil {
 		return
 	}
 	m.clock.Set(key, m.now.Add(s.interval))
-	if quiet || s.asked {
+	if s.asked || w.quiet() {
 		return
 	}
 	s.asked = true
+	w.stats = s
 	m.await(fx, w, MediaOp{ID: id})
+}
+
+// quiet reports whether there is nothing to tell for now.
+func (w *mediaWait) quiet() bool {
+	switch {
+	case w.producer != nil:
+		return w.producer.paused() || !w.producer.ready
+	case w.consumer != nil:
+		c := w.consumer
+		return !c.enabled || c.locally || c.remotely || c.producer.paused()
+	}
+	return false
 }
 
 // statsDone tells a client the statistics that it wanted, if it still wants them.
@@ -107,11 +118,11 @@ func (m *ServerMachine) statsDone(fx *ServerEffects, w *mediaWait, r MediaResult
 		c := w.consumer
 		s, msg = c.stats, &ConsumerStats{ID: c.id.ID, PeerName: c.producer.peer.name, Stats: stats}
 	}
-	if s == nil {
+	if s == nil || s != w.stats { // which may have begun anew
 		return
 	}
 	s.asked = false
-	if r.Err == nil && stats != nil {
+	if r.Err == nil && stats != nil && !w.quiet() {
 		fx.send(w.peer.conn, msg)
 	}
 }

@@ -11,11 +11,51 @@ import (
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 )
 
-// unreadableLines are the payloads of the traces that do not decode.
-var unreadableLines = map[string]string{}
+// unreadableLines are the payloads of the traces that do not decode, and why. The real server
+// refuses them as well, but for those of takenByServer.
+var unreadableLines = map[string]string{
+	"33-bad-input-transport:11":  "method: wrong or missing", // none
+	"33-bad-input-transport:14":  "notification: is a notification in a request",
+	"33-bad-input-transport:23":  "createTransport: id: wrong JSON type",          // a text
+	"33-bad-input-transport:28":  "createTransport: id: number out of range",      // negative
+	"33-bad-input-transport:33":  "createTransport: id: wrong JSON type",          // a fraction
+	"33-bad-input-transport:38":  "createTransport: id: number out of range",      // 2^32
+	"33-bad-input-transport:63":  "createTransport: options: wrong JSON type",     // null
+	"33-bad-input-transport:66":  "createTransport: options: wrong JSON type",     // a text
+	"33-bad-input-transport:80":  "createTransport: options.udp: wrong JSON type", // a text
+	"33-bad-input-transport:96":  "createTransport: dtlsParameters.fingerprints[0]: wrong JSON type",
+	"33-bad-input-transport:139": "restartTransport: id: wrong JSON type", // a text
+	"33-bad-input-transport:162": "updateTransport: dtlsParameters.fingerprints: wrong JSON type",
+	"34-bad-input-producer:42":   "createProducer: rtpParameters.muxId: empty",
+	"34-bad-input-producer:155":  "createProducer: rtpParameters.encodings[0]: wrong JSON type",
+	"34-bad-input-producer:160":  "createProducer: rtpParameters.encodings[0].ssrc: wrong JSON type", // a text
+	"34-bad-input-producer:261":  "createProducer: id: wrong JSON type",                              // a text
+	"34-bad-input-producer:266":  "createProducer: paused: wrong JSON type",                          // a text
+
+	"36-bad-input-notifications:12": "notification: is no notification",
+	"36-bad-input-notifications:15": "notification: is no notification", // 1
+	"36-bad-input-notifications:18": "method: wrong or missing",
+	"36-bad-input-notifications:27": "notification: is no notification",
+	"36-bad-input-notifications:37": "pauseProducer: id: wrong JSON type", // a text
+	"36-bad-input-notifications:55": "notification: is a notification in a request",
+	"37-plain-rtp-transport:24":     "updateTransport: plainRtpParameters.ip: wrong JSON type",
+	"51-client-notifications:74":    "notification: is no notification",
+	"51-client-notifications:76":    "method: wrong or missing", // none
+	"51-client-notifications:78":    "method: wrong or missing", // a number
+}
+
+// takenByServer are those of unreadableLines that the real server carries out, because it does
+// not look at what is wrong in them.
+var takenByServer = map[string]bool{
+	"33-bad-input-transport:63": true, "33-bad-input-transport:66": true, "33-bad-input-transport:80": true,
+	"34-bad-input-producer:160": true, "34-bad-input-producer:266": true,
+}
 
 // alwaysWritten are the members that are written although a peer left them out.
-var alwaysWritten = map[string]any{"paused": false, "spy": false, "effectiveProfile": nil, "peers": []any{}, "consumers": []any{}, "codecs": []any{}}
+var alwaysWritten = map[string]any{
+	"paused": false, "spy": false, "effectiveProfile": nil,
+	"peers": []any{}, "consumers": []any{}, "codecs": []any{},
+}
 
 // requireSameValue demands that got is the JSON of want, but for members that are always
 // written.
@@ -41,6 +81,9 @@ func complete(want, got any) {
 			if _, written := g[name]; written && !has {
 				w[name] = value
 			}
+		}
+		if _, written := g["id"]; !written && w["id"] == 0.0 {
+			delete(w, "id") // 0 is none
 		}
 		for name := range w {
 			complete(w[name], g[name])
@@ -73,10 +116,6 @@ func TestTracesDecodeAndEncodeToTheSameValue(t *testing.T) {
 			delete(unused, l.place())
 			continue
 		}
-		if err != nil {
-			t.Errorf("%s: %v", l.place(), err)
-			continue
-		}
 		require.NoError(t, err, l.place())
 		seen[name(m)] = true
 		if l.Dir == "s2c" && !l.scripted() {
@@ -84,16 +123,9 @@ func TestTracesDecodeAndEncodeToTheSameValue(t *testing.T) {
 		}
 		b, err := EncodePayload(m)
 		require.NoError(t, err, l.place())
-		var w, g any
-		json.Unmarshal(l.Body, &w)
-		json.Unmarshal(b, &g)
-		complete(w, g)
-		if !equalValues(w, g) {
-			t.Errorf("DIFF %s:\n%s\n%s", l.place(), l.Body, b)
-		}
+		requireSameValue(t, l.Body, b, l.place())
 		again, err := DecodePayload(m.head().RequestID, b)
 		require.NoError(t, err, l.place())
-		_ = again
 		same, err := EncodePayload(again)
 		require.NoError(t, err, l.place())
 		require.Equal(t, string(b), string(same), l.place())
@@ -239,4 +271,99 @@ func streamsAgain(
 		again = append(again, b)
 	}
 	return again
+}
+
+// stricter are the requests that the real server carries out and that Compat refuses: those
+// without a number of their own, for which the server picks one and does not tell, and the
+// join that makes others fail.
+var stricter = map[string]string{
+	"33-bad-input-transport:17": "id", "33-bad-input-transport:20": "id", "34-bad-input-producer:256": "id",
+	"32-join-without-headerExtensions-field-then-producer:2": "rtpCapabilities.headerExtensions",
+}
+
+// stateful are the beginnings of what the server refuses for what has happened before.
+var stateful = []string{
+	"Error: duplicated Peer ", "Error: a Producer with same ", "Error: a Transport with same ", "Error: could not open ",
+	"Error: Transport not found", "Error: ssrc already exists ", "Error: muxId already exists ",
+	"Error: rid already exists ", "TypeError: WebRtcTransport not found", "Error: spy peers ",
+	"Error: unknown request method ", "InvalidStateError: Room closed", "TypeError: transport.changeUfragPwd ",
+}
+
+// ofV8 reports whether a text is not the server's but that of JavaScript, which nobody
+// compares.
+func ofV8(e *Error) bool { return strings.Contains(e.Reason, "Cannot read properties of undefined") }
+
+// A request that does not decode, or that nobody could carry out, is refused in the words of
+// the server, and nothing else is.
+func TestRequestsOfTheTracesAreRefusedInTheWordsOfTheServer(t *testing.T) {
+	t.Parallel()
+	room := defaultRoom(t)
+	unused := maps.Clone(stricter)
+	refused, taken, later := 0, 0, map[string]bool{}
+	lines := wireLines(t)
+	for i := range lines {
+		l := &lines[i]
+		if l.scripted() || l.Dir != "c2s" || l.Kind != "request" {
+			continue
+		}
+		answer := answerOf(lines, i)
+		if answer == nil {
+			continue
+		}
+		var says *Error
+		m, err := payloadOf(l)
+		if e, ok := err.(*DecodeError); ok {
+			require.Equal(t, ID(l.RID), e.RequestID, l.place())
+			if takenByServer[l.place()] {
+				require.Equal(t, "response", answer.Kind, l.place())
+				taken++
+				continue
+			}
+			says = answerTo(e)
+		} else if says = refusalOf(m, room); says != nil && stricter[l.place()] != "" {
+			require.Equal(t, stricter[l.place()], Compat.Validate(m).(*ValidationError).Field, l.place())
+			require.Equal(t, "response", answer.Kind, l.place())
+			delete(unused, l.place())
+			continue
+		}
+		if says == nil {
+			if answer.Kind == "error" && !ofV8(answer.refusal(t)) {
+				begin := beginOf(answer.refusal(t).Reason)
+				require.NotEmpty(t, begin, "%s: %v", l.place(), answer.refusal(t))
+				later[begin] = true
+			}
+			continue
+		}
+		want := answer.refusal(t)
+		refused++
+		if !ofV8(want) {
+			require.Equal(t, want, says, l.place())
+		}
+	}
+	require.Equal(t, len(takenByServer), taken)
+	require.Empty(t, unused)
+	require.Greater(t, refused, 45)
+	require.Len(t, later, len(stateful))
+}
+
+// refusalOf returns why a server refuses a request whatever has happened before, or nil.
+func refusalOf(m Message, room *RTPCapabilities) *Error {
+	if p, ok := m.(*CreateProducer); ok && (p.Kind == Audio || p.Kind == Video) {
+		if _, e := mapProducer(p.RTPParameters, room); e != nil {
+			return e
+		}
+	}
+	if err := Compat.Validate(m); err != nil {
+		return err.(*ValidationError).Answer
+	}
+	return nil
+}
+
+func beginOf(reason string) string {
+	for _, begin := range stateful {
+		if strings.HasPrefix(reason, begin) {
+			return begin
+		}
+	}
+	return ""
 }

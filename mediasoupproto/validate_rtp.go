@@ -70,7 +70,7 @@ func (c checker) rtpParameters(p *RTPParameters) *ValidationError {
 	case p == nil:
 		return c.fail(at, "missing", nil)
 	case len(p.Codecs) == 0:
-		return c.worker(at+".codecs", "missing/empty rtpParameters.codecs")
+		return c.worker(at+".codecs", lacking(p.Codecs)+" rtpParameters.codecs")
 	}
 	for i := range p.Codecs {
 		if e := c.codec(fmt.Sprintf("%s.codecs[%d]", at, i), &p.Codecs[i]); e != nil {
@@ -78,11 +78,13 @@ func (c checker) rtpParameters(p *RTPParameters) *ValidationError {
 		}
 	}
 	if len(p.Encodings) == 0 {
-		return c.worker(at+".encodings", "missing/empty rtpParameters.encodings")
+		return c.worker(at+".encodings", lacking(p.Encodings)+" rtpParameters.encodings")
 	}
 	for i := range p.Encodings {
 		e := &p.Encodings[i]
 		switch field := fmt.Sprintf("%s.encodings[%d]", at, i); {
+		case e.FEC != nil && e.FEC.Mechanism == "":
+			return c.worker(field+".fec.mechanism", "missing RtpFecParameters.mechanism")
 		case e.Profile == "":
 		case e.Profile == ProfileNone || e.Profile == ProfileDefault:
 			return c.worker(field+".profile", "invalid profile")
@@ -93,15 +95,23 @@ func (c checker) rtpParameters(p *RTPParameters) *ValidationError {
 	for i, h := range p.HeaderExtensions {
 		switch field := fmt.Sprintf("%s.headerExtensions[%d]", at, i); {
 		case h.URI == "":
-			return c.worker(field+".uri", "missing/empty RtpHeaderExtensionParameters.uri")
+			return c.worker(field+".uri", "missing RtpHeaderExtensionParameters.uri")
 		case h.ID == 0:
-			return c.worker(field+".id", "missing/empty RtpHeaderExtensionParameters.id")
+			return c.worker(field+".id", "missing RtpHeaderExtensionParameters.id")
 		}
 	}
 	if p.RTCP != nil && p.RTCP.CNAME != nil && *p.RTCP.CNAME == "" {
 		return c.worker(at+".rtcp.cname", "empty RtcpParameters.cname")
 	}
 	return first(c.payloadTypes(at, p), c.encodings(at, p), c.unique(at, p), c.depth(at, p))
+}
+
+// lacking is how mediasoup's worker calls a list that has nothing in it.
+func lacking[T any](list []T) string {
+	if list == nil {
+		return "missing"
+	}
+	return "empty"
 }
 
 func (c checker) codec(field string, codec *CodecParameters) *ValidationError {
@@ -111,16 +121,21 @@ func (c checker) codec(field string, codec *CodecParameters) *ValidationError {
 	typ, subtype, ok := strings.Cut(strings.ToLower(codec.MimeType), "/")
 	known := audioSubtypes + videoSubtypes[1:]
 	switch {
-	case !ok:
+	case !ok || typ == "" || subtype == "":
 		return c.worker(field+".mimeType", "wrong codec MIME")
 	case typ != string(Audio) && typ != string(Video):
 		return c.worker(field+".mimeType", fmt.Sprintf("unknown codec MIME type '%s'", typ))
-	case subtype == "" || strings.Contains(subtype, "|") || !strings.Contains(known, "|"+subtype+"|"):
+	case strings.Contains(subtype, "|") || !strings.Contains(known, "|"+subtype+"|"):
 		return c.worker(field+".mimeType", fmt.Sprintf("unknown codec MIME subtype '%s'", subtype))
 	case codec.PayloadType == nil:
 		return c.worker(field+".payloadType", "missing RtpCodecParameters.payloadType")
 	case codec.ClockRate == 0:
 		return c.worker(field+".clockRate", "missing RtpCodecParameters.clockRate")
+	}
+	for i := range codec.RTCPFeedback {
+		if codec.RTCPFeedback[i].Type == "" {
+			return c.worker(fmt.Sprintf("%s.rtcpFeedback[%d].type", field, i), "missing RtcpFeedback.type")
+		}
 	}
 	if _, ok := codec.APT(); subtype == "rtx" && !ok {
 		return c.worker(field+".parameters.apt", "missing apt parameter in RTX RtpCodecParameters")
@@ -139,6 +154,16 @@ func (c checker) payloadTypes(at string, p *RTPParameters) *ValidationError {
 		}
 		seen[pt] = true
 		media = media || !p.Codecs[i].isFeature()
+		if p.Codecs[i].subtype() != "rtx" {
+			continue
+		}
+		apt, _ := p.Codecs[i].APT()
+		switch of := p.codec(apt); {
+		case of == nil:
+		case of.subtype() == "rtx" || of.subtype() == "ulpfec" || of.subtype() == "flexfec":
+			return c.worker(fmt.Sprintf("%s.codecs[%d].parameters.apt", at, i),
+				fmt.Sprintf("apt in RTX codec points to a %s codec", strings.ToUpper(of.subtype())))
+		}
 	}
 	if !media {
 		return c.worker(at+".codecs", "no media codecs found")
@@ -146,10 +171,15 @@ func (c checker) payloadTypes(at string, p *RTPParameters) *ValidationError {
 	return nil
 }
 
+// subtype returns what stands behind the slash of the MIME type, in lower case.
+func (c *CodecParameters) subtype() string {
+	_, subtype, _ := strings.Cut(strings.ToLower(c.MimeType), "/")
+	return subtype
+}
+
 // isFeature reports whether a codec is nothing without another one.
 func (c *CodecParameters) isFeature() bool {
-	_, subtype, _ := strings.Cut(strings.ToLower(c.MimeType), "/")
-	switch subtype {
+	switch c.subtype() {
 	case "rtx", "ulpfec", "x-ulpfecuc", "flexfec", "red":
 		return true
 	}
@@ -322,7 +352,7 @@ func answerTo(e *DecodeError) *Error {
 
 func dtlsReason(field string) string {
 	switch {
-	case strings.HasSuffix(field, ".fingerprints"):
+	case strings.HasSuffix(field, ".fingerprints"), !strings.Contains(field, "."):
 		return "missing data.fingerprints"
 	case strings.HasSuffix(field, "]"):
 		return "wrong fingerprint"
@@ -339,7 +369,7 @@ func parametersReason(e *DecodeError) string {
 	case e.Field == "rtpParameters.codecs":
 		return "wrong RTP parameters: TypeError: params.codecs is not iterable"
 	case e.Field == "rtpParameters.encodings":
-		return "missing/empty rtpParameters.encodings"
+		return "missing rtpParameters.encodings"
 	case strings.HasPrefix(e.Field, "rtpParameters.encodings[") && strings.HasSuffix(e.Field, "]"):
 		return "RtpEncodingParameters is not an object"
 	}
