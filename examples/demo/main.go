@@ -41,6 +41,7 @@ var protocols = []protocol{
 	{"mse", runMSE, serveMSE},
 	{"galene", runGalene, serveGalene},
 	{"easyrtc", runEasyRTC, serveEasyRTC},
+	{"mediasoup", runMediasoup, serveMediasoup},
 }
 
 func main() {
