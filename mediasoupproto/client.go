@@ -145,7 +145,7 @@ func (c *Client) framable(m Message) error {
 		}
 		if err != nil {
 			e := decodeError("", err)
-			return &ValidationError{Type: name(m), Field: e.Field, Reason: e.Err.Error()}
+			return &ValidationError{Type: name(m), Field: cmp.Or(e.Field, "message"), Reason: e.Err.Error()}
 		}
 	}
 	return nil

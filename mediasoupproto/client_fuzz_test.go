@@ -128,8 +128,11 @@ func (c *clientChaos) answer(grant bool) {
 	case !grant:
 		r.Error = []*Error{ErrTransportNotFound, ErrNotAuthorised, ErrRoomClosed}[c.choose(3)]
 	default:
-		r.Result = json.RawMessage([]string{clientBob, clientRoom, `{}`, `{"peers":7,"rtpCapabilities":7}`,
-			`{"peers":[null,{"name":"bob","consumers":[5]},{"name":"carol"}],"paused":true,"preferredProfile":"low"}`}[c.choose(5)])
+		results := []string{
+			clientBob, clientRoom, `{}`, `{"peers":7,"rtpCapabilities":7}`,
+			`{"peers":[null,{"name":"bob","consumers":[5]},{"name":"carol"}],"paused":true,"preferredProfile":"low"}`,
+		}
+		r.Result = json.RawMessage(results[c.choose(len(results))])
 	}
 	c.check(c.machine.Receive(c.now, r), nil)
 }

@@ -30,6 +30,7 @@ const (
 	clientTransports = `< {"method":"createTransport","target":"peer","id":1,"direction":"send","options":{}}`
 	clientTransport  = `{"iceParameters":{"usernameFragment":"u","password":"p"},"iceCandidates":[],` +
 		`"dtlsParameters":{"role":"client","fingerprints":[]}}`
+	clientDTLS     = `{"role":"client","fingerprints":[{"algorithm":"sha-256","value":"AA:BB"}]}`
 	clientProducer = `{"method":"createProducer","target":"peer","id":2,"kind":"audio","transportId":1,` +
 		`"rtpParameters":` + clientMedia + `,"paused":false}`
 	clientEnables = `< {"method":"enableConsumer","target":"peer","id":7,"transportId":3,"paused":false}`
@@ -47,15 +48,18 @@ var clientStimuli = []script.Stimulus[Message]{
 	{Name: "join, spy", Wire: strings.Replace(clientJoin, `"spy":false`, `"spy":true`, 1)},
 	{Name: "join, no name", Wire: strings.Replace(clientJoin, `"alice"`, `""`, 1)},
 	{Name: "createTransport 1", Wire: clientTransports[2:]},
-	{Name: "createTransport 3", Wire: strings.Replace(clientTransports[2:], `"id":1,"direction":"send"`, `"id":3,"direction":"recv"`, 1)},
+	{Name: "createTransport 3",
+		Wire: strings.Replace(clientTransports[2:], `"id":1,"direction":"send"`, `"id":3,"direction":"recv"`, 1)},
 	{Name: "createTransport 0", Wire: strings.Replace(clientTransports[2:], `"id":1`, `"id":0`, 1)},
 	{Name: "restartTransport 1", Wire: `{"method":"restartTransport","target":"peer","id":1}`},
 	{Name: "createProducer 2", Wire: clientProducer},
-	{Name: "createProducer 5 on 3", Wire: strings.Replace(clientProducer, `"id":2,"kind":"audio","transportId":1`, `"id":5,"kind":"audio","transportId":3`, 1)},
+	{Name: "createProducer 5 on 3",
+		Wire: strings.NewReplacer(`"id":2`, `"id":5`, `"transportId":1`, `"transportId":3`).Replace(clientProducer)},
 	{Name: "enableConsumer 7", Wire: clientEnables[2:]},
 	{Name: "enableConsumer 8", Wire: strings.Replace(clientEnables[2:], `"id":7`, `"id":8`, 1)},
 	{Name: "leave", Wire: ofPeer("leave", `,"appData":1`)},
-	{Name: "updateTransport 1", Wire: ofPeer("updateTransport", `,"id":1,"dtlsParameters":{"role":"client","fingerprints":[{"algorithm":"sha-256","value":"AA:BB"}]}`)},
+	{Name: "updateTransport 1",
+		Wire: ofPeer("updateTransport", `,"id":1,"dtlsParameters":`+clientDTLS)},
 	{Name: "updateTransport, nothing", Wire: ofPeer("updateTransport", `,"id":1`)},
 	{Name: "closeTransport 1", Wire: ofPeer("closeTransport", `,"id":1`)},
 	{Name: "enableTransportStats 1", Wire: ofPeer("enableTransportStats", `,"id":1,"interval":10`)},
@@ -87,8 +91,10 @@ var clientStimuli = []script.Stimulus[Message]{
 	{Name: "consumerPaused 7", Wire: ofPeer("consumerPaused", `,"id":7,"peerName":"bob"`)},
 	{Name: "consumerPaused 8", Wire: ofPeer("consumerPaused", `,"id":8,"peerName":"bob"`)},
 	{Name: "consumerResumed 7", Wire: ofPeer("consumerResumed", `,"id":7,"peerName":"bob"`)},
-	{Name: "consumerPreferredProfileSet 7", Wire: ofPeer("consumerPreferredProfileSet", `,"id":7,"peerName":"bob","profile":"low"`)},
-	{Name: "consumerEffectiveProfileChanged 7", Wire: ofPeer("consumerEffectiveProfileChanged", `,"id":7,"peerName":"bob","profile":"low"`)},
+	{Name: "consumerPreferredProfileSet 7",
+		Wire: ofPeer("consumerPreferredProfileSet", `,"id":7,"peerName":"bob","profile":"low"`)},
+	{Name: "consumerEffectiveProfileChanged 7",
+		Wire: ofPeer("consumerEffectiveProfileChanged", `,"id":7,"peerName":"bob","profile":"low"`)},
 	{Name: "consumerStats 7", Wire: ofPeer("consumerStats", `,"id":7,"peerName":"bob","stats":[]`)},
 	{Name: "consumerStats 8", Wire: ofPeer("consumerStats", `,"id":8,"peerName":"bob","stats":[]`)},
 	{Name: "transportClosed 1", Wire: ofPeer("transportClosed", `,"id":1`)},
@@ -103,29 +109,37 @@ var clientStimuli = []script.Stimulus[Message]{
 	{Name: "response 1, empty", Wire: `{"response":true,"id":1,"ok":true,"data":{}}`},
 	{Name: "response 1, a refusal", Wire: `{"response":true,"id":1,"errorCode":500,"errorReason":"Error: no"}`},
 	{Name: "response 1, forbidden", Wire: `{"response":true,"id":1,"errorCode":403,"errorReason":"no"}`},
-	{Name: "response 1, nonsense", Wire: `{"response":true,"id":1,"ok":true,"data":{"peers":7,"rtpCapabilities":7,"paused":7}}`},
+	{Name: "response 1, nonsense",
+		Wire: `{"response":true,"id":1,"ok":true,"data":{"peers":7,"rtpCapabilities":7,"paused":7}}`},
 	{Name: "response 2", Wire: `{"response":true,"id":2,"ok":true,"data":` + clientTransport + `}`},
 	{Name: "response 2, a room", Wire: `{"response":true,"id":2,"ok":true,"data":` + clientRoom + `}`},
 	{Name: "response 2, a refusal", Wire: `{"response":true,"id":2,"errorCode":500,"errorReason":"Error: no"}`},
-	{Name: "response 3", Wire: `{"response":true,"id":3,"ok":true,"data":{"peers":[],"paused":true,"preferredProfile":"low","effectiveProfile":"high"}}`},
+	{Name: "response 3",
+		Wire: granted(3, `{"peers":[],"paused":true,"preferredProfile":"low","effectiveProfile":"high"}`)},
 	{Name: "response 3, a refusal", Wire: `{"response":true,"id":3,"errorCode":500,"errorReason":"Error: no"}`},
 	{Name: "response 99", Wire: `{"response":true,"id":99,"ok":true,"data":{}}`},
 
 	{Name: "application request", Wire: `{"request":true,"id":50,"method":"ours","data":{"a":1}}`},
 	{Name: "application notification", Wire: `{"notification":true,"method":"ours","data":{"a":1}}`},
 	{Name: "novelty", Wire: ofPeer("novelty", `,"x":1`)},
-	{Name: "novelty, a request", Wire: `{"request":true,"id":51,"method":"mediasoup-request","data":{"method":"novelty","x":1}}`},
-	{Name: "newPeer as protoo 2 has it", Wire: `{"request":true,"id":52,"method":"mediasoup-notification","data":` + ofPeer("newPeer", `,"name":"dave","consumers":[]`) + `}`},
+	{Name: "novelty, a request",
+		Wire: `{"request":true,"id":51,"method":"mediasoup-request","data":{"method":"novelty","x":1}}`},
+	{Name: "newPeer as protoo 2 has it",
+		Wire: `{"request":true,"id":52,"method":"mediasoup-notification","data":` +
+			ofPeer("newPeer", `,"name":"dave","consumers":[]`) + `}`},
 	{Name: "reconnected", Msg: new(Reconnected)},
 
 	{Name: "nothing", Wire: ``},
 	{Name: "not JSON", Wire: `{"response":`},
 	{Name: "null", Wire: `null`},
 	{Name: "no kind", Wire: `{"data":{}}`},
-	{Name: "not marked as a notification", Wire: `{"notification":true,"method":"mediasoup-notification","data":{"method":"closed"}}`},
+	{Name: "not marked as a notification",
+		Wire: `{"notification":true,"method":"mediasoup-notification","data":{"method":"closed"}}`},
 	{Name: "wrong type of a member", Wire: ofPeer("peerClosed", `,"name":7`)},
-	{Name: "wrong type of a request's member", Wire: `{"request":true,"id":53,"method":"mediasoup-request","data":{"method":7}}`},
-	{Name: "wrong notification of protoo 2", Wire: `{"request":true,"id":54,"method":"mediasoup-notification","data":{"method":7}}`},
+	{Name: "wrong type of a request's member",
+		Wire: `{"request":true,"id":53,"method":"mediasoup-request","data":{"method":7}}`},
+	{Name: "wrong notification of protoo 2",
+		Wire: `{"request":true,"id":54,"method":"mediasoup-notification","data":{"method":7}}`},
 	{Name: "too big", Wire: ofPeer("novelty", `,"x":"`+strings.Repeat("x", clientTooBig)+`"`)},
 }
 
@@ -180,7 +194,8 @@ func TestClientMachineInEveryState(t *testing.T) {
 		{"new", ClientNew, []string{"start"}},
 		{"new, asking about the room", ClientNew, []string{"start", clientQueries}},
 		{"joining", ClientJoining, joined[:2]},
-		{"joining, with early news", ClientJoining, after(joined[:2], `> `+ofPeer("newPeer", `,"name":"carol","consumers":[]`),
+		{"joining, with early news", ClientJoining, after(joined[:2],
+			`> `+ofPeer("newPeer", `,"name":"carol","consumers":[]`),
 			`> `+ofPeer("peerClosed", `,"name":"bob"`))},
 		{"joined", ClientJoined, joined},
 		{"joined as a spy", ClientJoined, []string{"start", spy, clientIsIn}},
@@ -246,7 +261,8 @@ func clientEffects(fx Effects, err error) string {
 // clientShort is clientText without what all have.
 func clientShort(m Message) string {
 	text := clientText(m)
-	return strings.NewReplacer(clientCaps, "CAPS", clientMedia, "MEDIA", `"target":"peer",`, "", `"notification":true,`, "",
+	return strings.NewReplacer(clientCaps, "CAPS", clientMedia, "MEDIA",
+		`"target":"peer",`, "", `"notification":true,`, "",
 		`,"target":"peer"`, "", `,"notification":true`, "").Replace(text)
 }
 

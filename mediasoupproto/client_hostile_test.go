@@ -20,7 +20,8 @@ func TestMessageThatIsTooBigEndsTheConnection(t *testing.T) {
 		ends        bool
 	}{
 		"at the default": {0, DefaultMessageBytes, false}, "over the default": {0, DefaultMessageBytes + 1, true},
-		"at a limit": {500, 500, false}, "over a limit": {500, 501, true}, "without a limit": {-1, 3 * DefaultMessageBytes, false},
+		"at a limit": {500, 500, false}, "over a limit": {500, 501, true},
+		"without a limit": {-1, 3 * DefaultMessageBytes, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -136,7 +137,8 @@ func TestAnswersCountOnce(t *testing.T) {
 		require.NotNil(t, c.Room().RTPCapabilities)
 
 		// The id 1 as another number is another id.
-		p.Answer(asked(2, clientJoin), `{"response":true,"id":2.0,"ok":true,"data":{}}`, `{"response":true,"id":"2","ok":true,"data":{}}`,
+		p.Answer(asked(2, clientJoin),
+			`{"response":true,"id":2.0,"ok":true,"data":{}}`, `{"response":true,"id":"2","ok":true,"data":{}}`,
 			`{"response":true,"id":2,"ok":true,"data":`+clientBob+`}`)
 		_, err = c.Join(t.Context(), joinOf(t, "alice"))
 		require.NoError(t, err)

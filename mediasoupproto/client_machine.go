@@ -166,6 +166,9 @@ func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
 	if err := out.Validate(); err != nil {
 		return fx, err
 	}
+	if err := writable(out); err != nil {
+		return fx, err
+	}
 	if err := m.allowed(out); err != nil {
 		return fx, err
 	}
@@ -188,6 +191,36 @@ func (m *ClientMachine) Send(now time.Time, msg Message) (Effects, error) {
 	}
 	m.dispatch(&fx, now, msg, out)
 	return fx, nil
+}
+
+// writable refuses what has no encoding, such as texts that are not UTF-8: the connection
+// would end of it.
+func writable(msg Message) error {
+	var err error
+	switch msg := msg.(type) {
+	case *Application:
+		_, err = jsonx.AppendString(nil, msg.Method)
+		err = within("method", err)
+	case *Response:
+		if msg.Error != nil {
+			_, err = jsonx.AppendString(nil, msg.Error.Reason)
+			err = within("error", err)
+		}
+	default:
+		_, err = appendPayload(make([]byte, 0, size(msg)), msg)
+	}
+	if err == nil {
+		return nil
+	}
+	e := decodeError("", err)
+	return &ValidationError{Type: name(msg), Field: e.Field, Reason: e.Err.Error()}
+}
+
+func within(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &jsonx.Error{Field: field, Err: err}
 }
 
 // ErrSpySends: a spy wants to send.

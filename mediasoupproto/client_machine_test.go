@@ -241,7 +241,9 @@ func TestPendingCountsWhatWaitsInLanes(t *testing.T) {
 		_, err := m.Send(clientDawn, &CreateTransport{ID: 1, Direction: DirectionSend})
 		require.NoError(t, err)
 	}
-	for _, msg := range []Message{new(QueryRoom), &RestartTransport{ID: 2}, &Application{Head: Head{RequestID: "0"}, Method: "a"}} {
+	for _, msg := range []Message{
+		new(QueryRoom), &RestartTransport{ID: 2}, &Application{Head: Head{RequestID: "0"}, Method: "a"},
+	} {
 		fx, err := m.Send(clientDawn, msg)
 		require.Equal(t, ErrTooManyCalls, err)
 		require.Zero(t, fx)
@@ -279,6 +281,38 @@ func TestJoinNeedsWhatTheServerNeeds(t *testing.T) {
 		require.Equal(t, field, e.Field)
 		require.Equal(t, ClientNew, m.State())
 	}
+}
+
+// What is not UTF-8 must not get as far as the connection, which would end of it.
+func TestTextsThatAreNotUTF8AreNotSent(t *testing.T) {
+	t.Parallel()
+	const bad = "\xff"
+	in, out := joinedMachine(t, ClientConfig{}), clientAfter(t, ClientConfig{}, "start")
+	join := joinOf(t, bad)
+	codec := joinOf(t, "alice")
+	codec.RTPCapabilities.Codecs[0].MimeType = bad
+	producer := clientMessage[*CreateProducer](t, clientProducer)
+	producer.RTPParameters.RTCP.CNAME = new(bad)
+	extra := &Leave{Extra: Fields{"x": json.RawMessage(`"` + bad + `"`)}}
+	for field, tt := range map[string]struct {
+		m   *ClientMachine
+		msg Message
+	}{
+		"peerName": {out, join}, "rtpCapabilities.codecs[0].mimeType": {out, codec}, "rtpParameters.rtcp.cname": {in, producer},
+		"method": {in, &Application{Method: bad}}, "error": {in, &Response{Head: Head{RequestID: "1"}, Error: &Error{Reason: bad}}},
+		"x": {in, extra},
+	} {
+		state := tt.m.State()
+		fx, err := tt.m.Send(clientDawn, tt.msg)
+		require.Zero(t, fx)
+		e, ok := errors.AsType[*ValidationError](err)
+		require.True(t, ok, "%s: %v", field, err)
+		require.Equal(t, field, e.Field)
+		require.Equal(t, state, tt.m.State())
+	}
+	_, err := in.Send(clientDawn, &Unknown{Type: bad})
+	_, ok := errors.AsType[*ValidationError](err)
+	require.True(t, ok, "%v", err)
 }
 
 func TestAServerThatFloodsAClientThatJoinsIsLeft(t *testing.T) {

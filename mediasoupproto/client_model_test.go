@@ -30,7 +30,8 @@ var clientNews = []struct{ wire, want string }{
 	{ofPeer("consumerPaused", `,"id":7,"peerName":"bob"`), `bob[7p 8p] carol[9]`},
 	{ofPeer("consumerResumed", `,"id":8,"peerName":"bob"`), `bob[7p 8] carol[9]`},
 	{ofPeer("consumerPreferredProfileSet", `,"id":8,"peerName":"bob","profile":"low"`), `bob[7p 8<low] carol[9]`},
-	{ofPeer("consumerEffectiveProfileChanged", `,"id":8,"peerName":"bob","profile":"high"`), `bob[7p 8<low=high] carol[9]`},
+	{ofPeer("consumerEffectiveProfileChanged", `,"id":8,"peerName":"bob","profile":"high"`),
+		`bob[7p 8<low=high] carol[9]`},
 	{ofPeer("consumerStats", `,"id":8,"peerName":"bob","stats":[]`), `bob[7p 8<low=high] carol[9]`},
 	{ofPeer("newPeer", `,"name":"dave","consumers":[]`), `bob[7p 8<low=high] carol[9] dave[]`},
 	{ofPeer("newConsumer", `,"id":10,`+clientConsumer+`,"peerName":"dave"`), `bob[7p 8<low=high] carol[9] dave[10]`},
@@ -185,7 +186,8 @@ func TestClientCountsWhatItIgnores(t *testing.T) {
 		ignored(1) // which came before the answer
 		for _, in := range []string{
 			ofPeer("newPeer", `,"name":"bob","consumers":[]`), ofPeer("peerClosed", `,"name":"nobody"`),
-			ofPeer("newConsumer", `,"id":8,`+clientConsumer+`,"peerName":"nobody"`), ofPeer("consumerClosed", `,"id":99,"peerName":"bob"`),
+			ofPeer("newConsumer", `,"id":8,`+clientConsumer+`,"peerName":"nobody"`),
+			ofPeer("consumerClosed", `,"id":99,"peerName":"bob"`),
 			ofPeer("consumerPaused", `,"id":99,"peerName":"bob"`), ofPeer("novelty", ``), ofPeer("leave", ``),
 		} {
 			ignored(1, told(in))

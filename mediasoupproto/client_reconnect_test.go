@@ -67,7 +67,9 @@ func TestClientComesBack(t *testing.T) {
 			require.NoError(t, err)
 			room, err := c.QueryRoom(ctx)
 			require.NoError(t, err)
-			_, err = c.Join(ctx, &Join{PeerName: name, RTPCapabilities: room.RTPCapabilities, AppData: json.RawMessage(`{"of":"` + name + `"}`)})
+			_, err = c.Join(ctx, &Join{
+				PeerName: name, RTPCapabilities: room.RTPCapabilities, AppData: json.RawMessage(`{"of":"` + name + `"}`),
+			})
 			require.NoError(t, err)
 			return c
 		}
@@ -321,7 +323,8 @@ func TestCloseEndsAClientThatConnectsAgain(t *testing.T) {
 	t.Parallel()
 	const betweenAttempts, inRedial, inRejoin, asking = 0, 1, 2, 3
 	for name, at := range map[string]int{
-		"between two attempts": betweenAttempts, "in Redial": inRedial, "in Rejoin": inRejoin, "asking about the room": asking,
+		"between two attempts": betweenAttempts, "in Redial": inRedial, "in Rejoin": inRejoin,
+		"asking about the room": asking,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

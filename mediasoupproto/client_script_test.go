@@ -69,7 +69,8 @@ func decodeOfClient(data []byte) (Message, error) {
 		Data, Request, Response json.RawMessage
 		Notification            bool
 	}
-	if err := json.Unmarshal(data, &frame); err != nil || frame.Data != nil || frame.Request != nil || frame.Response != nil {
+	err := json.Unmarshal(data, &frame)
+	if err != nil || frame.Data != nil || frame.Request != nil || frame.Response != nil {
 		return Decode(data)
 	}
 	if frame.Notification {

@@ -99,7 +99,6 @@ func TestClientUsesEveryVerb(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := joinedClient(t, nil)
 		ctx := t.Context()
-		dtls := `{"role":"client","fingerprints":[{"algorithm":"sha-256","value":"AA:BB"}]}`
 
 		p.Answer(asked(2, `{"method":"queryRoom","target":"room"}`), granted(2, clientRoom))
 		room, err := c.QueryRoom(ctx)
@@ -116,17 +115,20 @@ func TestClientUsesEveryVerb(t *testing.T) {
 		require.NoError(t, c.UpdateTransport(&UpdateTransport{ID: 1, DTLSParameters: &DTLSParameters{
 			Role: DTLSRoleClient, Fingerprints: []Fingerprint{{Algorithm: "sha-256", Value: "AA:BB"}},
 		}}))
-		p.Hear(told(ofPeer("updateTransport", `,"id":1,"dtlsParameters":`+dtls)))
+		p.Hear(told(ofPeer("updateTransport", `,"id":1,"dtlsParameters":`+clientDTLS)))
 
 		var params RTPParameters
 		require.NoError(t, json.Unmarshal([]byte(clientMedia), &params))
 		p.Answer(asked(4, clientProducer), granted(4, `{}`))
 		require.NoError(t, c.CreateProducer(ctx, &CreateProducer{ID: 2, Kind: Audio, TransportID: 1, RTPParameters: &params}))
 
-		p.Answer(asked(5, clientEnables[2:]), granted(5, `{"paused":true,"preferredProfile":"low","effectiveProfile":"high"}`))
+		p.Answer(asked(5, clientEnables[2:]),
+			granted(5, `{"paused":true,"preferredProfile":"low","effectiveProfile":"high"}`))
 		enabled, err := c.EnableConsumer(ctx, &EnableConsumer{ID: 7, TransportID: 3})
 		require.NoError(t, err)
-		require.Equal(t, &EnableConsumerResult{Paused: true, PreferredProfile: ProfileLow, EffectiveProfile: new(ProfileHigh)}, enabled)
+		require.Equal(t, &EnableConsumerResult{
+			Paused: true, PreferredProfile: ProfileLow, EffectiveProfile: new(ProfileHigh),
+		}, enabled)
 		got := c.Peers()[0].Consumers[0]
 		require.True(t, got.Paused, "the answer counts, not what was said before")
 		require.Equal(t, ProfileLow, got.PreferredProfile)
@@ -138,7 +140,8 @@ func TestClientUsesEveryVerb(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, &ICEParameters{UsernameFragment: "v", Password: "q"}, ice)
 
-		p.Answer(`{"request":true,"id":7,"method":"change-display-name","data":{"displayName":"A"}}`, granted(7, `{"ok":[1]}`))
+		p.Answer(`{"request":true,"id":7,"method":"change-display-name","data":{"displayName":"A"}}`,
+			granted(7, `{"ok":[1]}`))
 		result, err := c.Ask(ctx, "change-display-name", json.RawMessage(`{"displayName":"A"}`))
 		require.NoError(t, err)
 		require.JSONEq(t, `{"ok":[1]}`, string(result))
@@ -372,7 +375,8 @@ func TestEndsAreToldToAClient(t *testing.T) {
 		code    transport.StatusCode
 		orderly bool
 	}{
-		"in order": {transport.StatusNormal, true}, "going away": {transport.StatusGoingAway, true}, "cut": {transport.StatusAbnormal, false},
+		"in order": {transport.StatusNormal, true}, "going away": {transport.StatusGoingAway, true},
+		"cut":                   {transport.StatusAbnormal, false},
 		"by a server of protoo": {CloseByServer, false}, "a policy": {transport.StatusPolicyViolation, false},
 	} {
 		t.Run(name, func(t *testing.T) {

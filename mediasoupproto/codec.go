@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 	"github.com/rtcsignal/rtcsignal/transport"
@@ -214,15 +215,24 @@ func appendMessage(framing Framing, dst []byte, m Message) ([]byte, error) {
 	if f.ID != "" && !isNumber(json.RawMessage(f.ID)) {
 		return dst, &jsonx.Error{Field: "id", Err: jsonx.ErrType}
 	}
+	p := outgoing.Get().(*Frame)
+	defer func() {
+		*p = Frame{}
+		outgoing.Put(p)
+	}()
+	*p = f
 	start := len(dst)
-	if dst, err = framing.AppendHead(dst, &f); err == nil && f.Error == nil {
+	if dst, err = framing.AppendHead(dst, p); err == nil && p.Error == nil {
 		dst, err = appendPayload(dst, m)
 	}
 	if err != nil {
 		return dst[:start], err
 	}
-	return framing.AppendTail(dst, &f), nil
+	return framing.AppendTail(dst, p), nil
 }
+
+// outgoing holds frames for [Framing.AppendHead], which a broadcast needs many of.
+var outgoing = sync.Pool{New: func() any { return new(Frame) }}
 
 // frameOf returns the frame that a message goes out in, without its data.
 func frameOf(m Message) (f Frame, err error) {

@@ -246,6 +246,22 @@ func TestAMethodInTheWrongPlaceIsUnknown(t *testing.T) {
 	require.NoError(t, (&Unknown{Type: "foo"}).Validate())
 }
 
+// What an application makes itself is a request if it has a number.
+func TestAnUnknownMessageWithANumberIsARequest(t *testing.T) {
+	t.Parallel()
+	b, err := Encode(&Unknown{Type: "foo", Extra: Fields{"a": raw("1")}})
+	require.NoError(t, err)
+	require.Equal(t, string(note(`{"method":"foo","target":"peer","notification":true,"a":1}`)), string(b))
+	b, err = Encode(&Unknown{Head: Head{RequestID: "7"}, Type: "foo", Extra: Fields{"a": raw("1")}})
+	require.NoError(t, err)
+	require.Equal(t, string(request(`{"method":"foo","target":"peer","a":1}`)), string(b))
+	b, err = EncodePayload(&Response{Head: Head{RequestID: "7"}, Result: raw(`{"a":1}`)})
+	require.NoError(t, err)
+	require.Equal(t, `{"a":1}`, string(b))
+	require.Equal(t, FrameResponse, kindOf(new(Response)))
+	require.Equal(t, FrameNotification, kindOf(newShared(new(Leave))))
+}
+
 func TestLevelsAreCountedFromTheFrame(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]error{62: nil, 63: jsonx.ErrDepth} {

@@ -19,7 +19,7 @@ type Framing interface {
 	// Parse reads a frame. The frame may point into data.
 	Parse(typ transport.MessageType, data []byte) (Frame, error)
 	// AppendHead appends what stands in front of a frame's data, and AppendTail what
-	// stands behind it. An error has no data.
+	// stands behind it. An error has no data. They must not keep the frame.
 	AppendHead(dst []byte, f *Frame) ([]byte, error)
 	AppendTail(dst []byte, f *Frame) []byte
 }

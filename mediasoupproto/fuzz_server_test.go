@@ -107,7 +107,7 @@ func newServerChaos(t *testing.T, data []byte) *serverChaos {
 	flags := c.next(16)
 	c.machine = NewServerMachine(ServerConfig{
 		AllowSpies: flags&1 != 0, AllowPlainRTP: flags&2 != 0, AskRequests: flags&12 == 12,
-		Rooms: 2, Peers: 4, Transports: 3, Producers: 3, RoomProducers: 7, Pending: 4, PeerBytes: 1500, RoomBytes: 4000,
+		Rooms: 2, Peers: 4, Transports: 3, Producers: 3, RoomProducers: 7, Pending: 4, PeerBytes: 2000, RoomBytes: 6000,
 	})
 	return c
 }
@@ -385,7 +385,7 @@ func (c *serverChaos) inspect() {
 		}
 		require.Equal(c.t, producers, r.producers)
 		require.Equal(c.t, bytes, r.bytes)
-		require.LessOrEqual(c.t, r.bytes, 4000)
+		require.LessOrEqual(c.t, r.bytes, 6000)
 		require.LessOrEqual(c.t, r.producers, 7)
 	}
 	for id, conn := range m.conns {
@@ -400,7 +400,7 @@ func (c *serverChaos) inspectPeer(p *peer) {
 	require.Len(c.t, p.ssrcs, 2*len(p.consumers))
 	require.GreaterOrEqual(c.t, p.pending, 0)
 	require.LessOrEqual(c.t, p.pending, 4)
-	require.LessOrEqual(c.t, p.bytes, 1500)
+	require.LessOrEqual(c.t, p.bytes, 2000)
 	pending := 0
 	for _, w := range c.machine.waiting {
 		if w.peer == p && w.request != "" {

@@ -33,7 +33,10 @@ var serverStimuli = []serverStimulus{
 	{"restartTransport of the other's", `restartTransport#1 {"id":101}`},
 	{"createProducer", `createProducer#1 {"id":9,"kind":"audio","transportId":1,"rtpParameters":@opus:9}`},
 	{"createProducer again", `createProducer#1 {"id":1,"kind":"audio","transportId":1,"rtpParameters":@opus:9}`},
-	{"createProducer of a known SSRC", `createProducer#1 {"id":9,"kind":"audio","transportId":1,"rtpParameters":@opus:1}`},
+	{
+		"createProducer of a known SSRC",
+		`createProducer#1 {"id":9,"kind":"audio","transportId":1,"rtpParameters":@opus:1}`,
+	},
 	{
 		"createProducer over the other's transport",
 		`createProducer#1 {"id":9,"kind":"audio","transportId":101,"rtpParameters":@opus:9}`,
@@ -86,7 +89,10 @@ var serverStimuli = []serverStimulus{
 	{"producerStats", `producerStats {"id":1,"stats":[]}`},
 
 	{"an unknown request", `foo#1 {"a":1}`},
-	{"an unknown notification", `{"notification":true,"method":"mediasoup-notification","data":{"method":"foo","notification":true}}`},
+	{
+		"an unknown notification",
+		`{"notification":true,"method":"mediasoup-notification","data":{"method":"foo","notification":true}}`,
+	},
 	{"a request of the application", `app-x#1 {}`},
 	{"a notification of the application", `app-x {}`},
 	{"a response", `response#1`},
@@ -94,11 +100,20 @@ var serverStimuli = []serverStimulus{
 		"a notification as a request of protoo 2",
 		`{"request":true,"id":1,"method":"mediasoup-notification","data":{"method":"leave","notification":true}}`,
 	},
-	{"a request that is a notification", `{"request":true,"id":1,"method":"mediasoup-request","data":{"notification":true}}`},
+	{
+		"a request that is a notification",
+		`{"request":true,"id":1,"method":"mediasoup-request","data":{"notification":true}}`,
+	},
 	{"a request that is a list", `{"request":true,"id":1,"method":"mediasoup-request","data":[]}`},
 	{"a request without a method", `{"request":true,"id":1,"method":"mediasoup-request"}`},
-	{"a request as a notification", `{"notification":true,"method":"mediasoup-notification","data":{"method":"join","notification":true}}`},
-	{"a notification without the mark", `{"notification":true,"method":"mediasoup-notification","data":{"method":"leave"}}`},
+	{
+		"a request as a notification",
+		`{"notification":true,"method":"mediasoup-notification","data":{"method":"join","notification":true}}`,
+	},
+	{
+		"a notification without the mark",
+		`{"notification":true,"method":"mediasoup-notification","data":{"method":"leave"}}`,
+	},
 	{"createTransport with an id of another type", `createTransport#1 {"id":"x"}`},
 	{"join with a name of another type", `join#1 {"peerName":7}`},
 	{"pauseProducer with an id of another type", `pauseProducer {"id":"x"}`},

@@ -306,7 +306,8 @@ func TestRTXNeedsBothSides(t *testing.T) {
 // A room may leave out the kind of a codec, and a client its type.
 func TestKindsAndTypesStandForEachOther(t *testing.T) {
 	t.Parallel()
-	room := capabilitiesOf(t, `{"codecs":[{"name":"VP8","mimeType":"video/VP8","clockRate":90000,"preferredPayloadType":101},
+	room := capabilitiesOf(t, `{"codecs":[
+		{"name":"VP8","mimeType":"video/VP8","clockRate":90000,"preferredPayloadType":101},
 		{"name":"rtx","clockRate":90000,"preferredPayloadType":102,"parameters":{"apt":101}},
 		{"kind":"video","name":"VP9","clockRate":90000,"preferredPayloadType":103}],"headerExtensions":[]}`)
 	device := capabilitiesOf(t, `{"codecs":[{"kind":"video","name":"VP8","clockRate":90000,"preferredPayloadType":96},

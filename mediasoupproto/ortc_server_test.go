@@ -255,7 +255,7 @@ func TestConsumersAreTailoredToTheirClient(t *testing.T) {
 			{"uri":"urn:other","preferredId":4}]}`: `` +
 			`{"codecs":[{"name":"VP8","mimeType":"video/VP8","clockRate":90000,"payloadType":101,` +
 			`"parameters":{"x-google-start-bitrate":1500}}],` +
-			`"headerExtensions":[{"uri":"urn:3gpp:video-orientation","id":4,"encrypt":true,"parameters":{"x":1},"y":2}],` +
+			`"headerExtensions":[{"uri":"urn:3gpp:video-orientation","id":4}],` +
 			`"encodings":[{"ssrc":1}],` + rtcp + `}`,
 		`{"codecs":[{"name":"rtx","preferredPayloadType":102},{"name":"VP8","preferredPayloadType":101,
 			"rtcpFeedback":[{"type":"nack","a":1}]}],"headerExtensions":[{"uri":"u","preferredId":5}]}`: `` +
@@ -283,6 +283,34 @@ func TestWhatIsTwiceInAProducerIsOnceInItsConsumers(t *testing.T) {
 	require.Len(t, q.Codecs, 2, "with rtx")
 	require.Equal(t, []HeaderExtension{{URI: ExtensionVideoOrientation, ID: 4}}, q.HeaderExtensions)
 	require.Nil(t, q.RTCP)
+}
+
+// Consumers have the media codecs of the producer in its order, each with the room's rtx, and
+// none that the mapping does not have.
+func TestConsumersHaveAllCodecsOfTheirProducer(t *testing.T) {
+	t.Parallel()
+	codecs := append(DefaultCodecs(), CodecCapability{Kind: Audio, Name: "PCMU", ClockRate: 8000})
+	room, err := GenerateRoomRTPCapabilities(codecs)
+	require.NoError(t, err)
+	p := parametersFrom(t, `{"codecs":[{"name":"rtx","payloadType":97,"parameters":{"apt":96}},{"name":"opus"},
+		{"name":"H264","clockRate":90000,"payloadType":98,"parameters":{"packetization-mode":1}},
+		{"name":"H264","clockRate":90000,"payloadType":99,"parameters":{"packetization-mode":1}},
+		{"name":"VP8","clockRate":90000,"payloadType":96}]}`)
+	payloadTypes := func(m *RTPMapping) (all []uint8) {
+		for _, c := range consumable(p, room, m).Codecs {
+			all = append(all, *c.PayloadType)
+		}
+		return all
+	}
+	mapping := &RTPMapping{PayloadTypes: map[uint8]uint8{96: 101, 97: 102, 98: 103, 99: 103}}
+	require.Equal(t, []uint8{103, 104, 101, 102}, payloadTypes(mapping))
+	q := consumerParameters(consumable(p, room, mapping), capabilitiesOf(t, `{"codecs":[
+		{"name":"VP8","preferredPayloadType":101}],"headerExtensions":[]}`), 1, 2)
+	require.Len(t, q.Codecs, 1)
+	require.Equal(t, "VP8", q.Codecs[0].Name, "though it is not the first")
+	require.NotNil(t, codecOf(room, 0))
+	require.Empty(t, payloadTypes(new(RTPMapping)))
+	require.Empty(t, payloadTypes(&RTPMapping{PayloadTypes: map[uint8]uint8{96: 55}}), "which the room does not have")
 }
 
 // Results share nothing with what they were made of that may be written.

@@ -28,7 +28,10 @@ var lateOps = []lateOp{
 		`createProducer#5 {"id":1,"kind":"audio","transportId":1,"rtpParameters":@opus:1}`,
 		"Producer",
 	},
-	{"enableConsumer", []string{`createTransport#4 {"id":1}`}, `enableConsumer#5 {"id":10000001,"transportId":1}`, "Consumer"},
+	{
+		"enableConsumer", []string{`createTransport#4 {"id":1}`}, `enableConsumer#5 {"id":10000001,"transportId":1}`,
+		"Consumer",
+	},
 	{"transport stats", []string{`createTransport#4 {"id":1}`}, `enableTransportStats {"id":1}`, ""},
 	{
 		"producer stats",
@@ -48,7 +51,7 @@ var lateOps = []lateOp{
 func (o lateOp) begin(t *testing.T) *serverRig {
 	r := newServerRig(t, ServerConfig{})
 	r.enter(1, "ann")
-	r.say(1, `createTransport#2 {"id":1}`, `createProducer#3 {"id":1,"kind":"audio","transportId":1,"rtpParameters":@opus:1}`)
+	r.say(1, `createTransport#2 {"id":1}`, produceAudio)
 	r.enter(2, "ben")
 	r.say(2, o.prepare...)
 	r.auto = false
@@ -172,7 +175,7 @@ func TestAProducerThatIsClosedBeforeTheMediaAreReadyWasNeverThere(t *testing.T) 
 		r.enter(2, "ben")
 		r.say(1, `createTransport#2 {"id":1}`)
 		r.auto = false
-		r.say(1, `createProducer#3 {"id":1,"kind":"audio","transportId":1,"rtpParameters":@opus:1}`)
+		r.say(1, produceAudio)
 		require.Empty(t, serverPeer(r, 1).Producers)
 		_, ok := r.PauseProducer(r.now, MediaID{1, 1}, true, nil)
 		require.False(t, ok, "it is not there yet")
@@ -180,11 +183,14 @@ func TestAProducerThatIsClosedBeforeTheMediaAreReadyWasNeverThere(t *testing.T) 
 		require.False(t, ok)
 		r.forget()
 		r.enter(3, "cat") // who is not told of it
-		require.Contains(t, r.take(), `cat {"data":{"peers":[{"consumers":[],"name":"ann"},{"consumers":[],"name":"ben"}]},"id":1,"ok":true}`)
+		require.Contains(t, r.take(),
+			`cat {"data":{"peers":[{"consumers":[],"name":"ann"},{"consumers":[],"name":"ben"}]},"id":1,"ok":true}`)
 		r.say(1, `pauseProducer {"id":1}`, `closeProducer {"id":1}`)
 		require.Equal(t, []string{"media PauseProducer ann's 1 true", "media CloseProducer ann's 1"}, r.take())
 		r.answerAll(result)
-		require.Equal(t, []string{`ann {"errorCode":500,"errorReason":"InvalidStateError: Producer closed","id":3}`}, r.take())
+		require.Equal(t, []string{
+			`ann {"errorCode":500,"errorReason":"InvalidStateError: Producer closed","id":3}`,
+		}, r.take())
 		r.end()
 	}
 }
@@ -197,12 +203,13 @@ func TestAProducerThatThePauseOvertakesBeginsPaused(t *testing.T) {
 	r.say(1, `createTransport#2 {"id":1}`)
 	r.say(2, `createTransport#2 {"id":1}`)
 	r.auto = false
-	r.say(1, `createProducer#3 {"id":1,"kind":"audio","transportId":1,"rtpParameters":@opus:1}`, `pauseProducer {"id":1}`)
+	r.say(1, produceAudio, `pauseProducer {"id":1}`)
 	r.answerAll(nullResult)
 	r.forget()
 	r.auto = true
 	r.say(2, `enableConsumer#3 {"id":10000001,"transportId":1}`)
-	require.Contains(t, r.take(), `ben {"data":{"effectiveProfile":null,"paused":true,"preferredProfile":"default"},"id":3,"ok":true}`)
+	require.Contains(t, r.take(),
+		`ben {"data":{"effectiveProfile":null,"paused":true,"preferredProfile":"default"},"id":3,"ok":true}`)
 	r.end()
 }
 
@@ -249,7 +256,9 @@ func TestRequestsThatWaitDoNotCountAgainstAPeerThatIsBack(t *testing.T) {
 	r.ops = r.ops[1:]
 	r.forget()
 	r.done(old, nullResult(old))
-	require.Equal(t, []string{`ann {"errorCode":500,"errorReason":"InvalidStateError: Transport closed","id":2}`}, r.take())
+	require.Equal(t, []string{
+		`ann {"errorCode":500,"errorReason":"InvalidStateError: Transport closed","id":2}`,
+	}, r.take())
 	r.say(1, `createTransport#5 {"id":2}`)
 	require.Equal(t, []string{`ann {"errorCode":500,"errorReason":"Error: request timeout","id":5}`}, r.take())
 	r.end()
@@ -323,7 +332,7 @@ func TestNothingOfConsumersStaysWithTheirPeer(t *testing.T) {
 	r.say(1, `createTransport#2 {"id":1}`)
 	p := r.conns[2].peer
 	for range 20 {
-		r.say(1, `createProducer#3 {"id":1,"kind":"audio","transportId":1,"rtpParameters":@opus:1}`,
+		r.say(1, produceAudio,
 			`createProducer#4 {"id":2,"kind":"video","transportId":1,"rtpParameters":@vp8:2}`)
 		require.Len(t, p.consumers, 2)
 		r.say(1, `closeProducer {"id":1}`, `closeProducer {"id":2}`)

@@ -400,9 +400,7 @@ func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) Se
 	case err.RequestID == "":
 	case err.kind == FrameNotification:
 		m.answer(&fx, c, err.RequestID, nil)
-	case err.Type == "join" && err.Field == "peerName" && c.bound != "":
-		m.refuse(&fx, c, err.RequestID, ErrOtherName)
-	case err.Type != "join" && err.Type != "queryRoom" && c.peer == nil:
+	case err.Type != "" && err.Type != "join" && err.Type != "queryRoom" && c.peer == nil:
 		m.refuse(&fx, c, err.RequestID, c.mayRequest())
 	default:
 		m.refuse(&fx, c, err.RequestID, answerTo(err))

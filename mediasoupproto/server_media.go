@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -351,7 +352,7 @@ func (m *ServerMachine) createProducer(fx *ServerEffects, p *peer, msg *CreatePr
 		}
 		return e.Answer
 	}
-	n := sizeOfParameters(params)
+	n := sizeOf(params)
 	if n > MaxRTPParameters {
 		return NewError("Error", "request too big")
 	}
@@ -377,7 +378,8 @@ func (m *ServerMachine) createProducer(fx *ServerEffects, p *peer, msg *CreatePr
 	p.producers[msg.ID] = pr
 	p.sending = append(p.sending, pr)
 	r.producers++
-	m.await(fx, &mediaWait{kind: MediaCreateProducer, peer: p, request: msg.RequestID, transport: t, producer: pr}, MediaOp{
+	wait := &mediaWait{kind: MediaCreateProducer, peer: p, request: msg.RequestID, transport: t, producer: pr}
+	m.await(fx, wait, MediaOp{
 		ID: pr.id,
 		Producer: &MediaProducer{
 			Transport: t.id, Kind: pr.kind, RTPParameters: params, Mapping: mapping, Paused: pr.remotely,
@@ -386,11 +388,11 @@ func (m *ServerMachine) createProducer(fx *ServerEffects, p *peer, msg *CreatePr
 	return nil
 }
 
-// sizeOfParameters returns the length of parameters in bytes.
-func sizeOfParameters(p *RTPParameters) int {
-	b, err := appendResult(p)
+// sizeOf returns the length of parameters or capabilities in bytes.
+func sizeOf(v any) int {
+	b, err := appendResult(v)
 	if err != nil {
-		return MaxRTPParameters + 1
+		return math.MaxInt32 // which nothing has room for
 	}
 	return len(b)
 }

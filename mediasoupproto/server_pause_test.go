@@ -56,7 +56,7 @@ func (s pauseState) begin(t *testing.T) *serverRig {
 	r := newServerRig(t, ServerConfig{})
 	r.enter(1, "ann")
 	r.enter(2, "ben")
-	r.say(1, `createTransport#2 {"id":1}`, `createProducer#3 {"id":1,"kind":"audio","transportId":1,"rtpParameters":@opus:1}`)
+	r.say(1, `createTransport#2 {"id":1}`, produceAudio)
 	if s.enabled {
 		r.say(2, `createTransport#2 {"id":1}`, `enableConsumer#3 {"id":10000001,"transportId":1}`)
 	}
@@ -132,7 +132,8 @@ func TestEveryPauseIsToldToThoseToWhomItMakesADifference(t *testing.T) {
 				r.say(2, `enableConsumer#9 {"id":10000001,"transportId":9}`)
 				answer := `ben {"errorCode":500,"errorReason":"InvalidStateError: Consumer already enabled","id":9}`
 				if !s.enabled {
-					answer = fmt.Sprintf(`ben {"data":{"effectiveProfile":null,"paused":%v,"preferredProfile":"default"},"id":9,"ok":true}`,
+					answer = fmt.Sprintf(
+						`ben {"data":{"effectiveProfile":null,"paused":%v,"preferredProfile":"default"},"id":9,"ok":true}`,
 						after.paused() || after.byServerToo)
 				}
 				said := r.take()

@@ -24,6 +24,9 @@ var mediaNames = map[MediaKind]string{
 	MediaProducerStats: "ProducerStats", MediaConsumerStats: "ConsumerStats",
 }
 
+// produceAudio begins to send over transport 1.
+const produceAudio = `createProducer#3 {"id":1,"kind":"audio","transportId":1,"rtpParameters":@opus:1}`
+
 // A serverRig is a machine whose media answer when a test wants it.
 type serverRig struct {
 	*ServerMachine

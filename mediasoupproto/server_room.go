@@ -55,11 +55,11 @@ func (m *ServerMachine) join(fx *ServerEffects, c *conn, msg *Join) {
 }
 
 func (m *ServerMachine) mayJoin(c *conn, msg *Join) *Error {
-	switch {
-	case c.bound != "" && msg.PeerName != c.bound:
-		return ErrOtherName
-	case c.peer != nil:
+	if c.peer != nil {
 		return ErrPeerExists
+	}
+	if c.bound != "" && msg.PeerName != "" && msg.PeerName != c.bound {
+		return ErrOtherName
 	}
 	if err := m.check(msg); err != nil {
 		return err
@@ -77,8 +77,11 @@ func (m *ServerMachine) mayJoin(c *conn, msg *Join) *Error {
 	case m.cfg.Peers > 0 && len(r.peers) >= m.cfg.Peers:
 		return NewError("Error", "too many peers")
 	}
-	return m.keeps(r, 0, len(msg.AppData))
+	return m.keeps(r, 0, sizeOfPeer(msg))
 }
+
+// sizeOfPeer returns how many bytes are kept of who joins.
+func sizeOfPeer(m *Join) int { return len(m.PeerName) + len(m.AppData) + sizeOf(m.RTPCapabilities) }
 
 // check validates a message by the rules of the server.
 func (m *ServerMachine) check(msg Message) *Error {
@@ -127,8 +130,10 @@ func (m *ServerMachine) admit(fx *ServerEffects, c *conn, msg *Join, d Decision)
 		fx.Media = append(fx.Media, MediaOp{Kind: MediaOpenRoom, Room: r.name})
 	}
 	result := &JoinResult{Peers: make([]*PeerInfo, 0, len(r.peers))}
-	for _, other := range r.peers {
-		info := &PeerInfo{Consumers: []*ConsumerInfo{}, Name: other.name, AppData: other.appData}
+	infos := make([]PeerInfo, len(r.peers))
+	for i, other := range r.peers {
+		info := &infos[i]
+		*info = PeerInfo{Consumers: []*ConsumerInfo{}, Name: other.name, AppData: other.appData}
 		for _, pr := range other.sending {
 			if pr.ready {
 				info.Consumers = append(info.Consumers, m.consume(p, pr).info())
@@ -144,7 +149,7 @@ func (m *ServerMachine) admit(fx *ServerEffects, c *conn, msg *Join, d Decision)
 	r.peers = append(r.peers, p)
 	r.names[p.name] = p
 	c.peer, c.state = p, ServerJoined
-	p.keep(len(p.appData))
+	p.keep(sizeOfPeer(msg))
 	m.answerWith(fx, c, msg.RequestID, result)
 }
 

@@ -33,7 +33,8 @@ func TestStatisticsKeepWhatIsNotKnown(t *testing.T) {
 	t.Parallel()
 	const text = `{"type":"outbound-rtp","id":"a","timestamp":1,"ssrc":2,"kind":"video","mimeType":"video/VP8",` +
 		`"packetCount":3,"byteCount":4,"bitrate":5,"packetsLost":-6,"fractionLost":7,"packetsDiscarded":8,` +
-		`"packetsRepaired":9,"firCount":10,"pliCount":11,"nackCount":12,"sliCount":13,"roundTripTime":0.5,"inboundRtpId":"b","acme":[1.0]}`
+		`"packetsRepaired":9,"firCount":10,"pliCount":11,` +
+		`"nackCount":12,"sliCount":13,"roundTripTime":0.5,"inboundRtpId":"b","acme":[1.0]}`
 	all, err := (&ConsumerStats{Stats: []json.RawMessage{raw(text)}}).Streams()
 	require.NoError(t, err)
 	require.Equal(t, Fields{"acme": raw("[1.0]")}, all[0].Extra)

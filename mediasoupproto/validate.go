@@ -322,31 +322,35 @@ func (c checker) capabilities(at string, caps *RTPCapabilities) *ValidationError
 	if c.rules != Strict {
 		return nil
 	}
+	if caps.Codecs == nil {
+		return c.fail(at+".codecs", "missing", NewError("TypeError", at+".codecs is not iterable"))
+	}
 	seen := map[uint8]bool{}
 	for i := range caps.Codecs {
 		codec := &caps.Codecs[i]
-		field := fmt.Sprintf("%s.codecs[%d]", at, i)
+		field := element{at + ".codecs", i}
 		switch {
 		case codec.Name == "":
-			return c.fail(field+".name", "missing", nil)
+			return c.fail(field.member(".name"), "missing", nil)
 		case codec.ClockRate == 0:
-			return c.fail(field+".clockRate", "missing", nil)
+			return c.fail(field.member(".clockRate"), "missing", nil)
 		case codec.Kind != Audio && codec.Kind != Video:
-			return c.fail(field+".kind", "is neither audio nor video", nil)
+			return c.fail(field.member(".kind"), "is neither audio nor video", nil)
 		case seen[codec.PreferredPayloadType]:
-			return c.fail(field+".preferredPayloadType", "is another codec's", nil)
+			return c.fail(field.member(".preferredPayloadType"), "is another codec's", nil)
 		}
 		seen[codec.PreferredPayloadType] = true
 		if _, ok := codec.APT(); isRTX(codec.Name) && !ok {
-			return c.fail(field+".parameters.apt", "missing", nil)
+			return c.fail(field.member(".parameters.apt"), "missing", nil)
 		}
 	}
 	for i, ext := range caps.HeaderExtensions {
-		switch field := fmt.Sprintf("%s.headerExtensions[%d]", at, i); {
+		field := element{at + ".headerExtensions", i}
+		switch {
 		case ext.URI == "":
-			return c.fail(field+".uri", "missing", nil)
+			return c.fail(field.member(".uri"), "missing", nil)
 		case ext.PreferredID == 0:
-			return c.fail(field+".preferredId", "missing", nil)
+			return c.fail(field.member(".preferredId"), "missing", nil)
 		}
 	}
 	return nil

@@ -1,9 +1,11 @@
 package mediasoupproto
 
 import (
-	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
@@ -63,47 +65,62 @@ const (
 	videoSubtypes = "|vp8|vp9|h264|h265|x-h264uc|rtx|ulpfec|x-ulpfecuc|flexfec|red|"
 )
 
+// atParameters is where the parameters of a producer stand.
+const atParameters = "rtpParameters"
+
+// An element is one of a list. Its path is written only when something is wrong with it.
+type element struct {
+	list string
+	i    int
+}
+
+func (e element) String() string { return e.member("") }
+
+// member returns the path of a member of the element, such as ".ssrc".
+func (e element) member(name string) string { return e.list + "[" + strconv.Itoa(e.i) + "]" + name }
+
 // rtpParameters checks the parameters of a producer.
 func (c checker) rtpParameters(p *RTPParameters) *ValidationError {
-	const at = "rtpParameters"
 	switch {
 	case p == nil:
-		return c.fail(at, "missing", nil)
+		return c.fail(atParameters, "missing", nil)
 	case len(p.Codecs) == 0:
-		return c.worker(at+".codecs", lacking(p.Codecs)+" rtpParameters.codecs")
+		return c.worker(atParameters+".codecs", lacking(p.Codecs)+" rtpParameters.codecs")
 	}
 	for i := range p.Codecs {
-		if e := c.codec(fmt.Sprintf("%s.codecs[%d]", at, i), &p.Codecs[i]); e != nil {
+		if e := c.codec(element{atParameters + ".codecs", i}, &p.Codecs[i]); e != nil {
 			return e
 		}
 	}
 	if len(p.Encodings) == 0 {
-		return c.worker(at+".encodings", lacking(p.Encodings)+" rtpParameters.encodings")
+		return c.worker(atParameters+".encodings", lacking(p.Encodings)+" rtpParameters.encodings")
 	}
 	for i := range p.Encodings {
 		e := &p.Encodings[i]
-		switch field := fmt.Sprintf("%s.encodings[%d]", at, i); {
+		field := element{atParameters + ".encodings", i}
+		switch {
 		case e.FEC != nil && e.FEC.Mechanism == "":
-			return c.worker(field+".fec.mechanism", "missing RtpFecParameters.mechanism")
+			return c.worker(field.member(".fec.mechanism"), "missing RtpFecParameters.mechanism")
 		case e.Profile == "":
 		case e.Profile == ProfileNone || e.Profile == ProfileDefault:
-			return c.worker(field+".profile", "invalid profile")
+			return c.worker(field.member(".profile"), "invalid profile")
 		case !e.Profile.isOfEncoding():
-			return c.worker(field+".profile", "unknown profile")
+			return c.worker(field.member(".profile"), "unknown profile")
 		}
 	}
 	for i, h := range p.HeaderExtensions {
-		switch field := fmt.Sprintf("%s.headerExtensions[%d]", at, i); {
+		field := element{atParameters + ".headerExtensions", i}
+		switch {
 		case h.URI == "":
-			return c.worker(field+".uri", "missing RtpHeaderExtensionParameters.uri")
+			return c.worker(field.member(".uri"), "missing RtpHeaderExtensionParameters.uri")
 		case h.ID == 0:
-			return c.worker(field+".id", "missing RtpHeaderExtensionParameters.id")
+			return c.worker(field.member(".id"), "missing RtpHeaderExtensionParameters.id")
 		}
 	}
 	if p.RTCP != nil && p.RTCP.CNAME != nil && *p.RTCP.CNAME == "" {
-		return c.worker(at+".rtcp.cname", "empty RtcpParameters.cname")
+		return c.worker(atParameters+".rtcp.cname", "empty RtcpParameters.cname")
 	}
-	return first(c.payloadTypes(at, p), c.encodings(at, p), c.unique(at, p), c.depth(at, p))
+	return first(c.payloadTypes(p), c.encodings(p), c.unique(p), c.depth(p))
 }
 
 // lacking is how mediasoup's worker calls a list that has nothing in it.
@@ -114,23 +131,23 @@ func lacking[T any](list []T) string {
 	return "empty"
 }
 
-func (c checker) codec(field string, codec *CodecParameters) *ValidationError {
+func (c checker) codec(field element, codec *CodecParameters) *ValidationError {
 	if codec.MimeType == "" {
-		return c.worker(field+".mimeType", "missing RtpCodec.mimeType")
+		return c.worker(field.member(".mimeType"), "missing RtpCodec.mimeType")
 	}
 	typ, subtype, ok := strings.Cut(strings.ToLower(codec.MimeType), "/")
 	known := audioSubtypes + videoSubtypes[1:]
 	switch {
 	case !ok || typ == "" || subtype == "":
-		return c.worker(field+".mimeType", "wrong codec MIME")
+		return c.worker(field.member(".mimeType"), "wrong codec MIME")
 	case typ != string(Audio) && typ != string(Video):
-		return c.worker(field+".mimeType", fmt.Sprintf("unknown codec MIME type '%s'", typ))
+		return c.worker(field.member(".mimeType"), fmt.Sprintf("unknown codec MIME type '%s'", typ))
 	case strings.Contains(subtype, "|") || !strings.Contains(known, "|"+subtype+"|"):
-		return c.worker(field+".mimeType", fmt.Sprintf("unknown codec MIME subtype '%s'", subtype))
+		return c.worker(field.member(".mimeType"), fmt.Sprintf("unknown codec MIME subtype '%s'", subtype))
 	case codec.PayloadType == nil:
-		return c.worker(field+".payloadType", "missing RtpCodecParameters.payloadType")
+		return c.worker(field.member(".payloadType"), "missing RtpCodecParameters.payloadType")
 	case codec.ClockRate == 0:
-		return c.worker(field+".clockRate", "missing RtpCodecParameters.clockRate")
+		return c.worker(field.member(".clockRate"), "missing RtpCodecParameters.clockRate")
 	}
 	for i := range codec.RTCPFeedback {
 		if codec.RTCPFeedback[i].Type == "" {
@@ -138,19 +155,19 @@ func (c checker) codec(field string, codec *CodecParameters) *ValidationError {
 		}
 	}
 	if _, ok := codec.APT(); subtype == "rtx" && !ok {
-		return c.worker(field+".parameters.apt", "missing apt parameter in RTX RtpCodecParameters")
+		return c.worker(field.member(".parameters.apt"), "missing apt parameter in RTX RtpCodecParameters")
 	}
 	return nil
 }
 
 // payloadTypes checks that they tell the codecs apart.
-func (c checker) payloadTypes(at string, p *RTPParameters) *ValidationError {
+func (c checker) payloadTypes(p *RTPParameters) *ValidationError {
 	seen := map[uint8]bool{}
 	media := false
 	for i := range p.Codecs {
 		pt := *p.Codecs[i].PayloadType
 		if seen[pt] {
-			return c.worker(fmt.Sprintf("%s.codecs[%d].payloadType", at, i), "duplicated codec.payloadType")
+			return c.worker(element{atParameters + ".codecs", i}.member(".payloadType"), "duplicated codec.payloadType")
 		}
 		seen[pt] = true
 		media = media || !p.Codecs[i].isFeature()
@@ -161,12 +178,12 @@ func (c checker) payloadTypes(at string, p *RTPParameters) *ValidationError {
 		switch of := p.codec(apt); {
 		case of == nil:
 		case of.subtype() == "rtx" || of.subtype() == "ulpfec" || of.subtype() == "flexfec":
-			return c.worker(fmt.Sprintf("%s.codecs[%d].parameters.apt", at, i),
+			return c.worker(element{atParameters + ".codecs", i}.member(".parameters.apt"),
 				fmt.Sprintf("apt in RTX codec points to a %s codec", strings.ToUpper(of.subtype())))
 		}
 	}
 	if !media {
-		return c.worker(at+".codecs", "no media codecs found")
+		return c.worker(atParameters+".codecs", "no media codecs found")
 	}
 	return nil
 }
@@ -186,26 +203,26 @@ func (c *CodecParameters) isFeature() bool {
 	return false
 }
 
-func (c checker) encodings(at string, p *RTPParameters) *ValidationError {
+func (c checker) encodings(p *RTPParameters) *ValidationError {
 	profiles := map[Profile]bool{}
 	for i := range p.Encodings {
 		e := &p.Encodings[i]
-		field := fmt.Sprintf("%s.encodings[%d]", at, i)
+		field := element{atParameters + ".encodings", i}
 		if pt := e.CodecPayloadType; pt != nil {
 			switch codec := p.codec(*pt); {
 			case codec == nil:
-				return c.worker(field+".codecPayloadType", "unknown encoding.codecPayloadType")
+				return c.worker(field.member(".codecPayloadType"), "unknown encoding.codecPayloadType")
 			case codec.isFeature():
-				return c.worker(field+".codecPayloadType", "invalid encoding.codecPayloadType")
+				return c.worker(field.member(".codecPayloadType"), "invalid encoding.codecPayloadType")
 			}
 		}
 		if len(p.Encodings) > 1 && profiles[e.Profile] {
-			return c.worker(field+".profile", "duplicated encoding.profile")
+			return c.worker(field.member(".profile"), "duplicated encoding.profile")
 		}
 		profiles[e.Profile] = true
 	}
 	if len(p.Encodings) == 1 && p.Encodings[0].Profile != "" {
-		return c.worker(at+".encodings[0].profile", "invalid single encoding with non default profile")
+		return c.worker(atParameters+".encodings[0].profile", "invalid single encoding with non default profile")
 	}
 	return nil
 }
@@ -222,27 +239,27 @@ func (p *RTPParameters) codec(payloadType uint8) *CodecParameters {
 
 // unique checks that streams and header extensions can be told apart, which mediasoup does
 // not look at within one producer.
-func (c checker) unique(at string, p *RTPParameters) *ValidationError {
+func (c checker) unique(p *RTPParameters) *ValidationError {
 	if c.rules != Strict {
 		return nil
 	}
 	ssrcs, rids := map[uint32]bool{}, map[string]bool{}
 	for i := range p.Encodings {
 		e := &p.Encodings[i]
-		field := fmt.Sprintf("%s.encodings[%d]", at, i)
+		field := element{atParameters + ".encodings", i}
 		rtx := uint32(0)
 		if e.RTX != nil {
 			rtx = e.RTX.SSRC
 		}
 		switch {
 		case e.SSRC != 0 && (ssrcs[e.SSRC] || e.SSRC == rtx):
-			return c.fail(field+".ssrc", "is another stream's", nil)
+			return c.fail(field.member(".ssrc"), "is another stream's", nil)
 		case rtx != 0 && ssrcs[rtx]:
-			return c.fail(field+".rtx.ssrc", "is another stream's", nil)
+			return c.fail(field.member(".rtx.ssrc"), "is another stream's", nil)
 		case e.EncodingID != "" && rids[e.EncodingID]:
-			return c.fail(field+".encodingId", "is another stream's", nil)
+			return c.fail(field.member(".encodingId"), "is another stream's", nil)
 		case e.SSRC == 0 && e.EncodingID == "" && (p.MuxID == "" || p.MuxID == NullMuxID):
-			return c.fail(field, "has nothing that its packets can be known by", nil)
+			return c.fail(field.String(), "has nothing that its packets can be known by", nil)
 		}
 		ssrcs[e.SSRC], ssrcs[rtx], rids[e.EncodingID] = true, true, true
 		delete(ssrcs, 0)
@@ -251,7 +268,7 @@ func (c checker) unique(at string, p *RTPParameters) *ValidationError {
 	ids := map[uint8]bool{}
 	for i, h := range p.HeaderExtensions {
 		if ids[h.ID] {
-			return c.fail(fmt.Sprintf("%s.headerExtensions[%d].id", at, i), "is another extension's", nil)
+			return c.fail(element{atParameters + ".headerExtensions", i}.member(".id"), "is another extension's", nil)
 		}
 		ids[h.ID] = true
 	}
@@ -260,46 +277,62 @@ func (c checker) unique(at string, p *RTPParameters) *ValidationError {
 
 // depth checks the raw parts of parameters: those that are told to others must not nest too
 // deeply there.
-func (c checker) depth(at string, p *RTPParameters) *ValidationError {
-	const level = appDataLevel + 4
-	check := func(field string, fields Fields) *ValidationError {
-		for name, value := range fields {
-			if err := jsonx.CheckAt(value, level); err != nil {
-				return c.fail(field+"."+name, reasonFor(err), NewError("TypeError", "wrong "+field))
-			}
-		}
-		return nil
-	}
-	errs := []*ValidationError{check(at, p.Extra)}
+func (c checker) depth(p *RTPParameters) *ValidationError {
+	e := first(c.shallow(atParameters, p.Extra))
 	for i := range p.Codecs {
-		codec, field := &p.Codecs[i], fmt.Sprintf("%s.codecs[%d]", at, i)
-		errs = append(errs, check(field+".parameters", codec.Parameters), check(field, codec.Extra))
+		codec := &p.Codecs[i]
+		if len(codec.Parameters)+len(codec.Extra) > 0 {
+			field := element{atParameters + ".codecs", i}
+			e = first(e, c.shallow(field.member(".parameters"), codec.Parameters), c.shallow(field.String(), codec.Extra))
+		}
 		for j := range codec.RTCPFeedback {
-			errs = append(errs, check(fmt.Sprintf("%s.rtcpFeedback[%d]", field, j), codec.RTCPFeedback[j].Extra))
+			if extra := codec.RTCPFeedback[j].Extra; len(extra) > 0 {
+				field := element{element{atParameters + ".codecs", i}.member(".rtcpFeedback"), j}
+				e = first(e, c.shallow(field.String(), extra))
+			}
 		}
 	}
 	for i := range p.Encodings {
-		e, field := &p.Encodings[i], fmt.Sprintf("%s.encodings[%d]", at, i)
-		errs = append(errs, check(field, e.Extra))
-		if e.RTX != nil {
-			errs = append(errs, check(field+".rtx", e.RTX.Extra))
+		enc, field := &p.Encodings[i], element{atParameters + ".encodings", i}
+		if len(enc.Extra) > 0 {
+			e = first(e, c.shallow(field.String(), enc.Extra))
 		}
-		if e.FEC != nil {
-			errs = append(errs, check(field+".fec", e.FEC.Extra))
+		if enc.RTX != nil && len(enc.RTX.Extra) > 0 {
+			e = first(e, c.shallow(field.member(".rtx"), enc.RTX.Extra))
+		}
+		if enc.FEC != nil && len(enc.FEC.Extra) > 0 {
+			e = first(e, c.shallow(field.member(".fec"), enc.FEC.Extra))
 		}
 	}
 	for i := range p.HeaderExtensions {
-		h, field := &p.HeaderExtensions[i], fmt.Sprintf("%s.headerExtensions[%d]", at, i)
-		errs = append(errs, check(field, h.Extra), c.rawAt(field+".parameters", h.Parameters, level))
+		h, field := &p.HeaderExtensions[i], element{atParameters + ".headerExtensions", i}
+		if len(h.Extra) > 0 {
+			e = first(e, c.shallow(field.String(), h.Extra))
+		}
+		if h.Parameters != nil {
+			e = first(e, c.raw(field.member(".parameters"), h.Parameters, parametersLevel))
+		}
 	}
 	if p.RTCP != nil {
-		errs = append(errs, check(at+".rtcp", p.RTCP.Extra))
+		e = first(e, c.shallow(atParameters+".rtcp", p.RTCP.Extra))
 	}
-	return first(errs...)
+	return e
 }
 
-func (c checker) rawAt(field string, value json.RawMessage, level int) *ValidationError {
-	return c.raw(field, value, level)
+// parametersLevel is [appDataLevel] for what stands in the parameters of a producer.
+const parametersLevel = appDataLevel + 4
+
+// shallow checks further members that are told to others.
+func (c checker) shallow(field string, members Fields) *ValidationError {
+	if len(members) == 0 {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if err := jsonx.CheckAt(members[name], parametersLevel); err != nil {
+			return c.fail(field+"."+name, reasonFor(err), NewError("TypeError", "wrong "+field))
+		}
+	}
+	return nil
 }
 
 // plain checks where a transport without ICE and DTLS is to send.

@@ -167,7 +167,7 @@ func TestProducersAreJudged(t *testing.T) {
 		worker(codecs(strings.Replace(vp8, `"mimeType":"video/VP8",`, "", 1)), codec+"mimeType", "missing RtpCodec.mimeType"),
 		worker(codecs(strings.Replace(vp8, `video/VP8`, "VP8", 1)), codec+"mimeType", "wrong codec MIME"),
 		worker(codecs(strings.Replace(vp8, `video/`, "text/", 1)), codec+"mimeType", "unknown codec MIME type 'text'"),
-		worker(codecs(strings.Replace(vp8, `video/VP8`, "video/", 1)), codec+"mimeType", "unknown codec MIME subtype ''"),
+		worker(codecs(strings.Replace(vp8, `video/VP8`, "video/", 1)), codec+"mimeType", "wrong codec MIME"),
 		worker(codecs(strings.Replace(vp8, `video/VP8`, "video/vp8|vp9", 1)), codec+"mimeType",
 			"unknown codec MIME subtype 'vp8|vp9'"),
 		both(codecs(strings.Replace(vp8, `video/VP8`, "VIDEO/x-H264UC", 1)), "", ""),

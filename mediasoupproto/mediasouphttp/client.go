@@ -65,8 +65,11 @@ type DialOptions struct {
 // ErrSubprotocol: the server has taken the connection, but not its subprotocol.
 var ErrSubprotocol = errors.New("mediasouphttp: the server does not speak the subprotocol " + mediasoupproto.Subprotocol)
 
+var errSocketIO = errors.New("mediasouphttp: Socket.IO is carried by package transport/engineio/enginehttp")
+
 // Dial connects to a server, at an address such as [URL] returns. The error is a
-// [*wsconn.DialError], which has the server's refusal, or [ErrSubprotocol].
+// [*wsconn.DialError], which has the server's refusal, or [ErrSubprotocol]. It is not for
+// [mediasoupproto.SocketIO].
 func Dial(ctx context.Context, url string, opts *DialOptions) (transport.Conn, error) {
 	var o wsconn.Options
 	var client mediasoupproto.ClientOptions
@@ -75,6 +78,9 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (transport.Conn, e
 	}
 	if opts != nil && opts.Client != nil {
 		client = *opts.Client
+	}
+	if client.Framing == mediasoupproto.SocketIO {
+		return nil, errSocketIO
 	}
 	o.ReadLimit = cmp.Or(o.ReadLimit, int64(client.MessageBytes), mediasoupproto.DefaultMessageBytes)
 	own := o.Subprotocols == nil && isProtoo(client.Framing)

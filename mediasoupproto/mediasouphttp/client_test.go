@@ -187,6 +187,18 @@ func TestLostConnectionEndsAClientThatDoesNotReconnect(t *testing.T) {
 	require.EqualValues(t, 1, handshakes.Load())
 }
 
+func TestSocketIOIsNotDialledAsABareWebSocket(t *testing.T) {
+	t.Parallel()
+	web := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		t.Error("the server is asked")
+		w.WriteHeader(http.StatusTeapot)
+	}))
+	_, err := mediasouphttp.Connect(bounded(t), web, &mediasouphttp.DialOptions{
+		Client: &mediasoupproto.ClientOptions{Framing: mediasoupproto.SocketIO},
+	})
+	require.ErrorContains(t, err, "enginehttp")
+}
+
 func TestConnectToNobodyIsAnError(t *testing.T) {
 	t.Parallel()
 	_, err := mediasouphttp.Connect(bounded(t), "ws://127.0.0.1:1/?roomId=lobby&peerName=alice", nil)

@@ -28,7 +28,8 @@ type EngineOptions struct {
 	// Listen are the addresses of the server. Every transport has a candidate for each.
 	Listen []ListenAddress
 	// Port is the UDP port that all transports share on every address; 0 takes a free one.
-	// One goroutine serves it. It is unused when PortMin and PortMax are set.
+	// One goroutine serves it. It is unused when PortMin and PortMax are set, which clients
+	// need that send over several transports from one port of their own; browsers do not.
 	Port uint16
 	// PortMin and PortMax are the first and the last port of those of which every transport
 	// takes one per address. Each port has a goroutine, so that the transports of several

@@ -509,4 +509,5 @@ func number(p *rtp.Packet) int {
 const (
 	aliceID mediasoupproto.PeerID = iota + 1
 	bobID
+	daveID mediasoupproto.PeerID = 9
 )

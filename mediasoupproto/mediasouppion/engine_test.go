@@ -71,12 +71,12 @@ func TestAnEngineThatCannotListenIsNone(t *testing.T) {
 	certificate.PrivateKey = nil
 	loopback := netip.MustParseAddr("127.0.0.1")
 	for name, opts := range map[string]EngineOptions{
-		"no address":         {Listen: []ListenAddress{{}}},
-		"any address":        {Listen: []ListenAddress{{IP: netip.IPv4Unspecified()}}},
-		"ports in disorder":  {PortMin: 2, PortMax: 1},
-		"a last port only":   {PortMax: 1},
-		"no key":             {Certificate: certificate},
-		"a foreign address":  {Listen: []ListenAddress{{IP: loopback}, {IP: netip.MustParseAddr("192.0.2.1")}}},
+		"no address":        {Listen: []ListenAddress{{}}},
+		"any address":       {Listen: []ListenAddress{{IP: netip.IPv4Unspecified()}}},
+		"ports in disorder": {PortMin: 2, PortMax: 1},
+		"a last port only":  {PortMax: 1},
+		"no key":            {Certificate: certificate},
+		"a foreign address": {Listen: []ListenAddress{{IP: loopback}, {IP: netip.MustParseAddr("192.0.2.1")}}},
 		"a socket of no UDP": {ListenPacket: func(string, string) (net.PacketConn, error) {
 			return net.ListenPacket("unixgram", "")
 		}},

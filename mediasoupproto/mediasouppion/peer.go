@@ -129,8 +129,9 @@ func Join(
 }
 
 // NewPeer returns the peer of a client whose room is as the server has said. The client must
-// join with its [Peer.Capabilities]; [Join] does all that. The peer does nothing by itself
-// before [Peer.Run], or before messages are given to [Peer.Handle]. It ends with the client.
+// join with its [Peer.Capabilities], and the peer must be told with [Peer.Joined] if it runs
+// by then; [Join] does all that. The peer does nothing by itself before [Peer.Run], or before
+// messages are given to [Peer.Handle]. It ends with the client.
 //
 // The error is [ErrParameters] or [mediasoupproto.ErrMandatoryCodec].
 func NewPeer(client *mediasoupproto.Client, room *mediasoupproto.QueryRoomResult, opts *PeerOptions) (*Peer, error) {
@@ -335,21 +336,19 @@ func (p *Peer) Handle(m mediasoupproto.Message) (handled bool, err error) {
 	p.announceKnown()
 	switch m := m.(type) {
 	case *mediasoupproto.NewConsumer:
-		p.announce(&mediasoupproto.ConsumerInfo{
-			ID: m.ID, Kind: m.Kind, RTPParameters: m.RTPParameters, Paused: m.Paused,
-			PreferredProfile: m.PreferredProfile, EffectiveProfile: m.EffectiveProfile,
-			AppData: m.AppData, PeerName: m.PeerName, Extra: m.Extra,
-		})
+		p.announce(m.Info())
 		return true, nil
+	case *mediasoupproto.NewPeer:
+		p.announceAll([]*mediasoupproto.PeerInfo{{Name: m.Name, Consumers: m.Consumers}})
 	case *mediasoupproto.ConsumerClosed:
 		p.forget(func(id uint32, _ *offered) bool { return id == m.ID })
 		return true, nil
 	case *mediasoupproto.PeerClosed:
 		p.forget(func(_ uint32, o *offered) bool { return o.peerName == m.Name })
 	case *mediasoupproto.ConsumerPaused:
-		p.consumer(m.ID, func(c *Consumer) { c.sourcePaused = true })
+		p.consumer(m.ID, func(c *Consumer) { c.sourcePaused, c.told = true, true })
 	case *mediasoupproto.ConsumerResumed:
-		p.consumer(m.ID, func(c *Consumer) { c.sourcePaused = false })
+		p.consumer(m.ID, func(c *Consumer) { c.sourcePaused, c.told = false, true })
 	case *mediasoupproto.ConsumerPreferredProfileSet:
 		p.consumer(m.ID, func(c *Consumer) { c.preferred = m.Profile })
 	case *mediasoupproto.ConsumerEffectiveProfileChanged:
@@ -377,7 +376,7 @@ func (p *Peer) Handle(m mediasoupproto.Message) (handled bool, err error) {
 	case *mediasoupproto.Closed:
 		p.reset(mediasoupproto.ErrLeft, false)
 	case *mediasoupproto.Reconnected:
-		p.reset(ErrDisconnected, true)
+		p.reset(ErrDisconnected, m.Joined != nil)
 		if m.Joined != nil {
 			p.announceAll(m.Joined.Peers)
 		}
@@ -409,7 +408,12 @@ func (p *Peer) producer(id uint32, change func(*Producer)) *Producer {
 }
 
 // announceKnown hands out what was there when the client joined.
-func (p *Peer) announceKnown() { p.begin.Do(func() { p.announceAll(p.client.Peers()) }) }
+func (p *Peer) announceKnown() { p.begin.Do(p.Joined) }
+
+// Joined hands out what the others send already, after a join that the application has made
+// by itself: see [NewPeer], or one after the server has thrown the client out. What has been
+// handed out is not handed out again.
+func (p *Peer) Joined() { p.announceAll(p.client.Peers()) }
 
 func (p *Peer) announceAll(peers []*mediasoupproto.PeerInfo) {
 	for _, peer := range peers {

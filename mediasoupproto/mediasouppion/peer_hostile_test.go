@@ -26,7 +26,8 @@ type forger struct {
 	requests map[mediasoupproto.ID]mediasoupproto.Message
 }
 
-// forge has the answers to all bots of the world forged.
+// forge has the answers to all bots of the world forged. One whose id is taken away is not
+// given.
 func (w *botWorld) forge(f func(request mediasoupproto.Message, answer *mediasoupproto.Response)) {
 	w.serve = func(string) func(context.Context, transport.Conn) error {
 		return func(ctx context.Context, conn transport.Conn) error {
@@ -84,6 +85,9 @@ func (f *forger) Write(typ transport.MessageType, msg []byte) error {
 		request := f.requests[answer.RequestID]
 		f.mu.Unlock()
 		f.forge(request, answer)
+		if answer.RequestID == "" {
+			return nil
+		}
 		if msg, err = mediasoupproto.Encode(answer); err != nil {
 			return err
 		}
@@ -279,9 +283,12 @@ func TestRoomThatCannotBeUsedIsRefused(t *testing.T) {
 		"no clock":                {room(opusBut("48000", "0")), mediasouppion.ErrParameters},
 		"rtx of nothing":          {room(opus + "," + rtx), mediasouppion.ErrParameters},
 		"parameters of two lines": {room(opusAnd(`"parameters":{"x":"1\r\na=x"}`)), mediasouppion.ErrParameters},
-		"feedback of two lines":   {room(opusAnd(`"rtcpFeedback":[{"type":"nack\r\na=x"}]`)), mediasouppion.ErrParameters},
+		"feedback of two lines": {
+			room(opusAnd(`"rtcpFeedback":[{"type":"nack\r\na=x"}]`)), mediasouppion.ErrParameters,
+		},
 		"mandatory codec": {
-			strings.TrimSuffix(room(opus), "}") + `,"mandatoryCodecPayloadTypes":[101]}`, mediasoupproto.ErrMandatoryCodec,
+			strings.TrimSuffix(room(opus), "}") + `,"mandatoryCodecPayloadTypes":[101]}`,
+			mediasoupproto.ErrMandatoryCodec,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -319,7 +326,7 @@ func TestConsumerThatCannotBeReceivedIsRefused(t *testing.T) {
 		info *mediasoupproto.ConsumerInfo
 		err  error
 	}{
-		"nothing":       {nil, mediasouppion.ErrParameters},
+		"nothing": {nil, mediasouppion.ErrParameters},
 		"no parameters": {
 			change(func(i *mediasoupproto.ConsumerInfo) { i.RTPParameters = nil }), mediasouppion.ErrParameters,
 		},
@@ -344,7 +351,8 @@ func TestConsumerThatCannotBeReceivedIsRefused(t *testing.T) {
 			mediasoupproto.ErrUnsupportedCodecs,
 		},
 		"no encoding": {
-			change(func(i *mediasoupproto.ConsumerInfo) { i.RTPParameters.Encodings = nil }), mediasouppion.ErrParameters,
+			change(func(i *mediasoupproto.ConsumerInfo) { i.RTPParameters.Encodings = nil }),
+			mediasouppion.ErrParameters,
 		},
 		"no SSRC": {
 			change(func(i *mediasoupproto.ConsumerInfo) { i.RTPParameters.Encodings[0].SSRC = 0 }),
@@ -368,6 +376,57 @@ func TestConsumerThatCannotBeReceivedIsRefused(t *testing.T) {
 	twin := change(func(i *mediasoupproto.ConsumerInfo) { i.ID++ })
 	_, err = b.Consume(b.patience(), twin, nil)
 	require.ErrorIs(t, err, mediasouppion.ErrParameters, "the SSRCs of another one")
+	b.flows.RequireMedia(t, flow(a, mediasoupproto.Video))
+}
+
+func TestWhatTheServerDoesNotAnswerIsTakenBack(t *testing.T) {
+	t.Parallel()
+	w := newBotWorld(t)
+	b := w.join("b", plan{})
+	b.publish(piontest.Sound(t, "s"), nil)
+	w.forge(func(request mediasoupproto.Message, answer *mediasoupproto.Response) {
+		switch request.(type) {
+		case *mediasoupproto.CreateProducer, *mediasoupproto.EnableConsumer:
+			answer.RequestID = ""
+		}
+	})
+	a := w.join("a", plan{manual: true, callTimeout: time.Second})
+	_, err := a.Publish(a.patience(), picture(t), nil)
+	require.ErrorIs(t, err, mediasoupproto.ErrCallTimeout)
+	m := heard.AwaitOf(t, a.line().Said, heard.Any[*mediasoupproto.CreateProducer])
+	heard.AwaitOf(t, a.line().Said, func(c *mediasoupproto.CloseProducer) bool { return c.ID == m.ID })
+	heard.AwaitOf(t, b.line().Heard, heard.Any[*mediasoupproto.ConsumerClosed])
+
+	info := heard.Next(t, "consumer", a.offered)
+	_, err = a.Consume(a.patience(), info, nil)
+	require.ErrorIs(t, err, mediasoupproto.ErrCallTimeout)
+	heard.AwaitOf(t, a.line().Said, func(m *mediasoupproto.PauseConsumer) bool { return m.ID == info.ID })
+	_, err = a.Consume(a.patience(), info, nil) // the server has it: it needs no answer
+	require.NoError(t, err)
+	a.flows.RequireMedia(t, flow(b, mediasoupproto.Audio))
+}
+
+func TestConnectionThatIsLostInTheMiddleFailsThePublicationAndNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newBotWorld(t)
+	b := w.join("b", plan{})
+	a := w.join("a", plan{redial: true})
+	lasting := a.publish(piontest.Sound(t, "s"), nil)
+	b.requireConsumer(mediasoupproto.Audio)
+	line := a.line()
+	line.Drop(func(m mediasoupproto.Message) bool {
+		create, ok := m.(*mediasoupproto.CreateProducer)
+		if ok && create.Kind == mediasoupproto.Video {
+			line.Cut()
+		}
+		return ok
+	})
+	_, err := a.Publish(a.patience(), picture(t), nil)
+	require.ErrorIs(t, err, mediasoupproto.ErrConnectionLost)
+	b.requireConsumer(mediasoupproto.Audio)
+	require.NoError(t, lasting.Err())
+	b.flows.RequireMedia(t, flow(a, mediasoupproto.Audio))
+	a.publish(picture(t), nil)
 	b.flows.RequireMedia(t, flow(a, mediasoupproto.Video))
 }
 
@@ -398,29 +457,36 @@ func TestNotificationsAboutNothingChangeNothing(t *testing.T) {
 	b.flows.RequireOnly(t, flow(a, mediasoupproto.Audio))
 }
 
-func TestServerThatTellsOfConsumersWithoutEndIsNotFollowedWithoutEnd(t *testing.T) {
+func TestConsumersWithoutEndOnATransportThatGetsNowhereEndIt(t *testing.T) {
 	t.Parallel()
-	w := newSilentWorld(t) // nothing is ever received
+	w := newSilentWorld(t)
 	sender := w.join("sender", plan{})
 	a := w.join("a", plan{manual: true})
 	sender.publish(piontest.Sound(t, "s"), nil)
 	good := heard.Next(t, "consumer", a.offered)
-	lost := heard.New[error]()
-	piontest.Run(t, func(context.Context) error {
-		_, err := a.Consume(t.Context(), good, nil)
-		lost.Add(err)
-		return nil
-	})
-	heard.AwaitOf(t, a.line().Said, heard.Any[*mediasoupproto.UpdateTransport])
-	gone, stop := context.WithCancel(t.Context())
-	stop()
-	for i := range uint32(5000) {
-		info := *good
-		parameters := *good.RTPParameters
-		parameters.Encodings = []mediasoupproto.Encoding{{SSRC: 1 + i}}
-		info.ID, info.RTPParameters = 1+i, &parameters
-		_, err := a.Consume(gone, &info, nil)
-		require.Error(t, err)
+	another := func(id uint32) *mediasoupproto.ConsumerInfo {
+		info, parameters := *good, *good.RTPParameters
+		parameters.Encodings = []mediasoupproto.Encoding{{SSRC: id}}
+		info.ID, info.RTPParameters = id, &parameters
+		return &info
 	}
-	require.ErrorIs(t, heard.Next(t, "end", lost), mediasoupproto.ErrFlood)
+	ended := heard.New[error]()
+	for _, info := range []*mediasoupproto.ConsumerInfo{good, another(1)} { // the second one waits for ICE
+		piontest.Run(t, func(context.Context) error {
+			_, err := a.Consume(t.Context(), info, nil)
+			ended.Add(err)
+			return nil
+		})
+	}
+	heard.AwaitOf(t, a.line().Said, heard.Any[*mediasoupproto.UpdateTransport])
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for id := uint32(2); ; id++ {
+		_, err := a.Consume(gone, another(id), nil)
+		require.Error(t, err)
+		if err, ok := ended.Take(heard.Any[error]); ok {
+			require.ErrorIs(t, err, mediasoupproto.ErrFlood)
+			return
+		}
+	}
 }

@@ -104,6 +104,28 @@ func TestPeerThatIsThrownOutEndsAllAndMayJoinAgain(t *testing.T) {
 	require.NoError(t, err)
 	a.publish(piontest.Sound(t, "s"), nil)
 	b.flows.RequireMedia(t, flow(a, mediasoupproto.Audio))
+	require.Empty(t, a.consumers.All())
+	b.publish(piontest.Sound(t, "s"), nil)
+	a.flows.RequireMedia(t, flow(b, mediasoupproto.Audio))
+}
+
+func TestPeerOfAnApplicationThatJoinsByItselfIsTold(t *testing.T) {
+	t.Parallel()
+	w := newBotWorld(t)
+	b := w.join("b", plan{})
+	b.publish(piontest.Sound(t, "s"), nil)
+	a := w.join("a", plan{})
+	first := a.requireConsumer(mediasoupproto.Audio)
+	require.NoError(t, w.server.Session("", "a").ClosePeer(nil))
+	require.ErrorIs(t, a.requireClosed(first), mediasoupproto.ErrLeft)
+	heard.AwaitOf(t, a.messages, heard.Any[*mediasoupproto.Closed])
+	_, err := a.client.Join(a.patience(), &mediasoupproto.Join{PeerName: "a", RTPCapabilities: a.Capabilities()})
+	require.NoError(t, err)
+	a.Joined()
+	a.Joined()
+	a.flows.RequireMedia(t, flow(b, mediasoupproto.Audio))
+	a.flows.RequireOnly(t, flow(b, mediasoupproto.Audio))
+	a.requireQuiet()
 }
 
 func TestICERestartsBothWaysWhileMediaFlow(t *testing.T) {

@@ -65,6 +65,8 @@ type plan struct {
 	manual bool // consumers are recorded and not received
 	alert  bool // it soon notices that its path is lost
 	unread bool // nobody reads what is received
+	// callTimeout is for the answers of the server; 0 is the default.
+	callTimeout time.Duration
 }
 
 // A bot is a client in the room with its peer, which runs, and with a record of what its
@@ -111,7 +113,10 @@ func (w *botWorld) join(name string, p plan) *bot {
 		flows:     piontest.NewFlows(),
 		wire:      w.dial(name),
 	}
-	opts := mediasoupproto.ClientOptions{Backoff: mediasoupproto.Backoff{Min: time.Millisecond, Max: time.Millisecond}}
+	opts := mediasoupproto.ClientOptions{
+		CallTimeout: p.callTimeout,
+		Backoff:     mediasoupproto.Backoff{Min: time.Millisecond, Max: time.Millisecond},
+	}
 	if p.redial {
 		opts.Redial = func(context.Context) (transport.Conn, error) {
 			b.mu.Lock()
@@ -222,7 +227,8 @@ var keyFrame = []byte{0x10, 0, 0, 0x9d, 0x01, 0x2a, 0x10, 0, 0x10, 0}
 // picture makes a track of key frames that is fed until the test ends.
 func picture(t *testing.T) *webrtc.TrackLocalStaticSample {
 	t.Helper()
-	track, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "v")
+	vp8 := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}
+	track, err := webrtc.NewTrackLocalStaticSample(vp8, "video", "v")
 	require.NoError(t, err)
 	piontest.Play(t, track, keyFrame)
 	return track

@@ -38,6 +38,7 @@ type Consumer struct {
 	enabled      bool // the application has it
 	paused       bool // by the application
 	sourcePaused bool // by anybody else
+	told         bool // of that, after the server has begun to send
 	preferred    mediasoupproto.Profile
 	effective    mediasoupproto.Profile
 	over         bool
@@ -177,7 +178,9 @@ func (c *Consumer) enable(ctx context.Context, w *path, again bool) error {
 			p.tell(&mediasoupproto.SetConsumerPreferredProfile{ID: c.info.ID, Profile: preferred})
 		}
 		p.mu.Lock()
-		c.sourcePaused = c.info.Paused
+		if !c.told {
+			c.sourcePaused = p.pausedByOthers(c.info)
+		}
 	} else {
 		result, err := p.client.EnableConsumer(ctx, &mediasoupproto.EnableConsumer{
 			ID: c.info.ID, TransportID: w.id, Paused: paused, PreferredProfile: preferred,
@@ -194,7 +197,9 @@ func (c *Consumer) enable(ctx context.Context, w *path, again bool) error {
 			}
 			return err
 		}
-		c.sourcePaused = result.Paused
+		if !c.told { // the answer is older
+			c.sourcePaused = result.Paused
+		}
 		if result.EffectiveProfile != nil && c.effective == "" {
 			c.effective = *result.EffectiveProfile
 		}
@@ -214,6 +219,18 @@ func (c *Consumer) enable(ctx context.Context, w *path, again bool) error {
 		defer p.tell(c.pauseMessage(c.paused, nil))
 	}
 	return nil
+}
+
+// pausedByOthers returns what the client knows of a consumer.
+func (p *Peer) pausedByOthers(info *mediasoupproto.ConsumerInfo) bool {
+	for _, peer := range p.client.Peers() {
+		for _, c := range peer.Consumers {
+			if c.ID == info.ID {
+				return c.Paused
+			}
+		}
+	}
+	return info.Paused
 }
 
 // cause returns why the consumer ended while somebody waited for it.

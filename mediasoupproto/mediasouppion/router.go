@@ -256,6 +256,15 @@ func (p *producer) take(w *scratch, in inbound, b []byte, h *rtp.Header, now tim
 		n += 4 + 4*int(binary.BigEndian.Uint16(b[n+2:]))
 	}
 	body := b[n:]
+	padding := 0
+	if h.Padding {
+		if len(body) > 0 {
+			padding = int(body[len(body)-1])
+		}
+		if padding == 0 || padding > len(body) {
+			return
+		}
+	}
 	pl := p.payloads[h.PayloadType&127]
 	if !pl.known || pl.rtx != in.rtx {
 		return
@@ -263,13 +272,13 @@ func (p *producer) take(w *scratch, in inbound, b []byte, h *rtp.Header, now tim
 	if in.rtx {
 		// A repeated packet has its own number before the body. Without one it only measures
 		// the path.
-		if len(body) <= 2 || h.Padding && int(body[len(body)-1])+2 >= len(body) {
+		if len(body) <= 2+padding {
 			return
 		}
 		h.SequenceNumber = binary.BigEndian.Uint16(body)
 		h.PayloadType = pl.apt
 		body = body[2:]
-		if pl = p.payloads[pl.apt]; !pl.known || pl.rtx || !s.receiver.started {
+		if pl = p.payloads[pl.apt]; !pl.known || pl.rtx || s.receiver.far(h.SequenceNumber) {
 			return
 		}
 	}
@@ -314,7 +323,6 @@ func (s *layer) count(rtx bool, n int, h *rtp.Header, pl payload, now time.Time)
 
 // restart makes those who receive the stream begin again, since its count did.
 func (s *layer) restart() {
-	clear(s.cache.entries)
 	s.reportNTP = 0 // its clock may be another one as well
 	for _, c := range s.producer.consumers {
 		if c.current == s {

@@ -5,7 +5,7 @@ import "time"
 // What is remembered of the sequence numbers of a stream.
 const (
 	windowSize = 1024 // sequence numbers, a power of two
-	maxGap     = 3000 // a greater step forward is another stream
+	maxGap     = 3000 // a greater step is another stream
 	maxMissing = 256  // packets that are asked for again
 	maxRetries = 10
 	retryAfter = 100 * time.Millisecond
@@ -72,12 +72,15 @@ func (r *receiver) add(seq uint16, wanted bool) (int64, arrival) {
 	}
 	step := int64(int16(seq - uint16(r.last)))
 	switch {
-	case step > maxGap || step <= -windowSize:
+	case r.far(seq):
 		// One packet far away is an error, two in a row are another stream.
 		if int(seq) == r.wild {
 			return r.restart(seq), arrivalRestart
 		}
 		r.wild = int(seq + 1)
+		r.discarded++
+		return 0, arrivalDuplicate
+	case step <= -windowSize:
 		r.discarded++
 		return 0, arrivalDuplicate
 	case step > 0:
@@ -116,6 +119,13 @@ func (r *receiver) miss(seq int64) {
 		r.missing = append(r.missing[:0], r.missing[1:]...)
 	}
 	r.missing = append(r.missing, missing{seq: seq})
+}
+
+// far reports whether a sequence number cannot be of this count. A repeated packet of one says
+// nothing: it is too old.
+func (r *receiver) far(seq uint16) bool {
+	step := int64(int16(seq - uint16(r.last)))
+	return !r.started || step > maxGap || step < -maxGap
 }
 
 // requests appends the missing packets that are to be asked for now. It reports whether some

@@ -36,6 +36,10 @@ func TestSequenceNumbersAreExtended(t *testing.T) {
 			[]uint16{10, 20000, 20001, 20002}, []int64{10, 0, 65536 + 20001, 65536 + 20002},
 			[]arrival{arrivalRestart, arrivalDuplicate, arrivalRestart, arrivalNew}, 0,
 		},
+		"two too old": {
+			[]uint16{10000, 8000, 8001, 10001}, []int64{10000, 0, 0, 10001},
+			[]arrival{arrivalRestart, arrivalDuplicate, arrivalDuplicate, arrivalNew}, 0,
+		},
 		"two far back": {
 			[]uint16{30000, 10, 11}, []int64{30000, 0, 65536 + 11},
 			[]arrival{arrivalRestart, arrivalDuplicate, arrivalRestart}, 0,

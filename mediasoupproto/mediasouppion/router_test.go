@@ -35,6 +35,66 @@ func TestForwardingWorksWithBothProtections(t *testing.T) {
 	}
 }
 
+func TestEveryConsumerHasNumbersOfItsOwn(t *testing.T) {
+	t.Parallel()
+	c, alice, bob, consumer := video(t, profileGCM)
+	carol, dave := c.join(daveID-1, profileCM), c.join(daveID, profileGCM)
+	s := videoSource(5)
+	for range 3 {
+		alice.send(s.next())
+	}
+	m := videoConsumer(carol.transport.id, mediaID(aliceID, 11))
+	m.RTPParameters.Encodings[0].SSRC = 77
+	c.consume(daveID-1, 21, m)
+	m = videoConsumer(dave.transport.id, mediaID(aliceID, 11))
+	*m.RTPParameters.Codecs[0].PayloadType = 35 // not what is sent
+	c.consume(daveID, 21, m)
+	for range 7 {
+		alice.send(s.next())
+	}
+	first, _ := bob.got()
+	none, _ := dave.got()
+	require.Len(t, first, 10)
+	require.Empty(t, none)
+	c.room.PauseConsumer(consumer, true)
+	c.now = c.now.Add(time.Minute)
+	c.room.PauseConsumer(consumer, false)
+	for range 10 {
+		alice.send(s.next())
+	}
+	second, _ := carol.got()
+	require.Len(t, second, 15)
+	for i, p := range second {
+		require.EqualValues(t, 77, p.SSRC)
+		require.Equal(t, second[0].SequenceNumber+uint16(i), p.SequenceNumber)
+		require.Equal(t, second[0].Timestamp+900*uint32(i), p.Timestamp)
+	}
+	for i, p := range first {
+		require.Equal(t, first[0].Timestamp+900*uint32(i), p.Timestamp)
+	}
+}
+
+func TestASourceThatBeginsAgainGoesOnForTheConsumer(t *testing.T) {
+	t.Parallel()
+	c, alice, bob, _ := video(t, profileGCM)
+	s := videoSource(1)
+	alice.send(s.next())
+	alice.sendRTCP(&rtcp.SenderReport{SSRC: videoSSRC, NTPTime: 77 << 32})
+	c.pass(reportInterval)
+	before, got := bob.got()
+	require.Len(t, control[*rtcp.SenderReport](got), 1)
+	s.n += 20_000
+	for range 3 { // the first one might be an error
+		alice.send(s.next())
+	}
+	c.pass(reportInterval)
+	after, got := bob.got()
+	require.Len(t, after, 2)
+	require.Equal(t, before[0].SequenceNumber+1, after[0].SequenceNumber)
+	require.InDelta(t, 90000, after[0].Timestamp-before[0].Timestamp, 90)
+	require.Empty(t, control[*rtcp.SenderReport](got), "its clock is not known any more")
+}
+
 func TestALostPacketComesAgainInTheStreamForThat(t *testing.T) {
 	t.Parallel()
 	c, alice, bob, consumer := video(t, profileGCM)
@@ -119,6 +179,11 @@ func TestWhatAProducerLosesIsAskedForAgain(t *testing.T) {
 	require.Len(t, media, 2)
 	require.Equal(t, media[0].SequenceNumber-2, media[1].SequenceNumber, "it has its place in the order")
 	require.Equal(t, lost[0].Payload, media[1].Payload)
+	old := *s.sent[0]
+	for i := range uint16(2) {
+		old.SequenceNumber = s.sent[0].SequenceNumber - 10_000 + i
+		alice.send(repeated(&old, 18+i)) // of another count
+	}
 	alice.send(repeated(lost[0], 8))
 	alice.send(lost[0])
 	media, _ = bob.got()
@@ -138,6 +203,64 @@ func TestWhatAProducerLosesIsAskedForAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(stats[0]), `"packetsRepaired":1,`)
 	require.Contains(t, string(stats[0]), `"packetsLost":2,`)
+}
+
+func TestPacketsThatOnlyMeasureAreNotRepeated(t *testing.T) {
+	t.Parallel()
+	_, alice, bob, consumer := video(t, profileCM)
+	s := videoSource(10)
+	alice.send(s.next())
+	probe := repeated(s.next(), 1)
+	probe.Payload, probe.Padding, probe.PaddingSize = nil, true, 200
+	alice.send(probe)
+	probe = repeated(s.next(), 2)
+	probe.Payload, probe.Padding, probe.PaddingSize = probe.Payload[:2], true, 200
+	alice.send(probe)
+	media, _ := bob.got()
+	require.Len(t, media, 1)
+	padded := s.next()
+	padded.Padding, padded.PaddingSize = true, 7
+	alice.send(padded)
+	media, _ = bob.got()
+	require.Len(t, media, 1)
+	require.Equal(t, padded.Payload, media[0].Payload)
+	require.EqualValues(t, 7, media[0].PaddingSize)
+	require.EqualValues(t, 2, bob.core.room.consumers[consumer].traffic.packets)
+}
+
+func TestPacketsOfImpossiblePaddingAreDropped(t *testing.T) {
+	t.Parallel()
+	_, alice, bob, _ := video(t, profileCM)
+	s := videoSource(1)
+	for _, last := range []byte{0, 100} {
+		p := s.next()
+		p.Payload = []byte{0x10, 0, 0, last}
+		b, err := p.Marshal()
+		require.NoError(t, err)
+		b[0] |= 0x20
+		b, err = alice.out.EncryptRTP(nil, b, nil)
+		require.NoError(t, err)
+		alice.transport.packet(alice.core.w, b, alice.core.now)
+	}
+	media, _ := bob.got()
+	require.Empty(t, media)
+}
+
+func TestAKeyFrameIsAskedForInTheWayThatTheProducerKnows(t *testing.T) {
+	t.Parallel()
+	c := newCore(t)
+	alice, bob := c.join(aliceID, profileGCM), c.join(bobID, profileGCM)
+	m := videoProducer(alice.transport.id)
+	m.RTPParameters.Codecs[0].RTCPFeedback = []mediasoupproto.RTCPFeedback{{Type: "ccm", Parameter: "fir"}}
+	c.consume(bobID, 21, videoConsumer(bob.transport.id, c.produce(aliceID, 11, m)))
+	c.pass(keyFrameTime)
+	_, asked := alice.got()
+	firs := control[*rtcp.FullIntraRequest](asked)
+	require.Len(t, firs, 2)
+	require.Len(t, asked, 2)
+	for i, f := range firs {
+		require.Equal(t, []rtcp.FIREntry{{SSRC: videoSSRC, SequenceNumber: uint8(i + 1)}}, f.FIR)
+	}
 }
 
 func TestAKeyFrameIsNotAskedForTooOften(t *testing.T) {
@@ -375,6 +498,11 @@ func TestStreamsWithoutSSRCAreRecognised(t *testing.T) {
 	alice.send(packet)
 	require.EqualValues(t, 4444, c.room.producers[q].streams[0].ssrc)
 	bob.got()
+	third := same.next() // of no mid: it may be either's
+	third.Extension, third.Extensions = false, nil
+	third.PayloadType = cRTX
+	alice.send(third)
+	require.Len(t, alice.transport.streams, 2)
 
 	alice.send(repeated(s.next(), 9))
 	media, _ := bob.got()

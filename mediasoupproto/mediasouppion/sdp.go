@@ -145,11 +145,11 @@ func (s *serverSide) description(version uint64, setup string, sections []sectio
 }
 
 func (s *serverSide) writeSection(line func(...string), setup string, sec *section, first bool) {
-	formats := ""
+	media := []string{"m=", string(sec.kind), " 7 UDP/TLS/RTP/SAVPF"} // 7 is any port but 0
 	for i := range sec.codecs {
-		formats += " " + strconv.Itoa(int(sec.codecs[i].payloadType))
+		media = append(media, " ", strconv.Itoa(int(sec.codecs[i].payloadType)))
 	}
-	line("m=", string(sec.kind), " 7 UDP/TLS/RTP/SAVPF", formats) // 7 is any port but 0
+	line(media...)
 	line("c=IN IP4 0.0.0.0")
 	line("a=mid:", sec.mid)
 	line("a=", sec.direction)

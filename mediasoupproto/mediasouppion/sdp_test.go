@@ -238,3 +238,56 @@ func TestOnlySomeCandidatesOfManyAreTried(t *testing.T) {
 	require.Len(t, s.candidates, maxCandidates)
 	require.True(t, strings.HasPrefix(s.fingerprint, "sha-512 0A:"))
 }
+
+// FuzzDescription checks that nothing a server says breaks out of its place in a session
+// description, and that Pion takes the description.
+func FuzzDescription(f *testing.F) {
+	good := strings.Repeat("AB:", 31) + "AB"
+	f.Add("yxw6np7945mb2aa5", "wz28wz28wz28wz28wz28wz28", "192.0.2.2", "udpcandidate", "sha-256", good, "opus", "nack",
+		`{"useinbandfec":1}`, uint8(100), uint16(2))
+	f.Add("abcd\r\na=x", "wz28", "::1", "a b", "sha-1", "AB", "rtx", "ccm", `{"apt":100}`, uint8(101), uint16(0))
+	f.Add("abcd", "wz28wz28wz28wz28wz28wz28", "fe80::1%x", "f", "SHA-512", strings.ToLower(good), "H264", "", `{"a":"b;c"}`,
+		uint8(0), uint16(1))
+	f.Fuzz(func(t *testing.T, ufrag, password, ip, foundation, algorithm, value, name, feedback, parameters string,
+		payloadType uint8, channels uint16,
+	) {
+		s, err := newServerSide(&mediasoupproto.CreateTransportResult{
+			ICEParameters: &mediasoupproto.ICEParameters{UsernameFragment: ufrag, Password: password},
+			ICECandidates: []mediasoupproto.ICECandidate{
+				{Foundation: foundation, Priority: 1, IP: ip, Port: 9, Type: "host", Protocol: "udp"},
+			},
+			DTLSParameters: &mediasoupproto.DTLSParameters{
+				Fingerprints: []mediasoupproto.Fingerprint{{Algorithm: algorithm, Value: value}},
+			},
+		}, mediasoupproto.DTLSRoleAuto)
+		if err != nil {
+			require.ErrorIs(t, err, ErrParameters)
+			s = testServerSide(t)
+		}
+		var fields mediasoupproto.Fields
+		if json.Unmarshal([]byte(parameters), &fields) != nil {
+			fields = nil
+		}
+		c, err := newCodec(&mediasoupproto.CodecCapability{
+			Kind: mediasoupproto.Audio, Name: name, ClockRate: 48000, Channels: channels, PreferredPayloadType: payloadType,
+			RTCPFeedback: []mediasoupproto.RTCPFeedback{{Type: feedback}}, Parameters: fields,
+		})
+		if err != nil {
+			require.ErrorIs(t, err, ErrParameters)
+			c = testCodecs(t)[0]
+		}
+		text := s.description(1, "actpass", []section{{
+			mid: "0", kind: mediasoupproto.Audio, direction: "sendonly", codecs: []codec{c}, stream: &stream{id: 1, ssrc: 2},
+		}})
+		parsed := new(sdp.SessionDescription)
+		require.NoError(t, parsed.UnmarshalString(text))
+		require.Len(t, parsed.MediaDescriptions, 1)
+		require.Len(t, parsed.Attributes, 4)
+		for _, a := range parsed.MediaDescriptions[0].Attributes {
+			require.Contains(t, []string{
+				"mid", "sendonly", "ice-ufrag", "ice-pwd", "candidate", "end-of-candidates", "setup", "rtcp-mux", "rtcp-rsize",
+				"rtpmap", "fmtp", "rtcp-fb", "msid", "ssrc",
+			}, a.Key)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package mediasouppion
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -123,7 +124,7 @@ func (w *path) publish(pr *Producer) error {
 	if err := w.ended(w.negotiate(false)); err != nil {
 		return err
 	}
-	err = w.announce(pr, sender, out)
+	err = w.produce(pr, sender, out)
 	if err != nil {
 		if !isLoss(err) {
 			w.removeTrack(sender)
@@ -133,8 +134,8 @@ func (w *path) publish(pr *Producer) error {
 	return nil
 }
 
-// announce tells the server of a track that has been negotiated.
-func (w *path) announce(pr *Producer, sender *webrtc.RTPSender, out *outgoing) error {
+// produce tells the server of a track that has been negotiated.
+func (w *path) produce(pr *Producer, sender *webrtc.RTPSender, out *outgoing) error {
 	p := w.peer
 	codec, err := out.result()
 	if err != nil {
@@ -163,6 +164,9 @@ func (w *path) announce(pr *Producer, sender *webrtc.RTPSender, out *outgoing) e
 	err = p.client.CreateProducer(w.ctx, &mediasoupproto.CreateProducer{
 		ID: id, Kind: pr.kind, TransportID: w.id, RTPParameters: parameters, Paused: paused, AppData: pr.opts.AppData,
 	})
+	if _, refused := errors.AsType[*mediasoupproto.Error](err); err != nil && !refused {
+		p.tell(&mediasoupproto.CloseProducer{ID: id}) // the server may have it
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
@@ -232,9 +236,13 @@ func (w *path) addTrack(track webrtc.TrackLocal) (*webrtc.RTPSender, error) {
 	return t.Sender(), nil
 }
 
-// removeTrack stops sending a track.
+// removeTrack stops sending a track, unless that has been done.
 func (w *path) removeTrack(sender *webrtc.RTPSender) {
-	if err := w.pc.RemoveTrack(sender); err != nil {
+	err := w.pc.RemoveTrack(sender)
+	if errors.Is(err, webrtc.ErrSenderNotCreatedByConnection) {
+		return
+	}
+	if err != nil {
 		_ = w.ended(fmt.Errorf("mediasouppion: remove track: %w", err))
 		return
 	}
