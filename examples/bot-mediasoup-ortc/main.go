@@ -101,8 +101,9 @@ func run(ctx context.Context, server, room, user string) error {
 			return err
 		}
 		if m, ok := m.(*mediasoupproto.NewConsumer); ok {
-			info := &mediasoupproto.ConsumerInfo{ID: m.ID, Kind: m.Kind, PeerName: m.PeerName, RTPParameters: m.RTPParameters}
-			if err := b.consume(ctx, info); err != nil {
+			if err := b.consume(ctx, &mediasoupproto.ConsumerInfo{
+				ID: m.ID, Kind: m.Kind, PeerName: m.PeerName, RTPParameters: m.RTPParameters,
+			}); err != nil {
 				return err
 			}
 		}
@@ -213,7 +214,7 @@ func (p *path) start(answer *mediasoupproto.CreateTransportResult) error {
 	remote := webrtc.DTLSParameters{Role: webrtc.DTLSRoleClient} // never auto: Pion would choose it for itself
 	for _, f := range answer.DTLSParameters.Fingerprints {
 		if f.Algorithm == "sha-256" { // Pion would be content with the weakest one
-			remote.Fingerprints = append(remote.Fingerprints, webrtc.DTLSFingerprint{Algorithm: f.Algorithm, Value: f.Value})
+			remote.Fingerprints = []webrtc.DTLSFingerprint{{Algorithm: f.Algorithm, Value: f.Value}}
 		}
 	}
 	return p.dtls.Start(remote)
@@ -253,7 +254,9 @@ func (b *bot) publish(ctx context.Context, p *path, mime string) (*webrtc.TrackL
 			MuxID:            mediasoupproto.MuxID(kind),
 			HeaderExtensions: []mediasoupproto.HeaderExtension{},
 			Encodings:        []mediasoupproto.Encoding{{SSRC: uint32(parameters.Encodings[0].SSRC)}},
-			RTCP:             &mediasoupproto.RTCPParameters{CNAME: new("bot-of-ortc"), ReducedSize: new(true), Mux: new(true)},
+			RTCP: &mediasoupproto.RTCPParameters{
+				CNAME: new("bot-of-ortc"), ReducedSize: new(true), Mux: new(true),
+			},
 		},
 	}
 	for _, c := range b.caps.Codecs {

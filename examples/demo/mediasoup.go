@@ -41,7 +41,7 @@ func newMediasoupServer() (*mediasoupServer, error) {
 		return nil, errors.Join(err, s.signaling.Close(), engine.Close())
 	}
 	s.url = "ws://" + listener.Addr().String()
-	s.web = &http.Server{Handler: mediasouphttp.Handler(s.signaling, nil), ReadHeaderTimeout: 10 * time.Second}
+	s.web = &http.Server{Handler: mediasouphttp.NewHandler(s.signaling, nil), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.web.Serve(listener) }() // ends with close
 	return s, nil
 }

@@ -87,7 +87,7 @@ func run(ctx context.Context, addr string, listen mediasouppion.ListenAddress, p
 		Logger:     slog.Default(),
 	})
 	defer srv.Close()
-	sockets := mediasouphttp.Handler(srv, nil)
+	sockets := mediasouphttp.NewHandler(srv, nil)
 	// end snippet
 
 	page, err := fs.Sub(embedded, "page")

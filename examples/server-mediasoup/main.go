@@ -13,15 +13,18 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -47,10 +50,16 @@ func run(ctx context.Context, addr, framing string, anyOrigin bool) error {
 	opts := &mediasoupproto.ServerOptions{
 		Connection: mediasouphttp.Connection,
 		AllowAll:   true, // or Authenticate, which looks at the join
-		OnJoined:   printJoined,
-		Request:    printRequest,
-		Message:    answer,
-		Logger:     slog.Default(),
+		Media: &mediasoupproto.NullEngine{
+			NewText: func(n int) string { return (rand.Text() + rand.Text())[:n] },
+			Fingerprints: []mediasoupproto.Fingerprint{{ // of no certificate; browsers need one
+				Algorithm: "sha-256", Value: strings.Repeat(":00", 32)[1:],
+			}},
+		},
+		OnJoined: printJoined,
+		Request:  printRequest,
+		Message:  answer,
+		Logger:   slog.Default(),
 	}
 	switch framing {
 	case "protoo":
@@ -64,16 +73,20 @@ func run(ctx context.Context, addr, framing string, anyOrigin bool) error {
 	srv := mediasoupproto.NewServer(opts)
 	defer srv.Close()
 
-	handler := mediasouphttp.Handler(srv, &mediasouphttp.Options{
+	var handler http.Handler = mediasouphttp.NewHandler(srv, &mediasouphttp.Options{
 		WebSocket: &wsconn.Options{AllowAnyOrigin: anyOrigin, Logger: slog.Default()},
 	})
 	if framing == "socketio" {
 		handler = enginehttp.Handler(srv.Serve, &enginehttp.Options{AllowAnyOrigin: anyOrigin, Logger: slog.Default()})
 	}
-	web := &http.Server{Addr: addr, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
 	context.AfterFunc(ctx, func() { _ = web.Close() })
-	log.Printf("serving on ws://%s/?roomId=lobby&peerName=NAME", addr)
-	if err := web.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	log.Printf("serving on ws://%s/?roomId=lobby&peerName=NAME", listener.Addr())
+	if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -85,7 +98,7 @@ func printJoined(ctx context.Context, s *mediasoupproto.ServerSession) {
 	if !ok {
 		return // it has gone already
 	}
-	fmt.Printf("%s joins %s %s\n", peer.PeerName, peer.Room, peer.AppData)
+	fmt.Printf("%s joins %s with the data %q\n", peer.PeerName, peer.Room, peer.AppData)
 	context.AfterFunc(ctx, func() { fmt.Printf("%s has gone\n", peer.PeerName) })
 }
 
@@ -110,7 +123,7 @@ func answer(
 	_ context.Context, s *mediasoupproto.ServerSession, m *mediasoupproto.Application,
 ) (json.RawMessage, error) {
 	peer, _ := s.Peer()
-	fmt.Printf("%s says %s %s\n", peer.PeerName, m.Method, m.Data)
+	fmt.Printf("%s says %s with the data %q\n", peer.PeerName, m.Method, m.Data)
 	if m.Method == "change-display-name" {
 		return nil, nil // an empty answer
 	}

@@ -45,22 +45,18 @@ func TestMediasoupBotsPauseOnEverySide(t *testing.T) {
 		_, camera := alice.sends()
 		sound, picture := bob.gets(mediasoupproto.Audio, "alice"), bob.gets(mediasoupproto.Video, "alice")
 		why := json.RawMessage(`{"why":"a pause"}`)
-		ofConsumer := func(app string) (paused func(*mediasoupproto.ConsumerPaused) bool, resumed func(*mediasoupproto.ConsumerResumed) bool) {
-			id := picture.consumer.ID()
-			return func(m *mediasoupproto.ConsumerPaused) bool { return m.ID == id && sameAppData(m.AppData, app) },
-				func(m *mediasoupproto.ConsumerResumed) bool { return m.ID == id && sameAppData(m.AppData, app) }
-		}
 		for _, way := range []struct {
 			name          string
 			pause, resume func()
-			app           string // what bob is told with it
-			told          bool   // whether he is
-			ofProducer    bool   // whether alice is
+			told          bool   // whether bob is told
+			app           string // and with what
+			ofProducer    bool   // whether alice is told
 		}{
 			{
-				name:  "the sender",
-				pause: func() { require.NoError(t, camera.Pause(why)) }, resume: func() { require.NoError(t, camera.Resume(why)) },
-				told: true, app: string(why),
+				name:   "the sender",
+				pause:  func() { require.NoError(t, camera.Pause(why)) },
+				resume: func() { require.NoError(t, camera.Resume(why)) },
+				told:   true,
 			},
 			{
 				name:   "the receiver",
@@ -71,7 +67,7 @@ func TestMediasoupBotsPauseOnEverySide(t *testing.T) {
 				name:   "the server, of the producer",
 				pause:  func() { h.tells("pauseProducer", "alice", camera.ID()) },
 				resume: func() { h.tells("resumeProducer", "alice", camera.ID()) },
-				told:   true, app: byTest, ofProducer: true,
+				told:   true, ofProducer: true,
 			},
 			{
 				name:   "the server, of the consumer",
@@ -82,10 +78,11 @@ func TestMediasoupBotsPauseOnEverySide(t *testing.T) {
 		} {
 			alice.forgets()
 			bob.forgets()
-			paused, resumed := ofConsumer(way.app)
 			way.pause()
 			if way.told {
-				isTold(bob, paused)
+				isTold(bob, func(m *mediasoupproto.ConsumerPaused) bool {
+					return m.ID == picture.consumer.ID() && sameAppData(m.AppData, way.app)
+				})
 				require.True(t, picture.consumer.Paused(), way.name)
 			}
 			if way.ofProducer {
@@ -98,7 +95,9 @@ func TestMediasoupBotsPauseOnEverySide(t *testing.T) {
 			keyFrames, requests := picture.keyFrames.Load(), alice.asked.Load()
 			way.resume()
 			if way.told {
-				isTold(bob, resumed)
+				isTold(bob, func(m *mediasoupproto.ConsumerResumed) bool {
+					return m.ID == picture.consumer.ID() && sameAppData(m.AppData, way.app)
+				})
 			}
 			bob.goesOn(picture)
 			eventually(t, "key frame after a pause by "+way.name, func() bool {
@@ -115,7 +114,7 @@ func TestMediasoupBotsPauseOnEverySide(t *testing.T) {
 		bob.fallsSilent(picture, sound)
 		require.NoError(t, picture.consumer.Resume(nil))
 		bob.goesOn(picture)
-		require.Zero(t, len(bob.closedFlows()))
+		require.Empty(t, bob.closedFlows())
 	})
 }
 
@@ -169,7 +168,6 @@ func TestMediasoupBotRestartsICEWhileMediaGoOn(t *testing.T) {
 		if r, ok := h.(*realMediasoup); ok {
 			require.Equal(t, 2*times, r.asked("alice", "restartTransport"))
 		}
-		// The credentials from before are worth nothing any more, so those of now are in use.
 		for _, b := range bots {
 			require.Empty(t, b.closedFlows())
 			b.requireRunning()

@@ -3,10 +3,13 @@ package interop
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,10 +34,21 @@ type mediasoupSFU struct {
 // test. Its media take an address that Firefox takes as well.
 func startMediasoupSFU(t *testing.T, envelope string, opts mediasoupproto.ServerOptions) *mediasoupSFU {
 	t.Helper()
+	s, _ := startMediasoupSFUAt(t, "127.0.0.1:0", envelope, opts, nil)
+	return s
+}
+
+// startMediasoupSFUAt starts a server at an address, whose engine opens its sockets with listen
+// unless that is nil. stop ends it before the test does.
+func startMediasoupSFUAt(
+	t *testing.T, address, envelope string, opts mediasoupproto.ServerOptions,
+	listen func(network, address string) (net.PacketConn, error),
+) (s *mediasoupSFU, stop func()) {
+	t.Helper()
 	ip, err := netip.ParseAddr(mediaIP(t))
 	require.NoError(t, err)
 	engine, err := mediasouppion.NewEngine(&mediasouppion.EngineOptions{
-		Listen: []mediasouppion.ListenAddress{{IP: ip}},
+		Listen: []mediasouppion.ListenAddress{{IP: ip}}, ListenPacket: listen,
 	})
 	require.NoError(t, err)
 	opts.Media, opts.AllowAll, opts.Connection = engine, true, mediasouphttp.Connection
@@ -44,23 +58,28 @@ func startMediasoupSFU(t *testing.T, envelope string, opts mediasoupproto.Server
 	case overSocketIO:
 		opts.Framing = mediasoupproto.SocketIO
 	}
-	s := &mediasoupSFU{t: t, srv: mediasoupproto.NewServer(&opts), envelope: envelope}
+	s = &mediasoupSFU{t: t, srv: mediasoupproto.NewServer(&opts), envelope: envelope}
 	var handler http.Handler
 	if envelope == overSocketIO {
 		handler = enginehttp.Handler(s.srv.Serve, &enginehttp.Options{AllowAnyOrigin: true})
 	} else {
-		handler = mediasouphttp.Handler(s.srv, &mediasouphttp.Options{
+		handler = mediasouphttp.NewHandler(s.srv, &mediasouphttp.Options{
 			WebSocket: &wsconn.Options{AllowAnyOrigin: true}, // the page comes from elsewhere
 		})
 	}
-	web := httptest.NewServer(handler)
+	web := httptest.NewUnstartedServer(handler)
+	require.NoError(t, web.Listener.Close())
+	web.Listener, err = net.Listen("tcp", address)
+	require.NoError(t, err)
+	web.Start()
 	s.url = strings.Replace(web.URL, "http", "ws", 1)
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		require.NoError(t, s.srv.Close())
 		require.NoError(t, engine.Close())
 		web.Close()
 	})
-	return s
+	t.Cleanup(stop)
+	return s, stop
 }
 
 // open opens a page for the server.
@@ -102,6 +121,27 @@ func seeEachOther(t *testing.T, since time.Time, pages []*mediasoupPage, kinds .
 			}
 		}
 	}
+}
+
+// addresses returns where the page's transports send from, as the server sees it, by direction.
+func (p *mediasoupPage) addresses() map[string]string {
+	p.t.Helper()
+	addresses := make(map[string]string)
+	for _, direction := range []string{"send", "recv"} {
+		p.does("enableStats", "transport", direction, 1000)
+		addresses[direction] = p.moves(direction, "")
+	}
+	return addresses
+}
+
+// moves waits until a transport of the page sends from another address, as it does when a restart
+// of ICE is over, and returns that. The page has asked for the statistics of the transport.
+func (p *mediasoupPage) moves(direction, from string) string {
+	p.t.Helper()
+	now := p.js("last", "transport", wanted{"event": "stats", "direction": direction}) +
+		`?.stats[0].iceSelectedTuple?.remotePort ?? ''`
+	p.Await(fmt.Sprintf(`!['', %q].includes(String(%s))`, from, now))
+	return p.text(`String(` + now + `)`)
 }
 
 // mediasoupPairs are browsers that meet.
@@ -149,8 +189,12 @@ func TestMediasoupPagesMeetOnOurServer(t *testing.T) {
 
 			start = time.Now()
 			for _, p := range pages {
+				before := p.addresses()
 				p.does("restartIce")
 				p.Await(p.js("entries", "answered", wanted{"method": "restartTransport"}) + `.length === 2`)
+				for direction, address := range before {
+					p.moves(direction, address)
+				}
 			}
 			seeEachOther(t, start, pages, "audio", "video")
 
@@ -320,20 +364,23 @@ func TestChromiumSendsVideoBeforeAudioToOurServer(t *testing.T) {
 	}
 }
 
+// answerMediasoupEcho is a server application that sends back what it is asked to.
+func answerMediasoupEcho(
+	_ context.Context, _ *mediasoupproto.ServerSession, m *mediasoupproto.Application,
+) (json.RawMessage, error) {
+	if m.Method == "echo" {
+		return m.Data, nil
+	}
+	return nil, &mediasoupproto.Error{Code: mediasoupproto.CodeNoPeer, Reason: "not that"}
+}
+
 // TestOurMediasoupServerDoesWhatATestTellsIt demands of our server, in each envelope, what
 // TestMediasoupRealServerDoesWhatATestTellsIt has shown of the real one.
 func TestOurMediasoupServerDoesWhatATestTellsIt(t *testing.T) {
 	b := inChromium(t)
 	for _, envelope := range []string{overProtoo, overProtoo2, overSocketIO} {
 		t.Run(envelope, func(t *testing.T) {
-			s := startMediasoupSFU(t, envelope, mediasoupproto.ServerOptions{
-				Message: func(_ context.Context, _ *mediasoupproto.ServerSession, m *mediasoupproto.Application) (json.RawMessage, error) {
-					if m.Method == "echo" {
-						return m.Data, nil
-					}
-					return nil, &mediasoupproto.Error{Code: 400, Reason: "not that"}
-				},
-			})
+			s := startMediasoupSFU(t, envelope, mediasoupproto.ServerOptions{Message: answerMediasoupEcho})
 			alice, bob := s.open(b), s.open(b)
 			if envelope != overSocketIO {
 				nowhere := wanted{"name": "alice", "query": wanted{"roomId": ""}}

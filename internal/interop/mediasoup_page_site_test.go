@@ -42,6 +42,40 @@ func writes(t *testing.T, p *peer.Process, expression string) []string {
 	return found
 }
 
+// TestMediasoupExampleWithoutMediaSaysWhatPagesDo has pages meet on examples/server-mediasoup.
+func TestMediasoupExampleWithoutMediaSaysWhatPagesDo(t *testing.T) {
+	folder := buildExamples(t, "server-mediasoup")
+	b := inChromium(t)
+	for framing, envelope := range map[string]string{
+		"protoo": overProtoo, "protoo2": overProtoo2, "socketio": overSocketIO,
+	} {
+		t.Run(framing, func(t *testing.T) {
+			p := peer.Start(t, exec.Command(filepath.Join(folder, "server-mediasoup"),
+				"-addr", "127.0.0.1:0", "-any-origin", "-framing", framing))
+			url := writes(t, p, `serving on (ws://[\d.:]+)`)[1]
+			alice, bob := openMediasoupPage(t, b, url, envelope), openMediasoupPage(t, b, url, envelope)
+			alice.join("room", "alice", wanted{"appData": wanted{"displayName": "Alice"}})
+			bob.join("room", "bob", nil)
+			mic := alice.send("audio", nil)
+			bob.sees("answered", wanted{"method": "enableConsumer", "body": wanted{"paused": false}})
+			for _, line := range []string{
+				`alice joins room with the data "{.*Alice.*}"`, `bob joins room`, `alice opens transport \d+ to send`,
+				fmt.Sprintf(`alice sends audio as producer %d`, mic), `bob opens transport \d+ to recv`,
+				`bob receives consumer \d+`,
+			} {
+				writes(t, p, line)
+			}
+			require.JSONEq(t, `{}`, string(alice.asks("say", "change-display-name", wanted{"displayName": "A"}).Value))
+			writes(t, p, `alice says change-display-name with the data "{.*}"`)
+			require.Contains(t, alice.asks("say", "other", nil).Error, "unknown request method")
+			alice.Run(`void user.hangup()`)
+			writes(t, p, `alice has gone`)
+			bob.sees("peer", wanted{"event": "close", "name": "alice"})
+			bob.requireQuiet()
+		})
+	}
+}
+
 // A mediasoupSite is examples/server-mediasoup-sfu, with its page.
 type mediasoupSite struct {
 	t   *testing.T
@@ -116,7 +150,8 @@ func (v *mediasoupVisitor) shows(name string) {
 
 // TestMediasoupPageOfTheExampleMeetsOthersAndBots runs the examples as their comments say.
 func TestMediasoupPageOfTheExampleMeetsOthersAndBots(t *testing.T) {
-	folder := buildExamples(t, "server-mediasoup-sfu", "bot-mediasoup-publisher", "bot-mediasoup-echo", "bot-mediasoup-recorder")
+	folder := buildExamples(t,
+		"server-mediasoup-sfu", "bot-mediasoup-publisher", "bot-mediasoup-echo", "bot-mediasoup-recorder")
 	s := startMediasoupSite(t, folder)
 	server := strings.Replace(strings.TrimSuffix(s.url, "/"), "http", "ws", 1)
 	bot := func(name string, more ...string) *peer.Process {

@@ -65,7 +65,7 @@ func (r *rawMediasoup) next() string {
 	switch {
 	case errors.As(err, &closed):
 		r.over = true
-		return strings.TrimSpace(fmt.Sprintf("closed %d %s", closed.Code, closed.Reason))
+		return fmt.Sprint("closed ", int(closed.Code)) // servers differ in their words
 	case err != nil:
 		require.NoError(r.t, err)
 	case typ == transport.Binary:

@@ -14,7 +14,7 @@
 //	srv := mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
 //		Connection: mediasouphttp.Connection, AllowAll: true,
 //	})
-//	http.Handle("/", mediasouphttp.Handler(srv, nil))
+//	http.Handle("/", mediasouphttp.NewHandler(srv, nil))
 //
 // # Handshake
 //

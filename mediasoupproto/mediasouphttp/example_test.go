@@ -18,7 +18,7 @@ func Example() {
 		Connection: mediasouphttp.Connection, AllowAll: true,
 	})
 	defer srv.Close()
-	web := httptest.NewServer(mediasouphttp.Handler(srv, nil))
+	web := httptest.NewServer(mediasouphttp.NewHandler(srv, nil))
 	defer web.Close()
 
 	address, err := mediasouphttp.URL(web.URL, "lobby", "bot")

@@ -28,7 +28,7 @@ func newServer(
 		o.Connection = mediasouphttp.Connection
 	}
 	srv := mediasoupproto.NewServer(&o)
-	web := serve(t, mediasouphttp.Handler(srv, http))
+	web := serve(t, mediasouphttp.NewHandler(srv, http))
 	t.Cleanup(func() { require.NoError(t, srv.Close()) })
 	return web, srv
 }

@@ -41,11 +41,11 @@ var (
 // A connectionKey is that of a [mediasoupproto.Connection] in the context of a request.
 type connectionKey struct{}
 
-// Handler returns a handler for the connections of a server, whatever their path. The
+// NewHandler returns the handler for the connections of a server, whatever their path. The
 // Connection of the server's options should be [Connection]. Its other hooks find the request
 // of a connection with wsconn.Request.
-func Handler(srv *mediasoupproto.Server, opts *Options) http.Handler {
-	h := &handler{connection: FromQuery, log: slog.New(slog.DiscardHandler)}
+func NewHandler(srv *mediasoupproto.Server, opts *Options) *Handler {
+	h := &Handler{connection: FromQuery, log: slog.New(slog.DiscardHandler)}
 	var o wsconn.Options
 	if opts != nil {
 		if opts.WebSocket != nil {
@@ -63,13 +63,15 @@ func Handler(srv *mediasoupproto.Server, opts *Options) http.Handler {
 	return h
 }
 
-type handler struct {
+// A Handler takes connections of clients of protoo. Its methods may be called concurrently.
+type Handler struct {
 	connection func(r *http.Request) (mediasoupproto.Connection, error)
 	sockets    http.Handler
 	log        *slog.Logger
 }
 
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !listed(r.Header, "Upgrade", "websocket") {
 		h.sockets.ServeHTTP(w, r) // which says what is missing
 		return
@@ -87,7 +89,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // refuse answers a request that makes no connection.
-func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	h.log.InfoContext(r.Context(), "mediasouphttp: handshake refused", "remote", r.RemoteAddr, "error", err)
 	answer := errForbidden
 	if e, ok := errors.AsType[*mediasoupproto.Error](err); ok && http.StatusText(e.Code) != "" && e.Code >= 400 {

@@ -233,7 +233,17 @@ window.user = (() => {
 
   const summary = async (type, transport, { id, kind, track, peer }) => {
     const total = {
-      id, kind, peer: peer?.name ?? null, packets: 0, bytes: 0, frames: 0, energy: 0, width: 0, codec: ''
+      id,
+      kind,
+      peer: peer?.name ?? null,
+      packets: 0,
+      bytes: 0,
+      frames: 0,
+      energy: 0,
+      width: 0,
+      codec: '',
+      nacks: 0,
+      repaired: 0
     }
     const pc = transport?.handler?._pc
     if (!pc || !track) return total
@@ -246,6 +256,8 @@ window.user = (() => {
       total.energy += s.totalAudioEnergy ?? 0
       total.width = Math.max(total.width, s.frameWidth ?? 0)
       total.codec = all.get(s.codecId)?.mimeType ?? total.codec
+      total.nacks += s.nackCount ?? 0
+      total.repaired += s.retransmittedPacketsReceived ?? s.retransmittedPacketsSent ?? 0
     }
     return total
   }
@@ -296,7 +308,7 @@ window.user = (() => {
 
     leave: (appData) => room.leave(appData),
     // hangup closes the connection.
-    hangup: () => line.close(),
+    hangup: () => { line.close() },
     joined: () => room.joined,
     closed: () => room.closed,
 
@@ -384,8 +396,9 @@ window.user = (() => {
       ({ id, direction, connectionState, closed })),
 
     // received sums up the browser's stats of each consumer, sent those of each producer:
-    // {id, kind, peer, packets, bytes, frames, energy, width, codec}. Frames are those of video
-    // that were decoded or encoded, energy is that of the audio that was decoded.
+    // {id, kind, peer, packets, bytes, frames, energy, width, codec, nacks, repaired}. Frames are
+    // those of video that were decoded or encoded, energy is that of the audio that was decoded,
+    // nacks are requests for lost packets, and repaired the packets that came or went again.
     received: () => Promise.all(consumers().map((c) => summary('inbound-rtp', c.transport, c))),
     sent: () => Promise.all(room.producers.map((p) => summary('outbound-rtp', p.transport, p)))
   }
