@@ -218,7 +218,7 @@ type ClientOptions struct {
 
 type Client struct{}
 
-//shape:except cuttlefish mediasoupproto
+//shape:except cuttlefish
 func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Client, error)
 
 //shape:only cuttlefish
