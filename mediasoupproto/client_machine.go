@@ -206,7 +206,7 @@ func writable(msg Message) error {
 			_, err = jsonx.AppendString(nil, msg.Error.Reason)
 			err = within("error", err)
 		}
-	default:
+	case *Join, *CreateTransport, *UpdateTransport, *CreateProducer, *UpdateProducer, *Unknown: // which have texts
 		_, err = appendPayload(make([]byte, 0, size(msg)), msg)
 	}
 	if err == nil {

@@ -161,7 +161,12 @@ func decodePayload(f *Frame) (Message, error) {
 	h := m.head()
 	h.RequestID, h.kind = f.ID, f.Kind
 	if err := o.Decode(m, "method", true); err != nil {
-		return nil, decodeError(string(name), err)
+		e := decodeError(string(name), err)
+		id, _ := o.Get("id")
+		if n, err := jsonx.Int(id); err == nil && n == int64(uint32(n)) {
+			e.subject = uint32(n)
+		}
+		return nil, e
 	}
 	if !isTarget(target, def.target) || flag != nil && f.Kind == FrameRequest {
 		h.form = &form{target, flag}

@@ -19,7 +19,8 @@ type DecodeError struct {
 	// that cannot be decoded is ignored, as protoo does.
 	RequestID ID
 
-	kind FrameKind
+	kind    FrameKind
+	subject uint32 // the id that the message is about, when it was found
 }
 
 // Error says what is wrong and where.

@@ -156,8 +156,8 @@ func (p *protooFraming) AppendHead(dst []byte, f *Frame) ([]byte, error) {
 	case f.Kind == FrameRequest || p.two || f.ID != "":
 		dst = append(dst, `{"request":true,"id":`...)
 		if f.ID == "" {
-			const ids = 9_000_000 // as protoo's, of seven digits
-			dst = strconv.AppendUint(dst, uint64(1_000_000+p.next.Add(1)%ids), 10)
+			const first = 10_000_000 // above those of requests, whose answers are awaited
+			dst = strconv.AppendUint(dst, first+uint64(p.next.Add(1)), 10)
 		}
 		dst = append(dst, f.ID...)
 		dst = append(dst, `,"method":`...)

@@ -175,7 +175,8 @@ func (c *socketIOConn) start() error {
 	if c.version == 3 {
 		return c.opened([]byte{byte(socketio.Connect)})
 	}
-	return c.write([]byte{byte(socketio.Connect)})
+	go c.write([]byte{byte(socketio.Connect)}) // the server may be writing, and reads afterwards
+	return nil
 }
 
 // connected takes a connect packet: the other side's, or the answer to one's own.

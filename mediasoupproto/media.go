@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 )
 
 // A MediaEngine moves the media of a server's rooms. The server decides what may happen and
@@ -88,7 +89,7 @@ type MediaConsumer struct {
 	Producer         MediaID
 	Kind             Kind
 	RTPParameters    *RTPParameters // what the client has been told: its one encoding has the SSRCs
-	Paused           bool           // by anybody
+	Paused           bool           // by the client or the server; its producer may be paused besides
 	PreferredProfile Profile
 }
 
@@ -111,7 +112,8 @@ type NullEngine struct {
 	// NewText makes a text of n letters and digits that nobody may guess; nil counts, for
 	// tests.
 	NewText func(n int) string
-	// Fingerprints are those of the server's certificate.
+	// Fingerprints are those of the server's certificate. Nil is one that no certificate has,
+	// because mediasoup-client wants one.
 	Fingerprints []Fingerprint
 }
 
@@ -170,7 +172,7 @@ func (r *nullRoom) CreateTransport(_ MediaID, m *CreateTransport) (*CreateTransp
 		return nil, ErrNoPort
 	}
 	if result.DTLSParameters.Fingerprints == nil {
-		result.DTLSParameters.Fingerprints = []Fingerprint{}
+		result.DTLSParameters.Fingerprints = []Fingerprint{{Algorithm: "sha-256", Value: "00" + strings.Repeat(":00", 31)}}
 	}
 	return result, nil
 }

@@ -430,13 +430,14 @@ func parametersOf(c *CodecCapability) CodecParameters {
 
 // consumerParameters returns how what is [consumable] is sent to a client of these
 // capabilities: as one stream of the SSRC, and one for repeated packets if the client has
-// such a codec. There are no codecs if the client has none of them.
+// such a codec. There are no codecs if the client has none of them. It shares what it is made
+// of: a room has as many as peers times producers.
 func consumerParameters(consumable *RTPParameters, caps *RTPCapabilities, ssrc, rtxSSRC uint32) *RTPParameters {
 	q := &RTPParameters{
-		Codecs:           []CodecParameters{},
-		HeaderExtensions: []HeaderExtension{},
+		Codecs:           make([]CodecParameters, 0, len(consumable.Codecs)),
+		HeaderExtensions: make([]HeaderExtension, 0, len(consumable.HeaderExtensions)),
 		Encodings:        []Encoding{{SSRC: ssrc}},
-		RTCP:             cloneRTCP(consumable.RTCP),
+		RTCP:             consumable.RTCP,
 	}
 	for i := range consumable.Codecs {
 		c := &consumable.Codecs[i]
@@ -445,8 +446,8 @@ func consumerParameters(consumable *RTPParameters, caps *RTPCapabilities, ssrc, 
 			continue
 		}
 		q.Codecs = append(q.Codecs, CodecParameters{
-			Name: c.Name, MimeType: c.MimeType, ClockRate: c.ClockRate, PayloadType: clonePointer(c.PayloadType),
-			Channels: c.Channels, RTCPFeedback: cloneFeedback(theirs.RTCPFeedback), Parameters: cloneFields(c.Parameters),
+			Name: c.Name, MimeType: c.MimeType, ClockRate: c.ClockRate, PayloadType: c.PayloadType,
+			Channels: c.Channels, RTCPFeedback: theirs.RTCPFeedback, Parameters: c.Parameters,
 		})
 		if isRTX(c.Name) {
 			q.Encodings[0].RTX = &RTX{SSRC: rtxSSRC}

@@ -387,8 +387,8 @@ func (m *ServerMachine) ask(fx *ServerEffects, c *conn, msg Message) {
 	fx.Ask = append(fx.Ask, Question{Ticket: Ticket{c.id, m.tickets}, Message: msg})
 }
 
-// Malformed takes what is no message. A request is answered; all else is ignored, as it is
-// by protoo and mediasoup, unless it is too big.
+// Malformed takes what is no message. A request is answered, and parameters that are none end
+// their transport; all else is ignored, as it is by protoo and mediasoup, unless it is too big.
 func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) ServerEffects {
 	m.now = now
 	var fx ServerEffects
@@ -397,9 +397,16 @@ func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) Se
 	case !ok || c.asked != nil:
 	case err.Err == errTooBig:
 		m.drop(&fx, c, transport.StatusMessageTooBig, "")
-	case err.RequestID == "":
 	case err.kind == FrameNotification:
-		m.answer(&fx, c, err.RequestID, nil)
+		if c.peer != nil && err.Type == (*UpdateTransport)(nil).wireType() {
+			if t := c.peer.transport(err.subject); t != nil {
+				m.serverClosesTransport(&fx, t, nil)
+			}
+		}
+		if err.RequestID != "" {
+			m.answer(&fx, c, err.RequestID, nil)
+		}
+	case err.RequestID == "":
 	case err.Type != "" && err.Type != "join" && err.Type != "queryRoom" && c.peer == nil:
 		m.refuse(&fx, c, err.RequestID, c.mayRequest())
 	default:

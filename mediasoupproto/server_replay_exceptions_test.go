@@ -55,7 +55,6 @@ var serverReplayExceptions = map[string]serverReplayException{
 	},
 	"33-bad-input-transport:143": {skip: true, why: "ids are those of one peer: nobody can take another's"},
 	"33-bad-input-transport:146": {skip: true, why: "ids are those of one peer: nobody can take another's"},
-	"33-bad-input-transport:164": {why: "a notification whose members have other JSON types is ignored"},
 
 	"34-bad-input-producer:89": {
 		ours: `1019 Error: wrong RTP parameters: TypeError: rtpParameters is missing`,
@@ -82,8 +81,7 @@ var serverReplayExceptions = map[string]serverReplayException{
 	"34-bad-input-producer:290": {skip: true, why: "ids are those of one peer: nobody can take another's"},
 	"34-bad-input-producer:293": {skip: true, why: "ids are those of one peer: nobody can take another's"},
 
-	"37-plain-rtp-transport:9":  {ours: `1002 TypeError: options is missing`, why: "V8 says it so"},
-	"37-plain-rtp-transport:25": {why: "a notification whose members have other JSON types is ignored"},
+	"37-plain-rtp-transport:9": {ours: `1002 TypeError: options is missing`, why: "V8 says it so"},
 
 	"39-join-with-bad-caps-leaves-a-zombie-peer:10": {
 		ours: `1001 TypeError: rtpCapabilities.headerExtensions is missing`,

@@ -69,6 +69,16 @@ func (g guest) skips(n int) guest {
 	return g
 }
 
+// connectMedia has the second client receive what the first one sends. The requests wait for each
+// other, as transports do for the media.
+func connectMedia(sender, receiver guest) {
+	sender.skips(1) // newPeer
+	sender.says(`createTransport#2 {"id":1}`).skips(1).says(produceAudio).skips(1)
+	receiver.skips(1) // newConsumer
+	receiver.says(`createTransport#2 {"id":1}`).skips(1)
+	receiver.says(`enableConsumer#3 {"id":10000001,"transportId":1}`).skips(1)
+}
+
 // closeServer closes a server whose clients have stopped reading, and demands that it has
 // forgotten everybody.
 func closeServer(t *testing.T, s *Server) {
@@ -212,9 +222,7 @@ func TestTheApplicationActsOnPeers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{AllowAll: true, ServerConfig: ServerConfig{NewID: sceneIDs()}})
 		ann, ben := visit(t, s).enters("ann"), visit(t, s).enters("ben")
-		ann.says(`createTransport#2 {"id":1}`, produceAudio)
-		ann.skips(3)
-		ben.says(`createTransport#2 {"id":1}`, `enableConsumer#3 {"id":10000001,"transportId":1}`).skips(3)
+		connectMedia(ann, ben)
 		producer := MediaID{s.Session("", "ann").ID(), 1}
 		consumer := MediaID{s.Session("", "ben").ID(), 10_000_001}
 		data := json.RawMessage("[7]")
@@ -377,9 +385,7 @@ func TestClientsHearOfWhatTheMediaSayByThemselves(t *testing.T) {
 		engine := new(eventEngine)
 		s := NewServer(&ServerOptions{AllowAll: true, Media: engine, ServerConfig: ServerConfig{NewID: sceneIDs()}})
 		ann, ben := visit(t, s).enters("ann"), visit(t, s).enters("ben")
-		ann.says(`createTransport#2 {"id":1}`, produceAudio)
-		ann.skips(3)
-		ben.says(`createTransport#2 {"id":1}`, `enableConsumer#3 {"id":10000001,"transportId":1}`).skips(3)
+		connectMedia(ann, ben)
 		consumer := MediaID{s.Session("", "ben").ID(), 10_000_001}
 		engine.events.EffectiveProfile(consumer, ProfileDefault)
 		engine.events.EffectiveProfile(MediaID{99, 1}, ProfileDefault)

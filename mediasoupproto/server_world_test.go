@@ -147,7 +147,7 @@ func shorten(v any) {
 				v[name] = shortParameters(x)
 			case name == "rtpCapabilities":
 				v[name] = "of the room"
-			case name == "iceCandidates":
+			case name == "iceCandidates", name == "fingerprints":
 				v[name] = len(x.([]any))
 			case len(text) > 200:
 				v[name] = fmt.Sprintf("%d bytes", len(text))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 )
@@ -192,7 +193,10 @@ func (c checker) ofServer(m Message) *ValidationError {
 		}
 		return c.raw("result", m.Result, payloadLevel-1)
 	case *Application:
-		if m.Method == "" || m.Method == MethodRequest || m.Method == MethodNotification {
+		if e := c.text("method", m.Method); e != nil {
+			return e
+		}
+		if m.Method == MethodRequest || m.Method == MethodNotification {
 			return c.fail("method", "is not one of an application", nil)
 		}
 		return c.raw("data", m.Data, payloadLevel-1)
@@ -238,8 +242,11 @@ func (c checker) id(id uint32, answer *Error) *ValidationError {
 
 // text checks a name that servers say.
 func (c checker) text(field, value string) *ValidationError {
-	if value == "" {
+	switch {
+	case value == "":
 		return c.fail(field, "missing", nil)
+	case !utf8.ValidString(value):
+		return c.fail(field, jsonx.ErrUTF8.Error(), nil)
 	}
 	return nil
 }

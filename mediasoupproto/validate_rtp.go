@@ -57,7 +57,18 @@ func (c checker) producer(m *CreateProducer) *ValidationError {
 	if m.Kind == "depth" {
 		return c.worker("kind", "invalid media kind [kind:depth]")
 	}
-	return first(c.rtpParameters(m.RTPParameters), c.appData(m.AppData), c.extra(m.Extra, m))
+	return first(c.rtpParameters(m.RTPParameters), c.tooBig(m.RTPParameters), c.appData(m.AppData), c.extra(m.Extra, m))
+}
+
+// tooBig checks what a server measures by itself, see [ServerMachine.createProducer].
+func (c checker) tooBig(p *RTPParameters) *ValidationError {
+	if c.rules != Strict {
+		return nil
+	}
+	if b, err := appendResult(p); err == nil && len(b) > MaxRTPParameters {
+		return c.worker(atParameters, "request too big")
+	}
+	return nil
 }
 
 const (
@@ -132,6 +143,9 @@ func lacking[T any](list []T) string {
 }
 
 func (c checker) codec(field element, codec *CodecParameters) *ValidationError {
+	if c.rules == Strict && codec.Name == "" {
+		return c.fail(field.member(".name"), "missing", NewError("Error", "wrong RTP parameters: TypeError: "+textNoName))
+	}
 	if codec.MimeType == "" {
 		return c.worker(field.member(".mimeType"), "missing RtpCodec.mimeType")
 	}
@@ -163,7 +177,7 @@ func (c checker) codec(field element, codec *CodecParameters) *ValidationError {
 // payloadTypes checks that they tell the codecs apart.
 func (c checker) payloadTypes(p *RTPParameters) *ValidationError {
 	seen := map[uint8]bool{}
-	media := false
+	media, lost := false, -1
 	for i := range p.Codecs {
 		pt := *p.Codecs[i].PayloadType
 		if seen[pt] {
@@ -177,6 +191,7 @@ func (c checker) payloadTypes(p *RTPParameters) *ValidationError {
 		apt, _ := p.Codecs[i].APT()
 		switch of := p.codec(apt); {
 		case of == nil:
+			lost = i
 		case of.subtype() == "rtx" || of.subtype() == "ulpfec" || of.subtype() == "flexfec":
 			return c.worker(element{atParameters + ".codecs", i}.member(".parameters.apt"),
 				fmt.Sprintf("apt in RTX codec points to a %s codec", strings.ToUpper(of.subtype())))
@@ -184,6 +199,10 @@ func (c checker) payloadTypes(p *RTPParameters) *ValidationError {
 	}
 	if !media {
 		return c.worker(atParameters+".codecs", "no media codecs found")
+	}
+	if lost >= 0 && c.rules == Strict {
+		return c.fail(element{atParameters + ".codecs", lost}.member(".parameters.apt"), "is no codec's", NewError("Error",
+			fmt.Sprintf("wrong RTP parameters: Error: no media codec found for RTX PT %d", *p.Codecs[lost].PayloadType)))
 	}
 	return nil
 }

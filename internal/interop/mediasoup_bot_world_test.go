@@ -42,8 +42,9 @@ type mediasoupHost interface {
 	closesRoom()
 	// prefers sets the stream that a consumer is to get.
 	prefers(peer string, consumer uint32, profile mediasoupproto.Profile)
-	// transports returns those of somebody.
+	// transports returns those of somebody, and restarts how often they were restarted.
 	transports(peer string) []uint32
+	restarts(peer string) int
 }
 
 func (r *realMediasoup) where() (url, envelope string) { return r.url, r.envelope }
@@ -83,6 +84,21 @@ func (r *realMediasoup) transports(peer string) (all []uint32) {
 	return all
 }
 
+func (r *realMediasoup) restarts(peer string) (n int) {
+	r.t.Helper()
+	var all []struct {
+		Dir, Peer string
+		Body      struct{ Method string }
+	}
+	require.NoError(r.t, json.Unmarshal(r.do("journal", map[string]any{"room": botRoom}), &all))
+	for _, e := range all {
+		if e.Dir == "c2s" && e.Peer == peer && e.Body.Method == "restartTransport" {
+			n++
+		}
+	}
+	return n
+}
+
 func (s *mediasoupSFU) where() (url, envelope string) { return s.url, s.envelope }
 
 func (s *mediasoupSFU) tells(command, peer string, id uint32) {
@@ -118,6 +134,16 @@ func (s *mediasoupSFU) prefers(peer string, consumer uint32, profile mediasouppr
 func (s *mediasoupSFU) transports(peer string) []uint32 {
 	s.t.Helper()
 	return s.peer(botRoom, peer).Transports
+}
+
+func (s *mediasoupSFU) restarts(peer string) (n int) {
+	all, _ := s.requests.from(0)
+	for _, r := range all {
+		if r == fmt.Sprintf("%s %T", peer, &mediasoupproto.RestartTransport{}) {
+			n++
+		}
+	}
+	return n
 }
 
 // onMediasoupHosts runs a test with the real server and with ours.

@@ -34,8 +34,10 @@ func TestMediasoupPausesAreKeptOnFourSides(t *testing.T) {
 		x.alice.quiet()
 		x.bob.quiet()
 		s.does("resumeProducer", "room", "alice", x.producer, "null")
-		resumes := tells(x.alice, "producerResumed", func(m *mediasoupproto.ProducerResumed) bool { return m.ID == x.producer })
-		require.Equal(t, "null", string(resumes.AppData))
+		again := tells(x.alice, "producerResumed", func(m *mediasoupproto.ProducerResumed) bool {
+			return m.ID == x.producer
+		})
+		require.Equal(t, "null", string(again.AppData))
 		resumed("")
 
 		s.does("pauseConsumer", "room", "bob", x.consumer, `{"by":"server"}`)
@@ -80,9 +82,9 @@ func TestMediasoupConsumersBeginAsThingsStand(t *testing.T) {
 			Paused: true, PreferredProfile: mediasoupproto.ProfileHigh,
 		}, result)
 		_, err = x.bob.EnableConsumer(bounded(t), ask)
-		refusedWith(t, mediasoupproto.ErrConsumerEnabled, err)
+		require.ErrorIs(t, err, mediasoupproto.ErrConsumerEnabled)
 		_, err = x.bob.EnableConsumer(bounded(t), &mediasoupproto.EnableConsumer{ID: 1, TransportID: over})
-		refusedWith(t, mediasoupproto.ErrConsumerNotFound, err)
+		require.ErrorIs(t, err, mediasoupproto.ErrConsumerNotFound)
 		s.does("resumeProducer", "room", "alice", late, "")
 		m := tells(x.bob, "consumerResumed", func(m *mediasoupproto.ConsumerResumed) bool { return m.ID == id })
 		require.Nil(t, m.AppData)
@@ -124,7 +126,7 @@ func TestMediasoupClientGetsStatistics(t *testing.T) {
 		require.NoError(t, x.alice.Send(&mediasoupproto.DisableTransportStats{ID: x.over}))
 		require.NoError(t, x.alice.Send(&mediasoupproto.EnableProducerStats{ID: x.producer, Interval: hour}))
 		p := tells(x.alice, "producerStats", func(m *mediasoupproto.ProducerStats) bool { return m.ID == x.producer })
-		require.Empty(t, p.Stats) // nothing has been sent
+		require.Empty(t, p.Stats)                                                          // nothing has been sent
 		require.NoError(t, x.alice.Send(&mediasoupproto.EnableTransportStats{ID: x.over})) // every second
 		for range 2 {
 			tells(x.alice, "transportStats", func(m *mediasoupproto.TransportStats) bool { return m.ID == x.over })
@@ -151,7 +153,7 @@ func TestMediasoupTransportsGetNewParameters(t *testing.T) {
 		require.NotEqual(t, first.UsernameFragment, second.UsernameFragment)
 		require.NotEqual(t, first.Password, second.Password)
 		_, err = x.alice.RestartTransport(bounded(t), 7)
-		refusedWith(t, mediasoupproto.ErrTransportNotFound, err)
+		require.ErrorIs(t, err, mediasoupproto.ErrTransportNotFound)
 	})
 }
 
@@ -209,7 +211,7 @@ func TestMediasoupWrongParametersEndATransport(t *testing.T) {
 		err := x.alice.CreateProducer(bounded(t), &mediasoupproto.CreateProducer{
 			ID: 5, Kind: mediasoupproto.Audio, TransportID: x.over, RTPParameters: audioParameters(),
 		})
-		refusedWith(t, mediasoupproto.NewError("TypeError", "WebRtcTransport not found"), err)
+		require.ErrorIs(t, err, mediasoupproto.NewError("TypeError", "WebRtcTransport not found"))
 	})
 }
 
@@ -231,13 +233,13 @@ func TestMediasoupProducersShareNoStreams(t *testing.T) {
 		x.bob.hears("alice")
 		m.ID = 6
 		err := x.alice.CreateProducer(bounded(t), m)
-		refusedWith(t, mediasoupproto.NewError("Error", "ssrc already exists in RTP listener [ssrc:5001]"), err)
+		require.ErrorIs(t, err, mediasoupproto.NewError("Error", "ssrc already exists in RTP listener [ssrc:5001]"))
 		m.RTPParameters.Encodings[0].SSRC = 5002
 		err = x.alice.CreateProducer(bounded(t), m)
-		refusedWith(t, mediasoupproto.NewError("Error", "muxId already exists in RTP listener [muxId:'m1']"), err)
+		require.ErrorIs(t, err, mediasoupproto.NewError("Error", "muxId already exists in RTP listener [muxId:'m1']"))
 		m.ID, m.RTPParameters.MuxID = 5, "m2"
 		err = x.alice.CreateProducer(bounded(t), m)
-		refusedWith(t, mediasoupproto.NewError("Error", "a Producer with same producerId already exists"), err)
+		require.ErrorIs(t, err, mediasoupproto.NewError("Error", "a Producer with same producerId already exists"))
 		m.ID = 6
 		require.NoError(t, x.alice.CreateProducer(bounded(t), m))
 		x.bob.hears("alice")
@@ -257,7 +259,7 @@ func TestMediasoupClientHasPlainTransports(t *testing.T) {
 		require.NotZero(t, result.PlainRTPParameters.Port)
 		require.Nil(t, result.ICEParameters)
 		_, err = x.alice.RestartTransport(bounded(t), 8)
-		refusedWith(t, mediasoupproto.NewError("TypeError", "transport.changeUfragPwd is not a function"), err)
+		require.ErrorIs(t, err, mediasoupproto.NewError("TypeError", "transport.changeUfragPwd is not a function"))
 		x.alice.produces(8, "p", nil)
 		x.bob.hears("alice")
 	})

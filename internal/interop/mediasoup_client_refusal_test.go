@@ -15,7 +15,8 @@ import (
 // foresee.
 var onlyServersKnow = regexp.MustCompile(strings.Join([]string{
 	"already exists", "not found$", "already enabled", "already have", "not your corresponding", "spy peers",
-	`unsupported codec \[name:[\w-]+, (payloadType|preferredPayloadType):(\d+|undefined)\]`, `unsupported header extension`,
+	`unsupported codec \[name:[\w-]+, (payloadType|preferredPayloadType):(\d+|undefined)\]`,
+	"unsupported header extension",
 	"no RTX codec found", "changeUfragPwd", "could not open", "IPv6 family", "duplicated Peer",
 	"no mediasoup Peer", "Room closed",
 }, "|"))
@@ -36,7 +37,9 @@ func TestMediasoupClientNeverSendsWhatServersRefuse(t *testing.T) {
 		for _, c := range cases {
 			data, isRequest := strings.CutPrefix(c.says, "? ")
 			refusal := mediasoupRefusal.FindStringSubmatch(c.want)
-			if goesOutOtherwise[c.name] || !isRequest || strings.Contains(data, "\n") || refusal == nil || onlyServersKnow.MatchString(refusal[2]) {
+			switch {
+			case !isRequest || strings.Contains(data, "\n"), goesOutOtherwise[c.name],
+				refusal == nil, onlyServersKnow.MatchString(refusal[2]):
 				continue
 			}
 			m, err := mediasoupproto.DecodePayload("1", []byte(strings.ReplaceAll(data, `"C1"`, "7")))
@@ -83,11 +86,12 @@ func TestMediasoupClientRefusesOnItsOwn(t *testing.T) {
 	c.quiet()
 }
 
-// TestMediasoupServerOutlivesAFrameOfNull is about a frame that is JSON, and neither an
-// object nor an array.
-func TestMediasoupServerOutlivesAFrameOfNull(t *testing.T) {
+// TestMediasoupServerIgnoresFramesThatAreNoObjects is about frames that are JSON nevertheless.
+func TestMediasoupServerIgnoresFramesThatAreNoObjects(t *testing.T) {
 	t.Parallel()
 	s := startOurMediasoup(t, overProtoo)
-	c := mediasoupCase{says: "null\n" + asking("restartTransport", `,"id":1`)}
-	require.Equal(t, `2 ok {"iceParameters":"ICE"}`, s.answer(t, "room", c, "2 ok", true))
+	for _, frame := range []string{"null", "7", "true", "[]", `"x"`} {
+		c := mediasoupCase{says: frame + "\n" + asking("restartTransport", `,"id":1`)}
+		require.Equal(t, `2 ok {"iceParameters":"ICE"}`, s.answer(t, frame, c, "2 ok", true), frame)
+	}
 }

@@ -165,7 +165,7 @@ func TestMediasoupNamesAreTakenOnce(t *testing.T) {
 		}
 		tells(bob, "peerClosed", func(m *mediasoupproto.PeerClosed) bool { return m.Name == "alice" })
 		_, err = second.Join(bounded(t), entrance("bob", ""))
-		refusedWith(t, mediasoupproto.ErrOtherName, err)
+		require.ErrorIs(t, err, mediasoupproto.ErrOtherName)
 		require.Equal(t, mediasoupproto.ClientNew, second.State())
 		_, err = second.Join(bounded(t), entrance("alice", ""))
 		require.NoError(t, err)
@@ -183,22 +183,22 @@ func TestMediasoupClientIsToldWhyItMayNotJoin(t *testing.T) {
 		join := entrance("alice", "")
 		join.RTPCapabilities.Codecs[0].PreferredPayloadType = 110
 		_, err := c.Join(bounded(t), join)
-		refusedWith(t, mediasoupproto.NewError("Error", "unsupported codec [name:opus, preferredPayloadType:110]"), err)
+		require.ErrorIs(t, err, mediasoupproto.NewError("Error", "unsupported codec [name:opus, preferredPayloadType:110]"))
 		join = entrance("alice", "")
 		join.RTPCapabilities.HeaderExtensions[0].PreferredID = 14
 		_, err = c.Join(bounded(t), join)
-		refusedWith(t, mediasoupproto.NewError("Error", "unsupported header extension [kind:audio, uri:"+
-			mediasoupproto.ExtensionAudioLevel+"]"), err)
+		require.ErrorIs(t, err, mediasoupproto.NewError("Error", "unsupported header extension [kind:audio, uri:"+
+			mediasoupproto.ExtensionAudioLevel+"]"))
 		_, err = c.Call(bounded(t), &mediasoupproto.Unknown{
 			Head: mediasoupproto.Head{RequestID: "0"}, Type: "foo",
 		})
-		refusedWith(t, mediasoupproto.ErrNoPeer, err)
+		require.ErrorIs(t, err, mediasoupproto.ErrNoPeer)
 		_, err = c.Join(bounded(t), entrance("alice", ""))
 		require.NoError(t, err)
 		_, err = c.Call(bounded(t), &mediasoupproto.Unknown{
 			Head: mediasoupproto.Head{RequestID: "0"}, Type: "foo",
 		})
-		refusedWith(t, mediasoupproto.NewError("Error", `unknown request method "foo"`), err)
+		require.ErrorIs(t, err, mediasoupproto.NewError("Error", `unknown request method "foo"`))
 		require.Equal(t, mediasoupproto.ClientJoined, c.State())
 	})
 }
@@ -246,7 +246,7 @@ func TestMediasoupClientSpeaksWithTheApplication(t *testing.T) {
 		require.Equal(t, "Älice", told.DisplayName)
 		if s.envelope != overSocketIO { // where nobody answers an unknown event
 			_, err = alice.Ask(bounded(t), "foo", nil)
-			refusedWith(t, &mediasoupproto.Error{Reason: `unknown request.method "foo"`}, err)
+			require.ErrorIs(t, err, &mediasoupproto.Error{Reason: `unknown request.method "foo"`})
 		}
 		alice.produces(alice.opens(mediasoupproto.DirectionSend), "0", nil)
 		id := bob.hears("alice")

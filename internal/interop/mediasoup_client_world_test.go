@@ -177,9 +177,3 @@ func (s *eitherMediasoup) scene(t *testing.T, room string) *mediasoupScene {
 	x.bob.enables(x.consumer)
 	return x
 }
-
-// refusedWith demands an error of the server.
-func refusedWith(t *testing.T, want error, err error) {
-	t.Helper()
-	require.ErrorIs(t, err, want)
-}

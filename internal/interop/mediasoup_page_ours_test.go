@@ -27,7 +27,8 @@ type mediasoupSFU struct {
 	t        *testing.T
 	srv      *mediasoupproto.Server
 	envelope string
-	url      string // of its WebSocket, without the query
+	url      string          // of its WebSocket, without the query
+	requests journal[string] // name and type of each, unless the test has a hook for them
 }
 
 // startMediasoupSFU starts a server of ours that speaks in an envelope, which ends with the
@@ -58,7 +59,16 @@ func startMediasoupSFUAt(
 	case overSocketIO:
 		opts.Framing = mediasoupproto.SocketIO
 	}
-	s = &mediasoupSFU{t: t, srv: mediasoupproto.NewServer(&opts), envelope: envelope}
+	s = &mediasoupSFU{t: t, envelope: envelope}
+	if opts.Request == nil {
+		opts.Request = func(_ context.Context, sess *mediasoupproto.ServerSession, m mediasoupproto.Message) error {
+			if p, ok := sess.Peer(); ok {
+				s.requests.add(fmt.Sprintf("%s %T", p.PeerName, m))
+			}
+			return nil
+		}
+	}
+	s.srv = mediasoupproto.NewServer(&opts)
 	var handler http.Handler
 	if envelope == overSocketIO {
 		handler = enginehttp.Handler(s.srv.Serve, &enginehttp.Options{AllowAnyOrigin: true})

@@ -422,12 +422,3 @@ func list(v any) []any {
 	l, _ := v.([]any)
 	return l
 }
-
-// compact is JSON without blanks.
-func compact(s string) string {
-	var b bytes.Buffer
-	if err := json.Compact(&b, []byte(s)); err != nil {
-		panic(err)
-	}
-	return b.String()
-}

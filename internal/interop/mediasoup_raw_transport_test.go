@@ -234,11 +234,7 @@ var mediasoupTransports = []mediasoupCase{
 		"2 500 Error: Transport not found"},
 	{"close a transport of another", inTurn(telling("closeTransport", `,"id":3`), "wait",
 		"OTHER: "+asking("restartTransport", `,"id":3`)), "OTHER: 3 " + renewed},
-	{"close a transport that is being made", inTurn(transporting(6), telling("closeTransport", `,"id":6`),
-		asking("restartTransport", `,"id":6`)), "1 " + openAuto + " | 3 " + renewed},
 	{"close a transport with data that nest deeply", inTurn(telling("closeTransport", `,"id":1,"appData":`+
 		strings.Repeat("[", 80)+strings.Repeat("]", 80)), asking("restartTransport", `,"id":1`)),
 		"2 500 Error: Transport not found"},
-	{"producer on a transport that is being made", inTurn(transporting(6), ofSound("transportId=6")),
-		"1 " + openAuto + " | 2 500 TypeError: WebRtcTransport not found"},
 }

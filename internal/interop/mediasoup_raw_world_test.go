@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +29,7 @@ var mediasoupFramings = map[string]mediasoupproto.Framing{
 }
 
 // eitherMediasoup is a server of the protocol, the real one or ours, whose application is that
-// of peer/mediasoup-server.js.
+// of testdata/mediasoup/server.js.
 type eitherMediasoup struct {
 	t        *testing.T
 	envelope string
@@ -217,7 +216,7 @@ func (s *eitherMediasoup) session(room, name string) *mediasoupproto.ServerSessi
 }
 
 // does has the server application do something with a transport, producer or consumer of a
-// peer, by the name of a command of peer/mediasoup-server.js.
+// peer, by the name of a command of testdata/mediasoup/server.js.
 func (s *eitherMediasoup) does(command, room, name string, id uint32, more string) {
 	s.t.Helper()
 	if s.real != nil {
@@ -292,6 +291,3 @@ func (s *eitherMediasoup) names(room string) []string {
 	}
 	return slices.Sorted(maps.Keys(names))
 }
-
-// inShort returns a list of names in one text.
-func inShort(names []string) string { return cmp.Or(strings.Join(names, " "), "nobody") }

@@ -157,7 +157,7 @@ func NewPeer(client *mediasoupproto.Client, room *mediasoupproto.QueryRoomResult
 	if p.caps, p.codecs, err = capabilities(room, p.opts.Codec); err != nil {
 		return nil, err
 	}
-	if p.api, err = newAPI(p.codecs, p.opts.Settings, p.opts.Interceptors); err != nil {
+	if p.api, err = newAPI(p.codecs, p.opts.Settings, p.opts.Interceptors, p.primary); err != nil {
 		return nil, err
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -244,7 +244,9 @@ func (c *codec) capability(parameters mediasoupproto.Fields) mediasoupproto.Code
 }
 
 // newAPI returns what makes peer connections with exactly these codecs.
-func newAPI(codecs []codec, settings webrtc.SettingEngine, interceptors *interceptor.Registry) (*webrtc.API, error) {
+func newAPI(
+	codecs []codec, settings webrtc.SettingEngine, interceptors *interceptor.Registry, primary func(rtx uint32) uint32,
+) (*webrtc.API, error) {
 	engine := new(webrtc.MediaEngine)
 	for i := range codecs {
 		c := &codecs[i]
@@ -265,16 +267,12 @@ func newAPI(codecs []codec, settings webrtc.SettingEngine, interceptors *interce
 	}
 	if interceptors == nil {
 		interceptors = new(interceptor.Registry)
-		generator, err := nack.NewGeneratorInterceptor()
-		if err != nil {
-			return nil, fmt.Errorf("mediasouppion: %w", err)
-		}
 		responder, err := nack.NewResponderInterceptor()
 		if err != nil {
 			return nil, fmt.Errorf("mediasouppion: %w", err)
 		}
 		interceptors.Add(responder)
-		interceptors.Add(generator)
+		interceptors.Add(requesterFactory{primary})
 		if err := webrtc.ConfigureRTCPReports(interceptors); err != nil {
 			return nil, fmt.Errorf("mediasouppion: %w", err)
 		}

@@ -146,6 +146,18 @@ func (p *Peer) sharesSSRC(c *Consumer) bool {
 	return false
 }
 
+// primary returns the SSRC of the consumer whose packets are sent again by another one, or 0.
+func (p *Peer) primary(rtx uint32) uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.consumers {
+		if c.rtx == rtx && rtx != 0 {
+			return c.ssrc
+		}
+	}
+	return 0
+}
+
 // enable has the server send the consumer once it can be received.
 func (c *Consumer) enable(ctx context.Context, w *path, again bool) error {
 	p := c.peer
