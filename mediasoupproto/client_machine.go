@@ -536,7 +536,9 @@ func acknowledge(fx *Effects, msg Message) {
 func (m *ClientMachine) response(fx *Effects, now time.Time, r *Response) {
 	i := slices.IndexFunc(m.pending, func(p *pendingCall) bool { return p.id == r.RequestID })
 	if i < 0 {
-		fx.Ignored = append(fx.Ignored, r)
+		if r.Error != nil || len(r.Result) > 0 { // an empty one is a server's of protoo 2 to a notification
+			fx.Ignored = append(fx.Ignored, r)
+		}
 		return
 	}
 	p := m.pending[i]

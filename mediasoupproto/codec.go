@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
@@ -104,6 +105,8 @@ func decodeFrame(f *Frame) (Message, error) {
 	switch {
 	case f.Kind == FrameResponse:
 		return &Response{Head: Head{RequestID: f.ID, kind: f.Kind}, Result: f.Data, Error: f.Error}, nil
+	case f.Method == MethodRequest && f.Kind == FrameNotification:
+		return nil, decodeError("", errNoKind)
 	case f.Method != MethodRequest && f.Method != MethodNotification:
 		return &Application{Head: Head{RequestID: f.ID, kind: f.Kind}, Method: f.Method, Data: f.Data}, nil
 	}
@@ -131,13 +134,13 @@ func decodePayload(f *Frame) (Message, error) {
 	defer o.Free()
 	target, _ := o.Take("target")
 	flag, _ := o.Take("notification")
+	name, ok := o.Text("method")
 	if f.Kind == FrameRequest && truthy(flag) {
-		return nil, &jsonx.Error{Field: "notification", Err: errNotRequest}
+		return nil, decodeError(string(name), &jsonx.Error{Field: "notification", Err: errNotRequest})
 	}
 	if f.Kind == FrameNotification && string(flag) != "true" {
-		return nil, &jsonx.Error{Field: "notification", Err: errNotNotification}
+		return nil, decodeError(string(name), &jsonx.Error{Field: "notification", Err: errNotNotification})
 	}
-	name, ok := o.Text("method")
 	if !ok {
 		return nil, &jsonx.Error{Field: "method", Err: errNoMethod}
 	}
@@ -162,8 +165,10 @@ func decodePayload(f *Frame) (Message, error) {
 	h.RequestID, h.kind = f.ID, f.Kind
 	if err := o.Decode(m, "method", true); err != nil {
 		e := decodeError(string(name), err)
+		member, _, _ := strings.Cut(e.Field, ".")
+		wrong, _ := o.Get(member)
 		id, _ := o.Get("id")
-		if n, err := jsonx.Int(id); err == nil && n == int64(uint32(n)) {
+		if n, err := jsonx.Int(id); err == nil && n == int64(uint32(n)) && truthy(wrong) {
 			e.subject = uint32(n)
 		}
 		return nil, e

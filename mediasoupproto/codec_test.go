@@ -116,8 +116,8 @@ func TestDecodeErrorsNameTheMemberAndTheRequestToAnswer(t *testing.T) {
 		},
 		{
 			[]byte(`{"request":true,"id":7,"method":"mediasoup-notification","data":{"method":"leave"}}`), // protoo 2
-			DecodeError{Field: "notification", Err: errNotNotification, RequestID: "7", kind: FrameNotification},
-			"mediasoupproto: decode: notification: is no notification",
+			DecodeError{Type: "leave", Field: "notification", Err: errNotNotification, RequestID: "7", kind: FrameNotification},
+			"mediasoupproto: decode leave: notification: is no notification",
 		},
 		{
 			request(`5`),

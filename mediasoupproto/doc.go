@@ -66,8 +66,11 @@
 //   - Ids of transports and producers are each peer's own: nobody takes another one's.
 //     They are integers from 1 to 4294967295; mediasoup invents one for 0 and tells nobody.
 //   - Spies and plain RTP transports are refused unless they are allowed; see [ServerConfig].
-//   - Members of a wrong JSON type are refused, even where mediasoup ignores them. JSON with
-//     duplicate names, invalid UTF-8 or more than 64 levels is no message.
+//   - Members of a wrong JSON type are refused, even where mediasoup ignores them, and so is
+//     an interval that is no integer; an empty text counts as absent. JSON with duplicate
+//     names, invalid UTF-8 or more than 64 levels is no message.
+//   - A room codec or header extension is told once, though two of a producer's map to it; an
+//     address of plain RTP is whole or absent.
 //   - A connection that has a PeerName joins by no other one, and a newer
 //     connection of the same name ends it, as in the demo.
 //   - A join needs Authenticate or AllowAll of [ServerOptions], within 15 s.

@@ -20,7 +20,7 @@ type DecodeError struct {
 	RequestID ID
 
 	kind    FrameKind
-	subject uint32 // the id that the message is about, when it was found
+	subject uint32 // the id that the message is about, when it was found and something stands in Field
 }
 
 // Error says what is wrong and where.
@@ -105,7 +105,7 @@ func (e *Error) Is(target error) bool {
 // The errors that a server gives most often, for comparison with [errors.Is] and to be
 // returned from hooks. They must not be changed.
 var (
-	ErrRoomClosed           = NewError("InvalidStateError", "Room closed") // also of a peer that has left
+	ErrRoomClosed           = NewError("InvalidStateError", "Room closed") // also of a peer that has left; see [ErrLeft]
 	ErrNoPeer               = &Error{Code: CodeNoPeer, Reason: "no mediasoup Peer"}
 	ErrPeerExists           = &Error{Code: CodeFailed, Reason: "already have a mediasoup Peer"}
 	ErrOtherName            = &Error{Code: CodeForbidden, Reason: "that is not your corresponding mediasoup Peer name"}
@@ -143,7 +143,8 @@ var (
 	ErrTooManyCalls = errors.New("mediasoupproto: too many requests wait for their answer")
 	// ErrConnectionLost: the connection ended before the answer came.
 	ErrConnectionLost = errors.New("mediasoupproto: connection lost")
-	// ErrLeft: the peer has left or was closed before the answer came.
+	// ErrLeft: the peer has left or was closed before the answer came. It is the client that says
+	// so; a server says [ErrRoomClosed].
 	ErrLeft = errors.New("mediasoupproto: room closed")
 	// ErrTransportClosed: the transport was closed before the request went out.
 	ErrTransportClosed = errors.New("mediasoupproto: transport closed")

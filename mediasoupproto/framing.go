@@ -16,7 +16,10 @@ type Framing interface {
 	// Open does to a connection what must happen before its first frame, and between
 	// frames. Most framings return conn. client is set on the side that has opened it.
 	Open(conn transport.Conn, client bool) transport.Conn
-	// Parse reads a frame. The frame may point into data.
+	// Parse reads a frame, which may point into data. What a frame of mediasoup's has for data
+	// is checked afterwards, also for duplicate names and UTF-8; what stands around it, and the
+	// data of the application and of responses, is Parse's to check. After an error the message
+	// is ignored, and nobody is answered.
 	Parse(typ transport.MessageType, data []byte) (Frame, error)
 	// AppendHead appends what stands in front of a frame's data, and AppendTail what
 	// stands behind it. An error has no data. They must not keep the frame.
@@ -37,10 +40,10 @@ const (
 // A Frame is a message of the connection without its data's meaning.
 type Frame struct {
 	Kind   FrameKind
-	ID     ID     // of a request, and of the one that a response answers
-	Method string // [MethodRequest], [MethodNotification], or of the application's own; "" in a response
-	Data   json.RawMessage
-	Error  *Error // of a response; nil is a success
+	ID     ID              // a number: of a request, and of the one that a response answers
+	Method string          // [MethodRequest], [MethodNotification], or of the application's own; "" in a response
+	Data   json.RawMessage // nil is an empty object
+	Error  *Error          // of a response; nil is a success
 }
 
 // protooFraming is the framing of protoo, from version 3 on or of version 2.

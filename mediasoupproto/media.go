@@ -24,9 +24,9 @@ type MediaRoom interface {
 	// CreateTransport begins a transport; the client's DTLS parameters are in the message,
 	// or come with UpdateTransport.
 	CreateTransport(id MediaID, m *CreateTransport) (*CreateTransportResult, error)
-	// UpdateTransport says the client's parameters. It is called once at most, and never
-	// when they were in the message that created the transport. After an error the server
-	// closes the transport.
+	// UpdateTransport says the client's parameters. Those of DTLS come once at most, and not
+	// when they were in the message that created the transport; those of plain RTP may
+	// change. After an error the server closes the transport.
 	UpdateTransport(id MediaID, m *UpdateTransport) error
 	// RestartTransport changes the ICE parameters of a transport.
 	RestartTransport(id MediaID) (*ICEParameters, error)

@@ -70,7 +70,7 @@ type CreateTransport struct {
 	Head               `json:"-"`
 	ID                 uint32              `json:"id,omitempty"` // chosen by the client
 	Direction          Direction           `json:"direction,omitempty"`
-	Options            *TransportOptions   `json:"options,omitempty"`
+	Options            *TransportOptions   `json:"options,omitempty"` // needed with PlainRTPParameters
 	AppData            json.RawMessage     `json:"appData,omitempty"`
 	DTLSParameters     *DTLSParameters     `json:"dtlsParameters,omitempty"`     // the client's, or with UpdateTransport
 	PlainRTPParameters *PlainRTPParameters `json:"plainRtpParameters,omitempty"` // for one without ICE and DTLS

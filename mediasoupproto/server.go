@@ -45,11 +45,12 @@ type ServerOptions struct {
 	Media MediaEngine
 
 	// Connection says in which room a new connection is, and by which name. After an error
-	// it is closed with 1008. Nil puts all into the room "" and leaves the name to the join.
-	// Package mediasouphttp has one for the addresses of mediasoup's demo.
+	// it is closed with 1008. Nil puts all into the room "", where they see each other, and
+	// leaves the name to the join. Package mediasouphttp has one for the addresses of
+	// mediasoup's demo.
 	Connection func(ctx context.Context) (Connection, error)
-	// Authenticate looks at a join before anything comes of it. Nil refuses every join,
-	// unless AllowAll is set.
+	// Authenticate looks at a join before anything comes of it, and may change its AppData,
+	// which the others are shown. Nil refuses every join, unless AllowAll is set.
 	Authenticate func(ctx context.Context, s *ServerSession, m *Join) error
 	// AllowAll lets everybody in whose name is free, as mediasoup does.
 	AllowAll bool
@@ -60,7 +61,8 @@ type ServerOptions struct {
 	// request. Nil refuses the requests and ignores the rest.
 	Message func(ctx context.Context, s *ServerSession, m *Application) (json.RawMessage, error)
 
-	// OnJoined hears of each join after it has happened, in the goroutine of the connection.
+	// OnJoined hears of each join after it has happened, in the goroutine of the connection,
+	// whose end is that of ctx.
 	OnJoined func(ctx context.Context, s *ServerSession)
 
 	Connections   int    // at once; default 20,000, negative without a limit
@@ -324,11 +326,12 @@ func (s *Server) SendRoom(room string, m Message) error {
 	return nil
 }
 
-// Sessions returns the connections at the time of the call, in the order in which they
-// came.
+// Sessions returns the connections that are open at the time of the call, in the order in
+// which they came.
 func (s *Server) Sessions() iter.Seq[*ServerSession] { return slices.Values(s.hub.Sessions()) }
 
-// Session returns the connection of a peer that has joined a room, or nil.
+// Session returns the connection of a peer that has joined a room, or nil. Who has left it or
+// was thrown out is found among [Server.Sessions].
 func (s *Server) Session(room, peerName string) (sess *ServerSession) {
 	s.hub.Locked(func() {
 		if id, ok := s.machine.Find(room, peerName); ok {
@@ -423,7 +426,7 @@ func (s *Server) tell(appData json.RawMessage, f func(time.Time, json.RawMessage
 	return s.do(func(now time.Time) (ServerEffects, bool) { return f(now, appDataOf(appData)) })
 }
 
-// Stats returns what the server has read and written.
+// Stats returns what the server has read and written on all connections.
 func (s *Server) Stats() Stats { return statsOf(&s.counters) }
 
 // Close ends every connection with 1001 after what is queued for it, and waits for them and
@@ -437,20 +440,20 @@ func (s *Server) Close() error {
 // ID returns the number of the connection within its server. It is never used twice.
 func (s *ServerSession) ID() PeerID { return PeerID(s.member.ID()) }
 
-// State returns where the connection stands, and false when it is gone.
+// State returns where the connection stands, and false when it has ended.
 func (s *ServerSession) State() (state ServerState, ok bool) {
 	s.server.hub.Locked(func() { state, ok = s.server.machine.State(s.ID()) })
 	return state, ok
 }
 
-// Peer returns what is known of the connection, and false when it is gone. It must not be
+// Peer returns what is known of the connection, and false when it has ended. It must not be
 // changed.
 func (s *ServerSession) Peer() (p PeerState, ok bool) {
 	s.server.hub.Locked(func() { p, ok = s.server.machine.Peer(s.ID()) })
 	return p, ok
 }
 
-// Send is [Server.Send].
+// Send is [Server.Send] for this connection.
 func (s *ServerSession) Send(m Message) error { return s.server.Send(s.ID(), m) }
 
 // ClosePeer throws the peer out of its room, of which it and the others are told with the

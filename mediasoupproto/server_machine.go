@@ -407,7 +407,7 @@ func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) Se
 			m.answer(&fx, c, err.RequestID, nil)
 		}
 	case err.RequestID == "":
-	case err.Type != "" && err.Type != "join" && err.Type != "queryRoom" && c.peer == nil:
+	case err.Type != "join" && err.Type != "queryRoom" && c.peer == nil:
 		m.refuse(&fx, c, err.RequestID, c.mayRequest())
 	default:
 		m.refuse(&fx, c, err.RequestID, answerTo(err))

@@ -280,7 +280,7 @@ func (m *ServerMachine) updateTransport(fx *ServerEffects, p *peer, msg *UpdateT
 	}
 	switch {
 	case t == nil || !given:
-	case m.check(msg) != nil, t.remote:
+	case m.check(msg) != nil, t.remote && !t.plain:
 		m.serverClosesTransport(fx, t, nil)
 	default:
 		t.remote = true

@@ -55,11 +55,11 @@ func (m *ServerMachine) join(fx *ServerEffects, c *conn, msg *Join) {
 }
 
 func (m *ServerMachine) mayJoin(c *conn, msg *Join) *Error {
+	if c.bound != "" && msg.PeerName != c.bound {
+		return ErrOtherName
+	}
 	if c.peer != nil {
 		return ErrPeerExists
-	}
-	if c.bound != "" && msg.PeerName != "" && msg.PeerName != c.bound {
-		return ErrOtherName
 	}
 	if err := m.check(msg); err != nil {
 		return err

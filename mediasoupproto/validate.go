@@ -253,7 +253,7 @@ func (c checker) text(field, value string) *ValidationError {
 
 // raw checks any JSON, or nothing.
 func (c checker) raw(field string, value json.RawMessage, level int) *ValidationError {
-	if value == nil {
+	if len(value) == 0 {
 		return nil
 	}
 	if err := jsonx.CheckAt(value, level); err != nil {

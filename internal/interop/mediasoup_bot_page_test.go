@@ -232,41 +232,62 @@ func TestMediasoupPageAndBotPauseOnEverySide(t *testing.T) {
 }
 
 // TestMediasoupBotChoosesAmongStreamsOfAPage goes down and up again, by itself and by the server
-// application.
+// application. Firefox says no SSRCs but RIDs, which need all header extensions of mediasoup.
 func TestMediasoupBotChoosesAmongStreamsOfAPage(t *testing.T) {
-	onMediasoupPages(t, inChromium, func(t *testing.T, h mediasoupHost, browser *mediasoupBrowser) {
-		alice := enterPage(t, h, browser, "alice")
-		alice.send("audio", nil)
-		alice.send("video", wanted{
-			"simulcast":   wanted{"low": 100_000, "medium": 400_000, "high": 1_500_000},
-			"constraints": wanted{"width": wanted{"exact": 640}, "height": wanted{"exact": 480}},
+	caps, err := mediasoupproto.GenerateRoomRTPCapabilities(mediasoupproto.DefaultCodecs())
+	require.NoError(t, err)
+	for _, c := range []struct {
+		name    string
+		browser func(*testing.T) *mediasoupBrowser
+	}{{"Chromium", inChromium}, {"Firefox", inFirefox}} {
+		t.Run(c.name, func(t *testing.T) {
+			browser := c.browser(t)
+			t.Run("mediasoup 2.6.19", func(t *testing.T) {
+				testMediasoupBotChooses(t, startMediasoup(t, overProtoo), browser)
+			})
+			t.Run("ours", func(t *testing.T) {
+				testMediasoupBotChooses(t, startMediasoupSFU(t, overProtoo, mediasoupproto.ServerOptions{
+					ServerConfig: mediasoupproto.ServerConfig{Capabilities: caps},
+				}), browser)
+			})
 		})
-		bot := joinMediasoup(t, h, "bot", botPlan{})
-		f := bot.gets(mediasoupproto.Video, "alice")
-		is := func(want mediasoupproto.Profile) {
-			t.Helper()
-			eventually(t, string(want), func() bool { return f.consumer.EffectiveProfile() == want })
-			bot.goesOn(f)
-		}
-		for range 2 {
-			require.NoError(t, f.consumer.SetPreferredProfile(mediasoupproto.ProfileLow))
-			is(mediasoupproto.ProfileLow)
-			require.NoError(t, f.consumer.SetPreferredProfile(mediasoupproto.ProfileMedium))
-			is(mediasoupproto.ProfileMedium)
-		}
-		bot.forgets()
-		h.prefers("bot", f.consumer.ID(), mediasoupproto.ProfileLow)
-		isTold(bot, func(m *mediasoupproto.ConsumerPreferredProfileSet) bool {
-			return m.ID == f.consumer.ID() && m.Profile == mediasoupproto.ProfileLow
-		})
-		isTold(bot, func(m *mediasoupproto.ConsumerEffectiveProfileChanged) bool {
-			return m.ID == f.consumer.ID() && m.Profile == mediasoupproto.ProfileLow
-		})
-		require.Equal(t, mediasoupproto.ProfileLow, f.consumer.PreferredProfile())
-		bot.goesOn(f)
-		alice.requireQuiet()
-		bot.requireRunning()
+	}
+}
+
+func testMediasoupBotChooses(t *testing.T, h mediasoupHost, browser *mediasoupBrowser) {
+	alice := enterPage(t, h, browser, "alice")
+	alice.send("audio", nil)
+	alice.send("video", wanted{
+		"simulcast":   wanted{"low": 100_000, "medium": 400_000, "high": 1_500_000},
+		"constraints": wanted{"width": wanted{"exact": 640}, "height": wanted{"exact": 480}},
 	})
+	bot := joinMediasoup(t, h, "bot", botPlan{})
+	f := bot.gets(mediasoupproto.Video, "alice")
+	is := func(want mediasoupproto.Profile) {
+		t.Helper()
+		eventually(t, string(want), func() bool { return f.consumer.EffectiveProfile() == want })
+		bot.goesOn(f)
+	}
+	for range 2 {
+		require.NoError(t, f.consumer.SetPreferredProfile(mediasoupproto.ProfileLow))
+		is(mediasoupproto.ProfileLow)
+		keyFrames := f.keyFrames.Load()
+		require.NoError(t, f.consumer.SetPreferredProfile(mediasoupproto.ProfileMedium))
+		is(mediasoupproto.ProfileMedium)
+		eventually(t, "key frame of another stream", func() bool { return f.keyFrames.Load() > keyFrames })
+	}
+	bot.forgets()
+	h.prefers("bot", f.consumer.ID(), mediasoupproto.ProfileLow)
+	isTold(bot, func(m *mediasoupproto.ConsumerPreferredProfileSet) bool {
+		return m.ID == f.consumer.ID() && m.Profile == mediasoupproto.ProfileLow
+	})
+	isTold(bot, func(m *mediasoupproto.ConsumerEffectiveProfileChanged) bool {
+		return m.ID == f.consumer.ID() && m.Profile == mediasoupproto.ProfileLow
+	})
+	require.Equal(t, mediasoupproto.ProfileLow, f.consumer.PreferredProfile())
+	bot.goesOn(f)
+	alice.requireQuiet()
+	bot.requireRunning()
 }
 
 // TestMediasoupBotSpeaksWithAPage is about messages of the application's own.

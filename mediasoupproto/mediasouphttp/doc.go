@@ -27,6 +27,26 @@
 // Unlike the demo a handler refuses pages of other hosts, unless its options name them, and
 // parameters that come twice. It pings every 20 s by default, the demo every 60 s.
 //
+// # Tokens and tenants
+//
+// Pages that say more in their address than the room and the name, such as a token, are looked
+// at by the Connection of [Options], before they are connected:
+//
+//	sockets := mediasouphttp.NewHandler(srv, &mediasouphttp.Options{
+//		Connection: func(r *http.Request) (mediasoupproto.Connection, error) {
+//			tenant, ok := tenants[r.URL.Query().Get("token")]
+//			if !ok {
+//				return mediasoupproto.Connection{}, &mediasoupproto.Error{Code: 401, Reason: "bad token"}
+//			}
+//			c, err := mediasouphttp.FromQuery(r)
+//			c.Room = tenant + "/" + c.Room
+//			return c, err
+//		},
+//	})
+//
+// The server must have the function [Connection] among its options for that. Its hooks find the
+// address with [wsconn.Request]; the example of [Options] has a moderator.
+//
 // # Other framings
 //
 // Socket.IO has a carrier of its own, package transport/engineio/enginehttp, and [Connection]

@@ -2,6 +2,8 @@ package mediasouphttp_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/mediasoupproto"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouphttp"
 	"github.com/rtcsignal/rtcsignal/transport/engineio/enginehttp"
+	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
 
 func Example() {
@@ -65,4 +68,127 @@ func Example_socketIO() {
 	}
 	fmt.Println("the room can do", room.RTPCapabilities.Codecs[0].MimeType)
 	// Output: the room can do audio/opus
+}
+
+// A user is who has a token.
+type user struct {
+	Tenant    string
+	Moderator bool
+}
+
+var users = map[string]user{"t1": {"acme", false}, "t2": {"acme", true}}
+
+// userOf returns who has opened the connection of a server's hook.
+func userOf(ctx context.Context) user { return users[wsconn.Request(ctx).URL.Query().Get("token")] }
+
+// tenantOf puts each tenant's users into rooms of their own, and refuses all others.
+func tenantOf(r *http.Request) (mediasoupproto.Connection, error) {
+	u, ok := users[r.URL.Query().Get("token")]
+	if !ok {
+		return mediasoupproto.Connection{}, &mediasoupproto.Error{Code: http.StatusUnauthorized, Reason: "bad token"}
+	}
+	c, err := mediasouphttp.FromQuery(r)
+	c.Room = u.Tenant + "/" + c.Room
+	return c, err
+}
+
+// moderate carries out what a moderator wants to be done to another peer of the room.
+func moderate(ctx context.Context, srv *mediasoupproto.Server, by *mediasoupproto.ServerSession, what, name string) error {
+	me, _ := by.Peer()
+	them := srv.Session(me.Room, name)
+	if !userOf(ctx).Moderator || them == nil {
+		return mediasoupproto.ErrNotAuthorised
+	}
+	switch what {
+	case "mute":
+		peer, _ := them.Peer()
+		for _, p := range peer.Producers {
+			id := mediasoupproto.MediaID{Peer: them.ID(), ID: p.ID}
+			if err := srv.PauseProducer(id, json.RawMessage(`{"muted":true}`)); err != nil {
+				return err
+			}
+		}
+		return nil
+	case "kick": // may come back
+		return them.ClosePeer(json.RawMessage(`{"kicked":true}`))
+	case "ban": // its page does not connect again by itself
+		them.Close(mediasoupproto.CloseByServer, mediasoupproto.CloseByServerReason)
+		return nil
+	}
+	return &mediasoupproto.Error{Code: http.StatusNotFound, Reason: "no such method"}
+}
+
+// enter connects with a token and joins.
+func enter(ctx context.Context, server, name, token string) (*mediasoupproto.Client, error) {
+	address, err := mediasouphttp.URL(server+"/?token="+token, "lobby", name)
+	if err != nil {
+		return nil, err
+	}
+	client, err := mediasouphttp.Connect(ctx, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	room, err := client.QueryRoom(ctx)
+	if err != nil {
+		return client, err
+	}
+	_, err = client.Join(ctx, &mediasoupproto.Join{PeerName: name, RTPCapabilities: room.RTPCapabilities})
+	return client, err
+}
+
+// A token in the address says which tenant's rooms a page may enter, and whether it may mute
+// others and throw them out.
+func ExampleOptions() {
+	ctx := context.Background()
+	var srv *mediasoupproto.Server
+	srv = mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
+		Connection: mediasouphttp.Connection,
+		AllowAll:   true, // whoever has got so far
+		Message: func(
+			ctx context.Context, s *mediasoupproto.ServerSession, m *mediasoupproto.Application,
+		) (json.RawMessage, error) {
+			var name string
+			if err := json.Unmarshal(m.Data, &name); err != nil {
+				return nil, &mediasoupproto.Error{Code: http.StatusBadRequest, Reason: "not a name"}
+			}
+			return nil, moderate(ctx, srv, s, m.Method, name)
+		},
+	})
+	defer srv.Close()
+	web := httptest.NewServer(mediasouphttp.NewHandler(srv, &mediasouphttp.Options{Connection: tenantOf}))
+	defer web.Close()
+
+	_, err := enter(ctx, web.URL, "mallory", "t3")
+	if refused, ok := errors.AsType[*wsconn.DialError](err); ok {
+		fmt.Println(refused.StatusCode, refused.Body)
+	}
+	alice, err := enter(ctx, web.URL, "alice", "t1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer alice.Close()
+	boss, err := enter(ctx, web.URL, "boss", "t2")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer boss.Close()
+
+	_, err = alice.Ask(ctx, "kick", json.RawMessage(`"boss"`))
+	fmt.Println(err)
+	_, err = boss.Ask(ctx, "kick", json.RawMessage(`"alice"`))
+	fmt.Println(err)
+	for m, err := range alice.Messages(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if closed, ok := m.(*mediasoupproto.Closed); ok {
+			fmt.Println("alice is thrown out:", string(closed.AppData))
+			break
+		}
+	}
+	// Output:
+	// 401 bad token
+	// mediasoupproto: not authorised (403)
+	// <nil>
+	// alice is thrown out: {"kicked":true}
 }

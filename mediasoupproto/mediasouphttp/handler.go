@@ -19,9 +19,11 @@ type Options struct {
 	// WebSocket is for the connections. Its ReadLimit must be as high as the MessageBytes of
 	// the server; both are 1 MiB by default. Its Subprotocols are set by the handler.
 	WebSocket *wsconn.Options
-	// Connection says what a request connects to, before it is answered; nil is [FromQuery].
-	// An [*mediasoupproto.Error] whose code is an HTTP status is the answer to a request that
-	// is refused; any other error is logged, and answered with 403.
+	// Connection says what a request connects to, before it is answered, such as by a token;
+	// nil is [FromQuery]. The server must have the function [Connection] among its options, or
+	// all this goes unheard. An [*mediasoupproto.Error] whose code is an HTTP status is the
+	// answer to a request that is refused; any other error is answered with 403. Both are
+	// logged by the Logger of WebSocket.
 	Connection func(r *http.Request) (mediasoupproto.Connection, error)
 }
 
@@ -42,8 +44,8 @@ var (
 type connectionKey struct{}
 
 // NewHandler returns the handler for the connections of a server, whatever their path. The
-// Connection of the server's options should be [Connection]. Its other hooks find the request
-// of a connection with wsconn.Request.
+// Connection of the server's options must be [Connection]: without it everybody is in one room,
+// by any name. The server's other hooks find the request of a connection with wsconn.Request.
 func NewHandler(srv *mediasoupproto.Server, opts *Options) *Handler {
 	h := &Handler{connection: FromQuery, log: slog.New(slog.DiscardHandler)}
 	var o wsconn.Options

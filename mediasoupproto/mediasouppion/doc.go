@@ -41,8 +41,8 @@
 //   - Media sections of what has ended are used again.
 //   - A path that fails is tried again, with a restart of ICE. The server never says how ICE
 //     and DTLS stand.
-//   - After a loss of the connection to the server, producers are published again, with new
-//     ids; consumers end, and new ones come.
+//   - When a lost connection to the server is replaced, producers are published again, with
+//     new ids; consumers end, and new ones come. What still arrives until then is received.
 //   - Servers of mediasoup 2 have TCP candidates, too, which are not used.
 //
 // # What the server may cost

@@ -271,6 +271,7 @@ func (r *room) EnableConsumer(
 	if c.rtxSSRC != 0 {
 		t.consumers[c.rtxSSRC] = c
 	}
+	t.enabled++
 	r.consumers[id] = c
 	c.producer = p
 	p.consumers = append(p.consumers, c)

@@ -295,6 +295,9 @@ func (p *producer) take(w *scratch, in inbound, b []byte, h *rtp.Header, now tim
 	}
 	key := p.kind == mediasoupproto.Audio || pl.codec.beginsKeyFrame(body)
 	plain := w.build(p, pl, h, body)
+	if plain == nil {
+		return
+	}
 	s.answered = s.answered || key
 	if p.nack {
 		s.cache.put(seq, plain)
@@ -331,7 +334,8 @@ func (s *layer) restart() {
 	}
 }
 
-// build writes a packet as all consumers get it but for the numbers.
+// build writes a packet as all consumers get it but for the numbers, or returns nil for one
+// that is too long to be sent again.
 func (w *scratch) build(p *producer, pl payload, h *rtp.Header, body []byte) []byte {
 	b := w.plain[:12]
 	b[0], b[1] = 0x80, pl.room
@@ -348,7 +352,7 @@ func (w *scratch) build(p *producer, pl payload, h *rtp.Header, body []byte) []b
 		b = appendExtensions(b, p, h)
 	}
 	if len(b)+len(body) > len(w.plain)-16 {
-		return b[:12] // cannot be: what is received is shorter
+		return nil
 	}
 	return append(b, body...)
 }

@@ -54,7 +54,8 @@ type transport struct {
 	consumers  map[uint32]*consumer // by what they are sent with
 	streams    map[uint32]inbound   // by what arrives
 	learned    int                  // streams that have no SSRC in their parameters
-	rtcpFrom   map[uint32]struct{}
+	rtcpFrom   map[uint32]struct{}  // who reports, but for streams
+	enabled    int                  // consumers until now: Firefox reports on each by another name
 	lastReport time.Time
 	remb       int64 // what the client says that it can receive, in bit/s
 }
@@ -156,7 +157,10 @@ func (t *transport) packet(w *scratch, b []byte, now time.Time) {
 func (t *transport) rtcp(w *scratch, b []byte, now time.Time) {
 	from := binary.BigEndian.Uint32(b[4:])
 	_, known := t.rtcpFrom[from]
-	if !known && len(t.rtcpFrom) >= maxLearned {
+	if !known {
+		_, known = t.streams[from]
+	}
+	if !known && len(t.rtcpFrom) >= maxLearned+t.enabled {
 		return
 	}
 	plain, err := t.in.DecryptRTCP(b, b, nil)
