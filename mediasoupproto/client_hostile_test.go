@@ -116,7 +116,7 @@ func TestServerThatAsksAndDoesNotReadIsLeft(t *testing.T) {
 			if err := p.Write(transport.Text, []byte(asked(i, `{"method":"queryRoom"}`))); err != nil {
 				break
 			}
-			require.Less(t, i, 10*DefaultClientPending)
+			require.Less(t, i, 10*DefaultPending)
 		}
 		requireClientEnds(t, c, ErrSlowPeer)
 	})

@@ -12,9 +12,9 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-// DefaultClientPending is how many requests of a client wait at once, for their answer or for
+// DefaultPending is how many requests of a client wait at once, for their answer or for
 // that of another one.
-const DefaultClientPending = 256
+const DefaultPending = 256
 
 // maxEarly is how many notifications wait for the answer to a join.
 const maxEarly = 4096
@@ -88,7 +88,7 @@ type ownedKey struct {
 func NewClientMachine(cfg ClientConfig) *ClientMachine {
 	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)
 	cfg.CallTimeout = cmp.Or(cfg.CallTimeout, DefaultCallTimeout)
-	cfg.Pending = cmp.Or(cfg.Pending, DefaultClientPending)
+	cfg.Pending = cmp.Or(cfg.Pending, DefaultPending)
 	m := &ClientMachine{cfg: cfg}
 	m.reset()
 	return m

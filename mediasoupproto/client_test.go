@@ -436,14 +436,14 @@ func TestNegativeTimesOfAClientAreNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, p := joinedClient(t, &ClientOptions{CallTimeout: -1, HandshakeTimeout: -1, Pending: -1})
 		p.Drain()
-		for range 2 * DefaultClientPending / 16 {
+		for range 2 * DefaultPending / 16 {
 			for range 16 {
 				require.NoError(t, c.Send(new(QueryRoom)))
 			}
 			synctest.Wait() // until they are written
 		}
 		time.Sleep(1000 * time.Hour)
-		c.end.Locked(func() { require.Len(t, c.machine.pending, 2*DefaultClientPending) })
+		c.end.Locked(func() { require.Len(t, c.machine.pending, 2*DefaultPending) })
 		require.NoError(t, c.Close())
 		requireClientEnds(t, c, nil)
 	})

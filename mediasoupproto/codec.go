@@ -218,6 +218,9 @@ func EncodePayload(m Message) ([]byte, error) {
 
 // appendMessage appends the encoding of m in a framing.
 func appendMessage(framing Framing, dst []byte, m Message) ([]byte, error) {
+	if late, ok := m.(*lateAnswer); ok {
+		m = late.response()
+	}
 	f, err := frameOf(m)
 	if err != nil {
 		return dst, err
@@ -431,6 +434,8 @@ func size(m Message) int {
 	const names, parameters = 200, 900
 	switch m := m.(type) {
 	case *shared:
+		return m.size
+	case *lateAnswer:
 		return m.size
 	case *Response:
 		return names + len(m.Result)

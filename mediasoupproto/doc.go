@@ -43,6 +43,11 @@
 // mediasouppion has one that serves browsers, and bots for any server; [NullEngine] is for
 // signaling alone. Package mediasouphttp has the addresses and the subprotocol of the demo.
 //
+// The application of a server decides in the hooks of [ServerOptions] who joins and what is
+// created. It finds peers with [Server.Session], pauses and closes what they have with
+// [Server.PauseProducer] and the like, and throws them out with [ServerSession.ClosePeer], or
+// with [CloseByServer], after which clients of protoo do not come back by themselves.
+//
 // [ClientMachine] and [ServerMachine] are the rules without I/O, clock or goroutine.
 //
 // # Peers
@@ -71,7 +76,7 @@
 //     names, invalid UTF-8 or more than 64 levels is no message.
 //   - A room codec or header extension is told once, though two of a producer's map to it; an
 //     address of plain RTP is whole or absent.
-//   - A connection that has a PeerName joins by no other one, and a newer
+//   - A connection that has a PeerName, see [Connection], joins by no other one, and a newer
 //     connection of the same name ends it, as in the demo.
 //   - A join needs Authenticate or AllowAll of [ServerOptions], within 15 s.
 //   - Of the RTCP parameters of a producer the others are told what is known of them.

@@ -112,3 +112,20 @@ func (m *shared) append(dst []byte) ([]byte, error) {
 	m.once.Do(func() { m.text, m.err = appendPayload(make([]byte, 0, m.size), m.Message) })
 	return append(dst, m.text...), m.err
 }
+
+// A lateAnswer is the answer to a join, encoded when it is written: it may have megabytes, for
+// which nobody else shall wait. Nothing in its result changes.
+type lateAnswer struct {
+	Message // a *Response without its result
+	result  *JoinResult
+	size    int
+}
+
+// response encodes the result.
+func (m *lateAnswer) response() *Response {
+	result, err := appendResult(m.result)
+	if err != nil {
+		return &Response{Head: *m.head(), Error: errInternal}
+	}
+	return &Response{Head: *m.head(), Result: result}
+}

@@ -454,7 +454,9 @@ type Response struct {
 }
 
 // Application is a message of the application's own, which has nothing to do with mediasoup
-// and travels beside it: a request if it has a RequestID, a notification otherwise.
+// and travels beside it: a request if it has a RequestID, a notification otherwise. The
+// application of a [Client] answers a request of the server's by sending a [*Response] with its
+// RequestID.
 type Application struct {
 	Head   `json:"-"`
 	Method string          // neither MethodRequest nor MethodNotification

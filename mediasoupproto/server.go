@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/rtcsignal/rtcsignal/internal/calls"
 	"github.com/rtcsignal/rtcsignal/internal/link"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
@@ -44,10 +45,10 @@ type ServerOptions struct {
 	// Media moves the media; nil is a [NullEngine], for signaling alone.
 	Media MediaEngine
 
-	// Connection says in which room a new connection is, and by which name. After an error
-	// it is closed with 1008. Nil puts all into the room "", where they see each other, and
-	// leaves the name to the join. Package mediasouphttp has one for the addresses of
-	// mediasoup's demo.
+	// Connection says in which room a new connection is, and by which name, unless that was
+	// said by [WithConnection], as the handler of package mediasouphttp does. After an error
+	// the connection is closed with 1008. Nil puts all into the room "", where they see each
+	// other, and leaves the name to the join.
 	Connection func(ctx context.Context) (Connection, error)
 	// Authenticate looks at a join before anything comes of it, and may change its AppData,
 	// which the others are shown. Nil refuses every join, unless AllowAll is set.
@@ -64,6 +65,10 @@ type ServerOptions struct {
 	// OnJoined hears of each join after it has happened, in the goroutine of the connection,
 	// whose end is that of ctx.
 	OnJoined func(ctx context.Context, s *ServerSession)
+	// OnLeft hears of the end of each peer after it has happened: it has left, was thrown
+	// out, or its connection is gone. It is called in the goroutine that brought it about; its
+	// ctx does not end.
+	OnLeft func(ctx context.Context, s *ServerSession, d Departure)
 
 	Connections   int    // at once; default 20,000, negative without a limit
 	QueueMessages int    // waiting for one connection; default 1024, more end it
@@ -87,7 +92,14 @@ type Server struct {
 	machine  *ServerMachine // stepped under the hub's lock
 
 	media   map[string]*mediaQueue // under the hub's lock
+	left    []departed             // likewise; OnLeft has not heard of them yet
 	working sync.WaitGroup
+}
+
+// A departed is what OnLeft is to hear.
+type departed struct {
+	sess *ServerSession
+	Departure
 }
 
 // A ServerSession is one connection of a server. Its methods may be called
@@ -95,6 +107,8 @@ type Server struct {
 type ServerSession struct {
 	server *Server
 	member link.Member[*ServerSession, Message]
+	calls  *calls.Table[ID, *Response] // requests to the client
+	values context.Context             // of Serve; it does not end
 }
 
 // NewServer returns a server without connections.
@@ -118,6 +132,7 @@ func NewServer(opts *ServerOptions) *Server {
 	}
 	cfg.AskRequests = cfg.AskRequests || s.opts.Request != nil
 	s.machine = NewServerMachine(cfg)
+	s.machine.lateJoins = true
 	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections)
 	return s
 }
@@ -140,12 +155,21 @@ func socketIOSession() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
+// connectionKey is that of a [Connection] in a context.
+type connectionKey struct{}
+
+// WithConnection returns a context for [Server.Serve] that says in which room the connection
+// is, and by which name.
+func WithConnection(ctx context.Context, c Connection) context.Context {
+	return context.WithValue(ctx, connectionKey{}, c)
+}
+
 // Serve serves a client until its connection has ended. It owns conn. The end of ctx ends
 // the connection with 1001. It returns nil after an orderly end, why the connection ended
 // otherwise.
 func (s *Server) Serve(ctx context.Context, conn transport.Conn) error {
-	var info Connection
-	if s.opts.Connection != nil {
+	info, known := ctx.Value(connectionKey{}).(Connection)
+	if !known && s.opts.Connection != nil {
 		var err error
 		if info, err = s.opts.Connection(ctx); err != nil {
 			s.log.InfoContext(ctx, "mediasoupproto: connection refused", "error", err)
@@ -153,8 +177,9 @@ func (s *Server) Serve(ctx context.Context, conn transport.Conn) error {
 			return fmt.Errorf("mediasoupproto: serve: %w", err)
 		}
 	}
-	sess := &ServerSession{server: s}
+	sess := &ServerSession{server: s, calls: calls.NewTable[ID, *Response](0), values: context.WithoutCancel(ctx)}
 	sess.member.Session = sess
+	defer sess.calls.FailAll(ErrConnectionLost)
 	opts := link.Options[Message]{
 		Append: appender(s.opts.Framing), Size: size,
 		QueueMessages: cmp.Or(s.opts.QueueMessages, DefaultQueueMessages),
@@ -164,9 +189,14 @@ func (s *Server) Serve(ctx context.Context, conn transport.Conn) error {
 	}
 	begin := func(now time.Time) { s.apply(s.machine.Connect(now, sess.ID(), info)) }
 	run := func(ctx context.Context) error {
+		defer s.step(func(now time.Time) ServerEffects { return s.machine.Disconnect(now, sess.ID()) })
+		s.tellLeft() // whom this connection has taken the place of
 		decode := decoder(s.opts.Framing, max(cmp.Or(s.opts.MessageBytes, DefaultMessageBytes), 0))
 		return sess.member.RunFrames(func(typ transport.MessageType, f *link.Frame) {
 			m, err := decode(typ, f.Data)
+			if len(f.Data) > maxSlack && err == nil {
+				m = s.compacted(m)
+			}
 			f.Free()
 			s.receive(ctx, sess, m, err)
 		})
@@ -176,6 +206,37 @@ func (s *Server) Serve(ctx context.Context, conn transport.Conn) error {
 		return nil
 	}
 	return fmt.Errorf("mediasoupproto: serve: %w", err)
+}
+
+// maxSlack is how much of what a kept message came in may stay in memory beside it, in bytes.
+const maxSlack = 4 << 10
+
+// compacted returns a message of which something is kept as it is read from its own encoding. In
+// memory the parts of a message have with them all that they came in, such as blanks and members
+// of the frame, and the limits only count the parts. What is refused anyway stays as it is.
+func (s *Server) compacted(m Message) Message {
+	switch msg := m.(type) {
+	case *Join:
+		if msg.RTPCapabilities == nil || msg.RTPCapabilities.Codecs == nil {
+			return m
+		}
+	case *CreateProducer:
+	default:
+		return m
+	}
+	if s.machine.cfg.Rules.validate(m) != nil {
+		return m
+	}
+	f := Frame{Kind: FrameRequest, ID: m.head().RequestID}
+	var err error
+	if f.Data, err = appendPayload(nil, m); err != nil {
+		return m
+	}
+	again, err := decodePayload(&f)
+	if err != nil {
+		return m
+	}
+	return again
 }
 
 // answersOf returns what recognises the answers that a client owes: those of protoo 2 to
@@ -192,6 +253,9 @@ func answersOf(framing Framing) func(typ transport.MessageType, msg []byte) bool
 
 // receive steps the machine with a message and answers what it asks.
 func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, err error) {
+	if r, ok := m.(*Response); ok && sess.calls.Resolve(r.RequestID, r) {
+		return
+	}
 	fx := s.step(func(now time.Time) ServerEffects {
 		if err != nil {
 			return s.machine.Malformed(now, sess.ID(), asDecodeError(err))
@@ -237,17 +301,19 @@ func (s *Server) decide(ctx context.Context, sess *ServerSession, q Question) (d
 		}
 	}
 	if err != nil {
-		d.Refuse = s.refusal(ctx, sess, err, instead)
+		d.Refuse = s.refusal(ctx, sess, q.Message, err, instead)
 	}
 	return d
 }
 
 // refusal returns what a client hears of a hook's error.
-func (s *Server) refusal(ctx context.Context, sess *ServerSession, err error, instead *Error) *Error {
+func (s *Server) refusal(ctx context.Context, sess *ServerSession, m Message, err error, instead *Error) *Error {
 	if e, ok := tellable(err); ok {
 		return e
 	}
-	s.log.WarnContext(ctx, "mediasoupproto: refused", "peer", sess.ID(), "error", err)
+	p, _ := sess.Peer()
+	s.log.WarnContext(ctx, "mediasoupproto: refused",
+		"message", name(m), "room", p.Room, "peer", p.PeerName, "connection", sess.ID(), "error", err)
 	return instead
 }
 
@@ -264,7 +330,20 @@ func (s *Server) step(f func(now time.Time) ServerEffects) (fx ServerEffects) {
 		fx = f(now)
 		s.apply(fx)
 	})
+	s.tellLeft()
 	return fx
+}
+
+// tellLeft tells the application of the peers that have ended. Called under no lock.
+func (s *Server) tellLeft() {
+	if s.opts.OnLeft == nil {
+		return
+	}
+	var left []departed
+	s.hub.Locked(func() { left, s.left = s.left, nil })
+	for _, d := range left {
+		s.opts.OnLeft(d.sess.values, d.sess, d.Departure)
+	}
 }
 
 // apply queues deliveries, operations and closings. Called under the hub's lock.
@@ -284,6 +363,13 @@ func (s *Server) apply(fx ServerEffects) {
 	for _, op := range fx.Media {
 		s.enqueue(op)
 	}
+	if s.opts.OnLeft != nil {
+		for _, d := range fx.Gone {
+			if m := s.hub.Member(uint64(d.Peer)); m != nil {
+				s.left = append(s.left, departed{m.Session, d})
+			}
+		}
+	}
 	for _, c := range fx.Close {
 		s.hub.End(uint64(c.Peer), c.Code, c.Reason)
 	}
@@ -299,10 +385,12 @@ func (s stepped) Expire(now time.Time)                { s.apply(s.machine.Expire
 // ErrUnknownPeer: there is no such connection, peer, transport, producer or consumer.
 var ErrUnknownPeer = errors.New("mediasoupproto: unknown peer")
 
-// Send validates and queues a message for a connection, such as an [*Application]. It does
-// not block.
+// Send validates and queues a message for a connection, past the machine, and never blocks. It is
+// for messages of the application, such as an [*Application]; the answer to a request is dropped,
+// see [ServerSession.Ask]. The error is a [*ValidationError], a [*StateError] for what only
+// clients send, [ErrUnknownPeer] or why the connection has ended.
 func (s *Server) Send(id PeerID, m Message) error {
-	if err := m.Validate(); err != nil {
+	if err := sendable(m); err != nil {
 		return err
 	}
 	ok, err := s.hub.Send(uint64(id), m)
@@ -312,9 +400,21 @@ func (s *Server) Send(id PeerID, m Message) error {
 	return err
 }
 
+// sendable returns why a server does not send a message.
+func sendable(m Message) error {
+	switch m.(type) {
+	case *Application, *Unknown:
+	default:
+		if allowedStates(m) != nil { // a client's
+			return stateError(ServerJoined, m)
+		}
+	}
+	return m.Validate()
+}
+
 // SendRoom is [Server.Send] for all peers of a room.
 func (s *Server) SendRoom(room string, m Message) error {
-	if err := m.Validate(); err != nil {
+	if err := sendable(m); err != nil {
 		return err
 	}
 	s.step(func(time.Time) (fx ServerEffects) {
@@ -451,6 +551,44 @@ func (s *ServerSession) State() (state ServerState, ok bool) {
 func (s *ServerSession) Peer() (p PeerState, ok bool) {
 	s.server.hub.Locked(func() { p, ok = s.server.machine.Peer(s.ID()) })
 	return p, ok
+}
+
+// Ask sends a request of the application's own to the client and returns the result. A refusal
+// is an [*Error]. The error is also what [Server.Send] says, [ErrTooManyCalls],
+// [ErrConnectionLost], or why ctx has ended: clients need not answer.
+func (s *ServerSession) Ask(ctx context.Context, method string, data json.RawMessage) (json.RawMessage, error) {
+	m := &Application{Method: method, Data: data}
+	pending, err := s.call(m)
+	if err != nil {
+		return nil, err
+	}
+	defer pending.Cancel()
+	if err := s.Send(m); err != nil {
+		return nil, err
+	}
+	r, err := pending.Wait(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.Error != nil:
+		return nil, r.Error
+	}
+	return r.Result, nil
+}
+
+// call begins a request to the client, which gets an id.
+func (s *ServerSession) call(m *Application) (*calls.Call[ID, *Response], error) {
+	for {
+		m.RequestID = NumberID(newRequestID())
+		pending, err := s.calls.Add(m.RequestID)
+		switch {
+		case errors.Is(err, calls.ErrDuplicate):
+			continue
+		case errors.Is(err, calls.ErrTooMany):
+			return nil, ErrTooManyCalls
+		}
+		return pending, err
+	}
 }
 
 // Send is [Server.Send] for this connection.

@@ -18,7 +18,7 @@ const (
 	DefaultTransports    = 16    // of one peer
 	DefaultProducers     = 32    // of one peer
 	DefaultRoomProducers = 1_000
-	DefaultPending       = 64 // requests of one peer for which the media are not ready yet
+	DefaultMediaPending  = 64 // requests of one peer for which the media are not ready yet
 	DefaultPeerBytes     = 256 << 10
 	DefaultRoomBytes     = 16 << 20
 )
@@ -41,7 +41,7 @@ type ServerConfig struct {
 	NewID func() uint32
 
 	AllowSpies    bool // peers that nobody is shown; refused otherwise
-	AllowPlainRTP bool // transports without ICE and DTLS; refused otherwise
+	AllowPlainRTP bool // transports without ICE and DTLS, if the media engine has them; refused otherwise
 
 	JoinTimeout   time.Duration // for a connection's first join; default 15 s
 	Rooms         int           // default 10,000
@@ -75,6 +75,7 @@ type ServerEffects struct {
 	Send  []Delivery
 	Ask   []Question
 	Media []MediaOp // for the media engine; those of one room in their order
+	Gone  []Departure
 	Close []Closing
 }
 
@@ -106,6 +107,14 @@ type Decision struct {
 	Result json.RawMessage // of an [*Application] that is a request
 }
 
+// A Departure is the end of a peer: it has left, was thrown out, or its connection is gone.
+type Departure struct {
+	Peer     PeerID
+	Room     string
+	PeerName string
+	AppData  json.RawMessage // that it had joined with
+}
+
 // A Closing ends a connection after what was sent to it.
 type Closing struct {
 	Peer   PeerID
@@ -134,6 +143,8 @@ type ServerMachine struct {
 
 	canDo  json.RawMessage // what queryRoom is answered
 	cannot error           // why it is not
+
+	lateJoins bool // joins are answered with a lateAnswer
 }
 
 // A clockKey names a deadline: of a join, or of the next statistics.
@@ -166,7 +177,7 @@ func NewServerMachine(cfg ServerConfig) *ServerMachine {
 	cfg.Transports = cmp.Or(cfg.Transports, DefaultTransports)
 	cfg.Producers = cmp.Or(cfg.Producers, DefaultProducers)
 	cfg.RoomProducers = cmp.Or(cfg.RoomProducers, DefaultRoomProducers)
-	cfg.Pending = cmp.Or(cfg.Pending, DefaultPending)
+	cfg.Pending = cmp.Or(cfg.Pending, DefaultMediaPending)
 	cfg.PeerBytes = cmp.Or(cfg.PeerBytes, DefaultPeerBytes)
 	cfg.RoomBytes = cmp.Or(cfg.RoomBytes, DefaultRoomBytes)
 	m := &ServerMachine{

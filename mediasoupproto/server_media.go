@@ -319,6 +319,10 @@ func tellConsumerClosed(fx *ServerEffects) func(c *consumer) {
 	}
 }
 
+// maxCodecs is how many codecs of a producer can have payload types of their own. Each is looked
+// for among all.
+const maxCodecs = 256
+
 // createProducer checks a producer in the order in which mediasoup does: its kind, its codecs
 // against those of the room, its transport, and then what only mediasoup's worker looks at.
 func (m *ServerMachine) createProducer(fx *ServerEffects, p *peer, msg *CreateProducer) *Error {
@@ -332,6 +336,9 @@ func (m *ServerMachine) createProducer(fx *ServerEffects, p *peer, msg *CreatePr
 	params := msg.RTPParameters
 	if params == nil || params.Codecs == nil {
 		return c.createProducer(msg).Answer
+	}
+	if len(params.Codecs) > maxCodecs {
+		return NewError("Error", "duplicated codec.payloadType")
 	}
 	mapping, err := mapProducer(params, m.cfg.Capabilities)
 	if err != nil {
@@ -365,7 +372,7 @@ func (m *ServerMachine) createProducer(fx *ServerEffects, p *peer, msg *CreatePr
 		m.cfg.RoomProducers > 0 && r.producers >= m.cfg.RoomProducers:
 		return errTooManyOf
 	}
-	n += len(msg.AppData)
+	n += len(msg.AppData) + sizeOfFields(msg.Extra)
 	if err := m.keeps(r, p.bytes, n); err != nil {
 		return err
 	}
@@ -604,7 +611,8 @@ func (m *ServerMachine) notification(fx *ServerEffects, c *conn, msg Message) {
 	invalid := m.check(msg) != nil
 	if l, ok := msg.(*Leave); ok {
 		appData := l.AppData
-		if invalid { // nobody is held back, but such data cannot be told
+		tooBig := m.cfg.PeerBytes > 0 && len(appData) > m.cfg.PeerBytes
+		if invalid || tooBig { // nobody is held back, but such data cannot be told
 			appData = nil
 		}
 		m.leave(fx, p, appData)

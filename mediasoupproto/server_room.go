@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 )
 
 // A room is where peers meet.
@@ -71,6 +73,11 @@ func (m *ServerMachine) mayJoin(c *conn, msg *Join) *Error {
 	if err := checkCapabilities(msg.RTPCapabilities, m.cfg.Capabilities); err != nil {
 		return err
 	}
+	for i := range msg.RTPCapabilities.Codecs {
+		if err := checkFeedback(msg.RTPCapabilities.Codecs[i].RTCPFeedback); err != nil {
+			return err
+		}
+	}
 	switch {
 	case msg.Spy && !m.cfg.AllowSpies:
 		return ErrSpy
@@ -80,8 +87,41 @@ func (m *ServerMachine) mayJoin(c *conn, msg *Join) *Error {
 	return m.keeps(r, 0, sizeOfPeer(msg))
 }
 
+// maxFeedback bounds the feedback that a client has for one codec, in bytes: it stands again in
+// each of the client's consumers. Browsers have less than 300.
+const maxFeedback = 1 << 10
+
+// checkFeedback returns why the feedback cannot stand there.
+func checkFeedback(all []RTCPFeedback) *Error {
+	n := 0
+	for i := range all {
+		f := &all[i]
+		n += len(`{"type":"","parameter":""},`) + len(f.Type) + len(f.Parameter)
+		n += sizeOfFields(f.Extra)
+		for _, value := range f.Extra {
+			if jsonx.CheckAt(value, parametersLevel) != nil {
+				return NewError("TypeError", "wrong rtpCapabilities")
+			}
+		}
+	}
+	if n > maxFeedback {
+		return NewError("Error", "request too big")
+	}
+	return nil
+}
+
 // sizeOfPeer returns how many bytes are kept of who joins.
-func sizeOfPeer(m *Join) int { return len(m.PeerName) + len(m.AppData) + sizeOf(m.RTPCapabilities) }
+func sizeOfPeer(m *Join) int {
+	return len(m.PeerName) + len(m.AppData) + sizeOf(m.RTPCapabilities) + sizeOfFields(m.Extra)
+}
+
+// sizeOfFields returns the length of members that stay in memory with those that are kept.
+func sizeOfFields(members Fields) (n int) {
+	for name, value := range members {
+		n += len(`"":,`) + len(name) + len(value)
+	}
+	return n
+}
 
 // check validates a message by the rules of the server.
 func (m *ServerMachine) check(msg Message) *Error {
@@ -150,7 +190,26 @@ func (m *ServerMachine) admit(fx *ServerEffects, c *conn, msg *Join, d Decision)
 	r.names[p.name] = p
 	c.peer, c.state = p, ServerJoined
 	p.keep(sizeOfPeer(msg))
-	m.answerWith(fx, c, msg.RequestID, result)
+	if !m.lateJoins {
+		m.answerWith(fx, c, msg.RequestID, result)
+		return
+	}
+	fx.send(c, &lateAnswer{
+		Message: &Response{Head: Head{RequestID: msg.RequestID, kind: FrameResponse}}, result: result, size: result.size(),
+	})
+}
+
+// size estimates the encoded length in bytes.
+func (r *JoinResult) size() int {
+	const names, parameters = 200, 900
+	n := names
+	for _, p := range r.Peers {
+		n += names + len(p.AppData)
+		for _, c := range p.Consumers {
+			n += parameters + len(c.AppData)
+		}
+	}
+	return n
 }
 
 // broadcast sends a message to all peers of a room.
@@ -184,6 +243,7 @@ func (m *ServerMachine) leave(fx *ServerEffects, p *peer, appData json.RawMessag
 	if len(r.peers) == 0 {
 		fx.Media = append(fx.Media, MediaOp{Kind: MediaCloseRoom, Room: r.name})
 	}
+	fx.Gone = append(fx.Gone, Departure{Peer: c.id, Room: r.name, PeerName: p.name, AppData: p.appData})
 }
 
 // ClosePeer throws a peer out of its room, of which it is told with the data. Its connection

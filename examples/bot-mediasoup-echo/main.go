@@ -46,7 +46,7 @@ func run(ctx context.Context, server, room, user string) error {
 	}
 	defer client.Close()
 	var peer *mediasouppion.Peer // set before Run calls a hook
-	peer, _, err = mediasouppion.Join(ctx, client, &mediasoupproto.Join{PeerName: user}, &mediasouppion.PeerOptions{
+	peer, _, err = mediasouppion.Join(ctx, client, &mediasoupproto.Join{PeerName: user}, &mediasouppion.Options{
 		OnTrack: func(c *mediasouppion.Consumer, track *webrtc.TrackRemote) {
 			if err := echo(ctx, peer, c, track); err != nil && ctx.Err() == nil {
 				log.Printf("%s of %s: %v", c.Kind(), c.PeerName(), err)

@@ -63,7 +63,7 @@ func run(ctx context.Context, server, room, user string) error {
 		return err
 	}
 	defer client.Close()
-	peer, joined, err := mediasouppion.Join(ctx, client, &mediasoupproto.Join{PeerName: user}, &mediasouppion.PeerOptions{
+	peer, joined, err := mediasouppion.Join(ctx, client, &mediasoupproto.Join{PeerName: user}, &mediasouppion.Options{
 		OnMessage: printEvent,
 		Logger:    slog.Default(),
 	})

@@ -34,7 +34,7 @@ func newMediasoupServer() (*mediasoupServer, error) {
 		return nil, err
 	}
 	s := &mediasoupServer{engine: engine, signaling: mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
-		Connection: mediasouphttp.Connection, AllowAll: true, Media: engine, Message: answerMediasoup,
+		AllowAll: true, Media: engine, Message: answerMediasoup,
 	})}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -59,7 +59,7 @@ func answerMediasoup(
 
 // joinMediasoup brings a bot into the room.
 func joinMediasoup(
-	ctx context.Context, server, name string, opts *mediasouppion.PeerOptions,
+	ctx context.Context, server, name string, opts *mediasouppion.Options,
 ) (*mediasoupproto.Client, *mediasouppion.Peer, error) {
 	address, err := mediasouphttp.URL(server, mediasoupRoom, name)
 	if err != nil {
@@ -89,7 +89,7 @@ func playMediasoup(ctx context.Context, server string, ready func()) error {
 	if err != nil {
 		return err
 	}
-	client, peer, err := joinMediasoup(ctx, server, "publisher", new(mediasouppion.PeerOptions))
+	client, peer, err := joinMediasoup(ctx, server, "publisher", new(mediasouppion.Options))
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func runMediasoup(ctx context.Context, r *result) error {
 func watchMediasoup(ctx context.Context, server string, r *result) error {
 	w := newWatcher(r)
 	began := time.Now()
-	client, peer, err := joinMediasoup(ctx, server, "receiver", &mediasouppion.PeerOptions{
+	client, peer, err := joinMediasoup(ctx, server, "receiver", &mediasouppion.Options{
 		OnTrack: func(c *mediasouppion.Consumer, track *webrtc.TrackRemote) {
 			w.state(webrtc.PeerConnectionStateConnected)
 			w.track(string(c.Kind())+" of "+c.PeerName(), track)

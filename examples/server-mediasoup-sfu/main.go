@@ -71,6 +71,10 @@ func listenAddress(ip, announced string) (listen mediasouppion.ListenAddress, er
 }
 
 func run(ctx context.Context, addr string, listen mediasouppion.ListenAddress, port uint16, client string) error {
+	page, err := fs.Sub(embedded, "page")
+	if err != nil {
+		return err
+	}
 	// snippet:server
 	engine, err := mediasouppion.NewEngine(&mediasouppion.EngineOptions{
 		Listen: []mediasouppion.ListenAddress{listen},
@@ -81,36 +85,22 @@ func run(ctx context.Context, addr string, listen mediasouppion.ListenAddress, p
 	}
 	defer engine.Close()
 	srv := mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
-		Connection: mediasouphttp.Connection, // ?roomId=lobby&peerName=alice
-		AllowAll:   true,                     // or Authenticate, which looks at the join
-		Media:      engine,
-		Logger:     slog.Default(),
+		AllowAll: true, // or Authenticate, which looks at the join
+		Media:    engine,
+		Logger:   slog.Default(),
 	})
 	defer srv.Close()
-	sockets := mediasouphttp.NewHandler(srv, nil)
+	handler := mediasouphttp.NewHandler(srv, &mediasouphttp.Options{Static: page}) // /?roomId=lobby&peerName=alice
 	// end snippet
 
-	page, err := fs.Sub(embedded, "page")
-	if err != nil {
-		return err
-	}
 	files := http.NewServeMux()
-	files.Handle("/", http.FileServerFS(page))
+	files.Handle("/", handler)
 	if client != "" {
 		files.HandleFunc("GET /mediasoup-client.js", func(w http.ResponseWriter, r *http.Request) {
 			http.ServeFile(w, r, client)
 		})
 	}
-	web := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("Upgrade") != "" {
-				sockets.ServeHTTP(w, r)
-				return
-			}
-			files.ServeHTTP(w, r)
-		}),
-		ReadHeaderTimeout: 10 * time.Second,
-	}
+	web := &http.Server{Handler: files, ReadHeaderTimeout: 10 * time.Second}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err

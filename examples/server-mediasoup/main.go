@@ -7,13 +7,12 @@
 //	go run ./examples/server-mediasoup -framing socketio
 //
 // Clients of protoo connect to ws://127.0.0.1:3443/?roomId=lobby&peerName=alice, those of
-// Socket.IO to http://127.0.0.1:3443 with the same query. For media, see
-// examples/server-mediasoup-sfu.
+// Socket.IO to http://127.0.0.1:3443 with the same query, and those of the framing typebody to
+// the same WebSocket without a subprotocol. For media, see examples/server-mediasoup-sfu.
 package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -24,7 +23,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -36,7 +34,7 @@ import (
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:3443", "`address` to listen on")
-	framing := flag.String("framing", "protoo", "`name` of the framing: protoo, protoo2, socketio")
+	framing := flag.String("framing", "protoo", "`name` of the framing: protoo, protoo2, socketio, typebody")
 	anyOrigin := flag.Bool("any-origin", false, "let the pages of other hosts connect")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -50,16 +48,10 @@ func run(ctx context.Context, addr, framing string, anyOrigin bool) error {
 	opts := &mediasoupproto.ServerOptions{
 		Connection: mediasouphttp.Connection,
 		AllowAll:   true, // or Authenticate, which looks at the join
-		Media: &mediasoupproto.NullEngine{
-			NewText: func(n int) string { return (rand.Text() + rand.Text())[:n] },
-			Fingerprints: []mediasoupproto.Fingerprint{{ // of no certificate; browsers need one
-				Algorithm: "sha-256", Value: strings.Repeat(":00", 32)[1:],
-			}},
-		},
-		OnJoined: printJoined,
-		Request:  printRequest,
-		Message:  answer,
-		Logger:   slog.Default(),
+		OnJoined:   printJoined,
+		Request:    printRequest,
+		Message:    answer,
+		Logger:     slog.Default(), // and no Media, which would move something
 	}
 	switch framing {
 	case "protoo":
@@ -67,17 +59,21 @@ func run(ctx context.Context, addr, framing string, anyOrigin bool) error {
 		opts.Framing = mediasoupproto.Protoo2
 	case "socketio":
 		opts.Framing = mediasoupproto.SocketIO
+	case "typebody":
+		opts.Framing = mediasoupproto.TypeBody
 	default:
 		return fmt.Errorf("there is no framing %q", framing)
 	}
 	srv := mediasoupproto.NewServer(opts)
 	defer srv.Close()
 
-	var handler http.Handler = mediasouphttp.NewHandler(srv, &mediasouphttp.Options{
-		WebSocket: &wsconn.Options{AllowAnyOrigin: anyOrigin, Logger: slog.Default()},
-	})
-	if framing == "socketio" {
+	sockets := &wsconn.Options{AllowAnyOrigin: anyOrigin, Logger: slog.Default()}
+	var handler http.Handler = mediasouphttp.NewHandler(srv, &mediasouphttp.Options{WebSocket: sockets})
+	switch framing {
+	case "socketio":
 		handler = enginehttp.Handler(srv.Serve, &enginehttp.Options{AllowAnyOrigin: anyOrigin, Logger: slog.Default()})
+	case "typebody": // has no subprotocol
+		handler = wsconn.Handler(srv.Serve, sockets)
 	}
 	web := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	listener, err := net.Listen("tcp", addr)

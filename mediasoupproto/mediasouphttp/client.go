@@ -58,7 +58,9 @@ type DialOptions struct {
 	// default, and its Subprotocols are that of the framing, if they are nil.
 	WebSocket *wsconn.Options
 	// Reconnect opens a new connection when one is lost, as the Backoff of Client says, and
-	// joins the room again. The server ends that with [mediasoupproto.CloseByServer].
+	// joins the room again. The server ends that with [mediasoupproto.CloseByServer]. It is to
+	// the same address: where that holds a token that expires, Client has a Redial of the
+	// application's instead, which gives [Dial] a new one.
 	Reconnect bool
 }
 

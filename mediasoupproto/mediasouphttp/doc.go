@@ -11,9 +11,7 @@
 //
 // A server:
 //
-//	srv := mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
-//		Connection: mediasouphttp.Connection, AllowAll: true,
-//	})
+//	srv := mediasoupproto.NewServer(&mediasoupproto.ServerOptions{AllowAll: true})
 //	http.Handle("/", mediasouphttp.NewHandler(srv, nil))
 //
 // # Handshake
@@ -44,13 +42,13 @@
 //		},
 //	})
 //
-// The server must have the function [Connection] among its options for that. Its hooks find the
-// address with [wsconn.Request]; the example of [Options] has a moderator.
+// The server's hooks find the address with [wsconn.Request]; the example of [Options] has a
+// moderator.
 //
 // # Other framings
 //
-// Socket.IO has a carrier of its own, package transport/engineio/enginehttp, and [Connection]
-// works there as well:
+// Socket.IO has a carrier of its own, package transport/engineio/enginehttp, for which
+// [Connection] finds the room and the name:
 //
 //	srv := mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
 //		Framing: mediasoupproto.SocketIO, Connection: mediasouphttp.Connection, AllowAll: true,

@@ -18,7 +18,7 @@ import (
 func Example() {
 	ctx := context.Background()
 	srv := mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
-		Connection: mediasouphttp.Connection, AllowAll: true,
+		AllowAll: true,
 	})
 	defer srv.Close()
 	web := httptest.NewServer(mediasouphttp.NewHandler(srv, nil))
@@ -93,7 +93,9 @@ func tenantOf(r *http.Request) (mediasoupproto.Connection, error) {
 }
 
 // moderate carries out what a moderator wants to be done to another peer of the room.
-func moderate(ctx context.Context, srv *mediasoupproto.Server, by *mediasoupproto.ServerSession, what, name string) error {
+func moderate(
+	ctx context.Context, srv *mediasoupproto.Server, by *mediasoupproto.ServerSession, what, name string,
+) error {
 	me, _ := by.Peer()
 	them := srv.Session(me.Room, name)
 	if !userOf(ctx).Moderator || them == nil {
@@ -142,8 +144,10 @@ func ExampleOptions() {
 	ctx := context.Background()
 	var srv *mediasoupproto.Server
 	srv = mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
-		Connection: mediasouphttp.Connection,
-		AllowAll:   true, // whoever has got so far
+		Authenticate: func(ctx context.Context, _ *mediasoupproto.ServerSession, m *mediasoupproto.Join) (err error) {
+			m.AppData, err = json.Marshal(userOf(ctx)) // what the others are told
+			return err
+		},
 		Message: func(
 			ctx context.Context, s *mediasoupproto.ServerSession, m *mediasoupproto.Application,
 		) (json.RawMessage, error) {
@@ -160,7 +164,7 @@ func ExampleOptions() {
 
 	_, err := enter(ctx, web.URL, "mallory", "t3")
 	if refused, ok := errors.AsType[*wsconn.DialError](err); ok {
-		fmt.Println(refused.StatusCode, refused.Body)
+		fmt.Printf("%d %q\n", refused.StatusCode, refused.Body)
 	}
 	alice, err := enter(ctx, web.URL, "alice", "t1")
 	if err != nil {
@@ -172,6 +176,7 @@ func ExampleOptions() {
 		log.Fatal(err)
 	}
 	defer boss.Close()
+	fmt.Println(boss.Peers()[0].Name, string(boss.Peers()[0].AppData))
 
 	_, err = alice.Ask(ctx, "kick", json.RawMessage(`"boss"`))
 	fmt.Println(err)
@@ -187,7 +192,8 @@ func ExampleOptions() {
 		}
 	}
 	// Output:
-	// 401 bad token
+	// 401 "bad token\n"
+	// alice {"Tenant":"acme","Moderator":false}
 	// mediasoupproto: not authorised (403)
 	// <nil>
 	// alice is thrown out: {"kicked":true}

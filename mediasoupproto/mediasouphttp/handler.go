@@ -1,8 +1,10 @@
 package mediasouphttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -16,15 +18,18 @@ import (
 // Options say how a handler serves connections. A nil *Options, and nil fields, mean the
 // defaults.
 type Options struct {
+	// Static are files for requests that are no WebSockets, such as pages with
+	// mediasoup-client. Nil has none.
+	Static fs.FS
 	// WebSocket is for the connections. Its ReadLimit must be as high as the MessageBytes of
 	// the server; both are 1 MiB by default. Its Subprotocols are set by the handler.
 	WebSocket *wsconn.Options
 	// Connection says what a request connects to, before it is answered, such as by a token;
-	// nil is [FromQuery]. The server must have the function [Connection] among its options, or
-	// all this goes unheard. An [*mediasoupproto.Error] whose code is an HTTP status is the
-	// answer to a request that is refused; any other error is answered with 403. Both are
-	// logged by the Logger of WebSocket.
+	// nil is [FromQuery]. An [*mediasoupproto.Error] whose code is an HTTP status is the
+	// answer to a request that is refused; any other error is answered with 403.
 	Connection func(r *http.Request) (mediasoupproto.Connection, error)
+
+	Logger *slog.Logger // of what is refused; nil is that of WebSocket, or discards
 }
 
 // ErrQuery is what [FromQuery] says of a request without a room or a name.
@@ -40,28 +45,30 @@ var (
 	errNoRequest = errors.New("mediasouphttp: the connection was opened by no HTTP request")
 )
 
-// A connectionKey is that of a [mediasoupproto.Connection] in the context of a request.
-type connectionKey struct{}
-
-// NewHandler returns the handler for the connections of a server, whatever their path. The
-// Connection of the server's options must be [Connection]: without it everybody is in one room,
-// by any name. The server's other hooks find the request of a connection with wsconn.Request.
+// NewHandler returns the handler for the connections of a server, whatever their path, and
+// tells the server in which room each is, and by which name. The server's hooks find the
+// request of a connection with wsconn.Request.
 func NewHandler(srv *mediasoupproto.Server, opts *Options) *Handler {
-	h := &Handler{connection: FromQuery, log: slog.New(slog.DiscardHandler)}
+	if opts == nil {
+		opts = &Options{}
+	}
 	var o wsconn.Options
-	if opts != nil {
-		if opts.WebSocket != nil {
-			o = *opts.WebSocket
-		}
-		if opts.Connection != nil {
-			h.connection = opts.Connection
-		}
+	if opts.WebSocket != nil {
+		o = *opts.WebSocket
 	}
-	if o.Logger != nil {
-		h.log = o.Logger
-	}
+	o.Logger = cmp.Or(o.Logger, opts.Logger)
 	o.Subprotocols = []string{mediasoupproto.Subprotocol}
-	h.sockets = wsconn.Handler(srv.Serve, &o)
+	h := &Handler{connection: opts.Connection, log: cmp.Or(opts.Logger, o.Logger), sockets: wsconn.Handler(srv.Serve, &o)}
+	if h.connection == nil {
+		h.connection = FromQuery
+	}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	h.files = h.sockets // which say what is missing
+	if opts.Static != nil {
+		h.files = http.FileServerFS(opts.Static)
+	}
 	return h
 }
 
@@ -69,13 +76,14 @@ func NewHandler(srv *mediasoupproto.Server, opts *Options) *Handler {
 type Handler struct {
 	connection func(r *http.Request) (mediasoupproto.Connection, error)
 	sockets    http.Handler
+	files      http.Handler
 	log        *slog.Logger
 }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !listed(r.Header, "Upgrade", "websocket") {
-		h.sockets.ServeHTTP(w, r) // which says what is missing
+		h.files.ServeHTTP(w, r)
 		return
 	}
 	if !listed(r.Header, "Sec-WebSocket-Protocol", mediasoupproto.Subprotocol) {
@@ -87,7 +95,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err)
 		return
 	}
-	h.sockets.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), connectionKey{}, c)))
+	h.sockets.ServeHTTP(w, r.WithContext(mediasoupproto.WithConnection(r.Context(), c)))
 }
 
 // refuse answers a request that makes no connection.
@@ -135,13 +143,10 @@ func FromQuery(r *http.Request) (mediasoupproto.Connection, error) {
 	return mediasoupproto.Connection{Room: texts[0], PeerName: texts[1]}, nil
 }
 
-// Connection is for the options of a server, whose connections come through a [Handler], or
-// through wsconn.Handler or enginehttp.Handler. It returns what the request of a connection
-// says: what the options of the handler have made of it, or [FromQuery].
+// Connection is for the options of a server whose connections come through wsconn.Handler or
+// enginehttp.Handler: it returns what [FromQuery] makes of the request of a connection. A
+// [Handler] needs it not.
 func Connection(ctx context.Context) (mediasoupproto.Connection, error) {
-	if c, ok := ctx.Value(connectionKey{}).(mediasoupproto.Connection); ok {
-		return c, nil
-	}
 	if r := wsconn.Request(ctx); r != nil {
 		return FromQuery(r)
 	}

@@ -5,10 +5,11 @@ const (
 	cachePackets = 1024 // a power of two
 	cacheBytes   = 512 << 10
 	cacheAudio   = 64 << 10
+	cacheBegins  = 32 << 10
 )
 
-// A packetCache keeps the last packets of a stream for those who have lost them. It takes its
-// memory with the first packet, and none later.
+// A packetCache keeps the last packets of a stream for those who have lost them. It grows with
+// what is put in, up to its size: nobody gets all that memory for a packet.
 type packetCache struct {
 	size    int64 // of the data; 0 is cacheBytes
 	entries []cacheEntry
@@ -31,8 +32,13 @@ func (c *packetCache) put(seq int64, packet []byte) {
 		if c.size == 0 {
 			c.size = cacheBytes
 		}
-		c.data = make([]byte, c.size)
+		c.data = make([]byte, min(cacheBegins, c.size))
 		c.entries = make([]cacheEntry, cachePackets)
+	}
+	for size := int64(len(c.data)); size < c.size && c.written+int64(len(packet)) > size; size = int64(len(c.data)) {
+		larger := make([]byte, min(2*size, c.size)) // nothing has been overwritten yet
+		copy(larger, c.data)
+		c.data = larger
 	}
 	at := c.written % c.size
 	if at+int64(len(packet)) > c.size {
@@ -56,3 +62,6 @@ func (c *packetCache) get(seq int64) []byte {
 	at := e.offset % c.size
 	return c.data[at : at+int64(e.size)]
 }
+
+// free forgets all packets.
+func (c *packetCache) free() { *c = packetCache{size: c.size} }

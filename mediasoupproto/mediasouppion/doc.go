@@ -45,9 +45,18 @@
 //     new ids; consumers end, and new ones come. What still arrives until then is received.
 //   - Servers of mediasoup 2 have TCP candidates, too, which are not used.
 //
+// # The engine
+//
+// An [Engine] forwards packets; it decodes nothing. It asks producers for lost packets and for
+// key frames, sends again what consumers have lost, and makes the reports. Of several streams
+// that are being sent a consumer gets the best one up to its preferred profile, or the lowest.
+// How much the consumer's path can take is not looked at: clients choose, or the application
+// does with [mediasoupproto.Server.SetPreferredProfile]. There are no TCP candidates, and
+// transports for plain RTP are refused even if the server's configuration allows them.
+//
 // # What the server may cost
 //
-// Consumers that are received at once and the time to connect have limits, see [PeerOptions].
+// Consumers that are received at once and the time to connect have limits, see [Options].
 // What the server says of transports and codecs is checked before it becomes part of a
 // session description.
 package mediasouppion

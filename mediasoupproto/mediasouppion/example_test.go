@@ -26,7 +26,7 @@ func Example() {
 	}
 	defer client.Close()
 
-	bot, _, err := mediasouppion.Join(ctx, client, &mediasoupproto.Join{PeerName: "bot"}, &mediasouppion.PeerOptions{
+	bot, _, err := mediasouppion.Join(ctx, client, &mediasoupproto.Join{PeerName: "bot"}, &mediasouppion.Options{
 		OnTrack: func(c *mediasouppion.Consumer, track *webrtc.TrackRemote) {
 			packets := 0
 			for {

@@ -34,3 +34,23 @@ func TestAPacketTooLongToForwardIsNotSentAgain(t *testing.T) {
 	require.NotPanics(t, func() { bob.sendRTCP(nack) })
 	require.Positive(t, bob.core.room.consumers[mediaID(bobID, 21)].resent)
 }
+
+func TestGapAfterGapLeavesTheNewestToAskFor(t *testing.T) {
+	t.Parallel()
+	var r receiver
+	var want []int64
+	r.add(1, true)
+	for last, i := int64(1), 0; i < 200; i++ {
+		step := int64(1 + i*37%900)
+		for n := last + 1; n < last+step; n++ {
+			want = append(want, n)
+		}
+		last += step
+		r.add(uint16(last), true)
+		want = want[max(len(want)-maxMissing, 0):]
+		require.Len(t, r.missing, len(want))
+	}
+	for i, m := range r.missing {
+		require.Equal(t, want[i], m.seq)
+	}
+}

@@ -18,20 +18,20 @@ import (
 	"github.com/rtcsignal/rtcsignal/mediasoupproto"
 )
 
-// The defaults of [PeerOptions].
+// The defaults of [Options].
 const (
 	DefaultMaxConsumers   = 256
 	DefaultConnectTimeout = pionpeer.DefaultConnectTimeout
 )
 
-// PeerOptions say what a [Peer] receives and whom it tells what happens. Nil and zero fields
+// Options say what a [Peer] receives and whom it tells what happens. Nil and zero fields
 // mean the defaults.
 //
 // The hooks are called under no lock. They must not block for long, with the exception of
 // OnTrack, and must not call [Peer.Close], which waits for them; there, use another
 // goroutine. [Peer.Publish] and [Peer.Consume] wait for the server: a hook that calls them
 // does that in another goroutine, too.
-type PeerOptions struct {
+type Options struct {
 	// OnConsumer hears what another peer sends, which [Peer.Consume] receives, now or later.
 	// Without it all is received if there is an OnTrack, and nothing otherwise.
 	OnConsumer func(*mediasoupproto.ConsumerInfo)
@@ -70,7 +70,7 @@ type PeerOptions struct {
 // concurrently, except for Handle and Run.
 type Peer struct {
 	client *mediasoupproto.Client
-	opts   PeerOptions
+	opts   Options
 	log    *slog.Logger
 	api    *webrtc.API
 	caps   *mediasoupproto.RTPCapabilities
@@ -103,7 +103,7 @@ type offered struct {
 // The error is a [*mediasoupproto.Error] when the server refuses, or
 // [mediasoupproto.ErrMandatoryCodec].
 func Join(
-	ctx context.Context, client *mediasoupproto.Client, m *mediasoupproto.Join, opts *PeerOptions,
+	ctx context.Context, client *mediasoupproto.Client, m *mediasoupproto.Join, opts *Options,
 ) (*Peer, *mediasoupproto.JoinResult, error) {
 	fail := func(err error) (*Peer, *mediasoupproto.JoinResult, error) {
 		return nil, nil, fmt.Errorf("mediasouppion: join: %w", err)
@@ -134,7 +134,7 @@ func Join(
 // messages are given to [Peer.Handle]. It ends with the client.
 //
 // The error is [ErrParameters] or [mediasoupproto.ErrMandatoryCodec].
-func NewPeer(client *mediasoupproto.Client, room *mediasoupproto.QueryRoomResult, opts *PeerOptions) (*Peer, error) {
+func NewPeer(client *mediasoupproto.Client, room *mediasoupproto.QueryRoomResult, opts *Options) (*Peer, error) {
 	p := &Peer{
 		client:    client,
 		producers: make(map[*Producer]bool),

@@ -239,7 +239,7 @@ func TestServerOfAnotherCertificateIsNotTrusted(t *testing.T) {
 		}
 		answer.Result, _ = json.Marshal(result)
 	})
-	a := w.join("a", plan{opts: mediasouppion.PeerOptions{ConnectTimeout: 2 * time.Second}})
+	a := w.join("a", plan{opts: mediasouppion.Options{ConnectTimeout: 2 * time.Second}})
 	pr := a.publish(piontest.Sound(t, "s"), nil)
 	<-pr.Done()
 	require.ErrorIs(t, pr.Err(), mediasouppion.ErrFailed)

@@ -221,7 +221,7 @@ func TestBotWhosePathStaysLostEndsWhatWentOverIt(t *testing.T) {
 	t.Parallel()
 	n, w := newLossyWorld(t)
 	a := w.join("a", plan{
-		alert: true, opts: mediasouppion.PeerOptions{ConnectTimeout: 2 * time.Second},
+		alert: true, opts: mediasouppion.Options{ConnectTimeout: 2 * time.Second},
 	})
 	b := w.join("b", plan{})
 	b.publish(piontest.Sound(t, "s"), nil)
@@ -247,7 +247,7 @@ func TestServerThatCannotBeReachedIsGivenUp(t *testing.T) {
 	n, w := newLossyWorld(t)
 	n.lost.Store(true)
 	a := w.join("a", plan{
-		alert: true, manual: true, opts: mediasouppion.PeerOptions{ConnectTimeout: 200 * time.Millisecond},
+		alert: true, manual: true, opts: mediasouppion.Options{ConnectTimeout: 200 * time.Millisecond},
 	})
 	b := w.join("b", plan{})
 	b.publish(piontest.Sound(t, "s"), nil)

@@ -60,7 +60,7 @@ func (w *botWorld) dial(name string) *wire {
 
 // A plan says how a bot is made.
 type plan struct {
-	opts   mediasouppion.PeerOptions
+	opts   mediasouppion.Options
 	redial bool // after a loss
 	manual bool // consumers are recorded and not received
 	alert  bool // it soon notices that its path is lost
@@ -140,7 +140,7 @@ func (w *botWorld) join(name string, p plan) *bot {
 }
 
 // options are those of a plan, with hooks that record.
-func (b *bot) options(p plan) *mediasouppion.PeerOptions {
+func (b *bot) options(p plan) *mediasouppion.Options {
 	o := p.opts
 	o.Settings = loopback.Settings()
 	if p.alert {

@@ -442,7 +442,7 @@ func (c *Consumer) Track() *webrtc.TrackRemote {
 // Done is closed when the consumer has ended.
 func (c *Consumer) Done() <-chan struct{} { return c.done }
 
-// Err returns why the consumer ended, as [PeerOptions.OnClosed] has it.
+// Err returns why the consumer ended, as [Options.OnClosed] has it.
 func (c *Consumer) Err() error {
 	c.peer.mu.Lock()
 	defer c.peer.mu.Unlock()

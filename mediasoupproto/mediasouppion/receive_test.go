@@ -134,7 +134,7 @@ func TestConsumersBeyondTheLimitAreNotReceived(t *testing.T) {
 	t.Parallel()
 	w := newBotWorld(t)
 	a := w.join("a", plan{})
-	b := w.join("b", plan{manual: true, opts: mediasouppion.PeerOptions{MaxConsumers: 1}})
+	b := w.join("b", plan{manual: true, opts: mediasouppion.Options{MaxConsumers: 1}})
 	a.publish(piontest.Sound(t, "s"), nil)
 	a.publish(picture(t), nil)
 	first, second := heard.Next(t, "consumer", b.offered), heard.Next(t, "consumer", b.offered)

@@ -16,6 +16,7 @@ const (
 	activeTime   = 2 * time.Second        // after its last packet, a stream of several is not chosen
 	keyFrameTime = 500 * time.Millisecond // between two requests
 	maxResent    = 500                    // packets per second and consumer
+	cacheTime    = 10 * time.Second       // after its last packet, nothing of a stream is sent again
 )
 
 // A payload is what the packets of a producer with one payload type are.

@@ -85,11 +85,14 @@ func (r *receiver) add(seq uint16, wanted bool) (int64, arrival) {
 		return 0, arrivalDuplicate
 	case step > 0:
 		r.wild = -1
+		if wanted {
+			r.makeRoom(int(min(step-1, maxMissing)))
+		}
 		for n := r.last + 1; n < r.last+step; n++ {
 			word, mask := r.bit(n)
 			*word &^= mask
 			if wanted && r.last+step-n <= maxMissing {
-				r.miss(n)
+				r.missing = append(r.missing, missing{seq: n})
 			}
 		}
 		r.last += step
@@ -114,11 +117,11 @@ func (r *receiver) add(seq uint16, wanted bool) (int64, arrival) {
 	return ext, arrivalLate
 }
 
-func (r *receiver) miss(seq int64) {
-	if len(r.missing) >= maxMissing {
-		r.missing = append(r.missing[:0], r.missing[1:]...)
+// makeRoom forgets the oldest of what is missing, so that n more may be.
+func (r *receiver) makeRoom(n int) {
+	if over := len(r.missing) + n - maxMissing; over > 0 {
+		r.missing = append(r.missing[:0], r.missing[over:]...)
 	}
-	r.missing = append(r.missing, missing{seq: seq})
 }
 
 // far reports whether a sequence number cannot be of this count. A repeated packet of one says

@@ -189,8 +189,13 @@ func TestACacheKeepsTheLastPackets(t *testing.T) {
 	require.Len(t, c.data, cacheBytes)
 	small := packetCache{size: cacheAudio}
 	small.put(1, packet)
-	require.Len(t, small.data, cacheAudio)
+	require.Len(t, small.data, cacheBegins)
 	require.NotNil(t, small.get(1))
+	for i := range int64(100) {
+		small.put(2+i, packet)
+	}
+	require.Len(t, small.data, cacheAudio)
+	require.Nil(t, small.get(1))
 	require.Nil(t, c.get(n))
 	require.Nil(t, c.get(n-cachePackets))
 	c.put(n, make([]byte, maxPacket+1))

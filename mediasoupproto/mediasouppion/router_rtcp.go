@@ -225,6 +225,9 @@ func (r *room) tick(now time.Time) {
 	defer r.mu.Unlock()
 	for _, p := range r.producers {
 		for _, s := range p.streams {
+			if s.cache.data != nil && now.Sub(s.seen) > cacheTime {
+				s.cache.free()
+			}
 			if len(s.receiver.missing) > 0 && !p.paused {
 				s.requestMissing(&r.scratch, now)
 			}

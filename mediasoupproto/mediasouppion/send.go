@@ -15,7 +15,7 @@ import (
 
 // PublishOptions say how a track is published. Nil and zero fields mean the defaults.
 //
-// The hooks are called as those of [PeerOptions].
+// The hooks are called as those of [Options].
 type PublishOptions struct {
 	Paused  bool            // from the beginning
 	AppData json.RawMessage // any JSON, for the others
