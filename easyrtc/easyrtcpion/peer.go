@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -143,23 +142,9 @@ func NewPeer(client *easyrtc.Client, opts *Options) *Peer {
 // returns nil after an orderly end of the client, or the cause.
 func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
-	for m, err := range p.client.Messages(ctx) {
-		if err != nil {
-			if ctx.Err() == nil {
-				p.shut(err)
-			}
-			return fmt.Errorf("easyrtcpion: %w", err)
-		}
-		handled, err := p.Handle(m)
-		if err != nil {
-			p.log.Warn("easyrtcpion: refused a message", "error", err)
-		}
-		if !handled && p.opts.OnOther != nil {
-			p.opts.OnOther(m)
-		}
-	}
-	p.shut(ErrDisconnected)
-	return nil
+	return pionpeer.Run(ctx, p.client.Messages(ctx), ErrDisconnected, pionpeer.Handler[easyrtc.Message]{
+		Package: "easyrtcpion", Handle: p.Handle, Other: p.opts.OnOther, Shut: p.shut, Log: p.log,
+	})
 }
 
 // Handle takes a message of the client, for an application with a loop of its own; one

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -120,23 +119,9 @@ func NewPeer(client *galene.Client, opts *Options) *Peer {
 // returns nil after an orderly end of the client, or the cause.
 func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
-	for m, err := range p.client.Messages(ctx) {
-		if err != nil {
-			if ctx.Err() == nil {
-				p.shut(err)
-			}
-			return fmt.Errorf("galenepion: %w", err)
-		}
-		handled, err := p.Handle(m)
-		if err != nil {
-			p.log.Warn("galenepion: refused a message", "error", err)
-		}
-		if !handled && p.opts.OnMessage != nil {
-			p.opts.OnMessage(m)
-		}
-	}
-	p.shut(ErrDisconnected)
-	return nil
+	return pionpeer.Run(ctx, p.client.Messages(ctx), ErrDisconnected, pionpeer.Handler[galene.Message]{
+		Package: "galenepion", Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
+	})
 }
 
 // Handle takes a message of the client, for an application with a loop of its own; one

@@ -306,23 +306,9 @@ func (p *Peer) Capabilities() *mediasoupproto.RTPCapabilities { return p.caps }
 func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
 	p.announceKnown()
-	for m, err := range p.client.Messages(ctx) {
-		if err != nil {
-			if ctx.Err() == nil {
-				p.shut(err)
-			}
-			return fmt.Errorf("mediasouppion: %w", err)
-		}
-		handled, err := p.Handle(m)
-		if err != nil {
-			p.log.Warn("mediasouppion: refused a message", "error", err)
-		}
-		if !handled && p.opts.OnMessage != nil {
-			p.opts.OnMessage(m)
-		}
-	}
-	p.shut(ErrDisconnected)
-	return nil
+	return pionpeer.Run(ctx, p.client.Messages(ctx), ErrDisconnected, pionpeer.Handler[mediasoupproto.Message]{
+		Package: "mediasouppion", Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
+	})
 }
 
 // Handle takes a message of the client, for an application with a loop of its own; one

@@ -76,7 +76,9 @@ func (w *path) run() {
 		w.end(fmt.Errorf("mediasouppion: new peer connection: %w", err), false)
 		return
 	}
+	w.peer.mu.Lock() // others may look at it
 	w.pc = pc
+	w.peer.mu.Unlock()
 	defer func() {
 		if err := pc.GracefulClose(); err != nil {
 			w.peer.log.Debug("mediasouppion: closing a peer connection", "error", err)

@@ -439,6 +439,17 @@ func (c *Consumer) Track() *webrtc.TrackRemote {
 	return c.track
 }
 
+// PeerConnection returns the Pion side of the transport, or nil, for statistics. Its negotiation
+// and its callbacks belong to the Peer.
+func (c *Consumer) PeerConnection() *webrtc.PeerConnection {
+	c.peer.mu.Lock()
+	defer c.peer.mu.Unlock()
+	if c.path == nil || c.over {
+		return nil
+	}
+	return c.path.pc
+}
+
 // Done is closed when the consumer has ended.
 func (c *Consumer) Done() <-chan struct{} { return c.done }
 

@@ -245,6 +245,7 @@ func (r *room) tick(now time.Time) {
 		}
 	}
 	for _, t := range r.transports {
+		t.mute(now)
 		if now.Sub(t.lastReport) >= reportInterval {
 			t.lastReport = now
 			t.report(&r.scratch, now)

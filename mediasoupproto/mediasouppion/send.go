@@ -430,6 +430,17 @@ func (pr *Producer) ID() uint32 {
 // Kind returns whether it is audio or video.
 func (pr *Producer) Kind() mediasoupproto.Kind { return pr.kind }
 
+// PeerConnection returns the Pion side of the present transport, or nil, for statistics. Its
+// negotiation and its callbacks belong to the Peer.
+func (pr *Producer) PeerConnection() *webrtc.PeerConnection {
+	pr.peer.mu.Lock()
+	defer pr.peer.mu.Unlock()
+	if pr.path == nil || pr.over {
+		return nil
+	}
+	return pr.path.pc
+}
+
 // Done is closed when the producer has ended.
 func (pr *Producer) Done() <-chan struct{} { return pr.done }
 

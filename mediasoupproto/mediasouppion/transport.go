@@ -42,6 +42,7 @@ type transport struct {
 	previous  *credentials // until the first check with the current ones
 	paths     []route      // all that may come from, the oldest first
 	lastCheck time.Time
+	lastSign  time.Time // of life: a check, or media that only the client can have sent
 	nominated bool
 
 	dtls   *dtlsSession
@@ -109,7 +110,7 @@ func (t *transport) heard(c *credentials, s *socket, from netip.AddrPort, nomina
 		t.previous = nil
 		first = true
 	}
-	t.lastCheck = now
+	t.lastCheck, t.lastSign = now, now
 	t.nominated = t.nominated || nominate
 	if first || nominate && *t.path.Load() != (route{s, from}) {
 		t.path.Store(&route{s, from})
@@ -167,6 +168,7 @@ func (t *transport) rtcp(w *scratch, b []byte, now time.Time) {
 	if err != nil {
 		return
 	}
+	t.lastSign = now
 	if !known {
 		t.rtcpFrom[from] = struct{}{}
 	}
@@ -187,6 +189,7 @@ func (t *transport) rtp(w *scratch, b []byte, now time.Time) {
 	if err != nil {
 		return
 	}
+	t.lastSign = now
 	if !known {
 		t.learn(ssrc, in)
 	}
@@ -226,6 +229,14 @@ func (t *transport) sendRTCP(w *scratch, plain []byte) {
 func (t *transport) count(received, sent int) {
 	t.received.Add(int64(received))
 	t.sent.Add(int64(sent))
+}
+
+// mute stops sending to a client that has not been heard of for long: another one may have its
+// address by now. The next check begins anew.
+func (t *transport) mute(now time.Time) {
+	if !t.lastSign.IsZero() && now.Sub(t.lastSign) > consentTime {
+		t.path.Store(nil)
+	}
 }
 
 // secure begins with the media, when the handshake is over.

@@ -26,6 +26,9 @@ const (
 	maxRecords    = 64
 )
 
+// maxFingerprint is more than the longest one has: what is kept of one that matches nothing.
+const maxFingerprint = 3 * sha512.Size
+
 // The sizes of the windows in which repeated packets are found.
 const (
 	replayWindowRTP  = 1024
@@ -76,6 +79,7 @@ func (d *dtlsSession) expect(p *mediasoupproto.DTLSParameters) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fingerprint = p.Fingerprints[known]
+	d.fingerprint.Value = strings.Clone(d.fingerprint.Value[:min(len(d.fingerprint.Value), maxFingerprint)])
 	d.server = p.AnswerRole() == mediasoupproto.DTLSRoleServer
 	d.run()
 	return nil
