@@ -11,20 +11,18 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
-	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
-	"github.com/pion/webrtc/v4/pkg/media/ivfwriter"
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishhttp"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
+	"github.com/rtcsignal/rtcsignal/examples/internal/recording"
 )
 
 // ways are the endpoints that a server may have.
@@ -98,29 +96,13 @@ func pressHome(ctx context.Context, bot *cuttlefishpion.Client) {
 
 // watch counts the packets of a track until it ends, and records the first display.
 func watch(track *webrtc.TrackRemote, record string) error {
-	keep := func(*rtp.Packet) error { return nil }
-	if track.StreamID() == cuttlefish.DisplayStreamID(0) && record != "" && track.Codec().MimeType == webrtc.MimeTypeVP8 {
-		file, err := ivfwriter.New(record)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		keep = file.WriteRTP
+	if track.StreamID() != cuttlefish.DisplayStreamID(0) || track.Codec().MimeType != webrtc.MimeTypeVP8 {
+		record = ""
 	}
-	packets, bytes := 0, 0
-	for {
-		packet, _, err := track.ReadRTP()
-		if errors.Is(err, io.EOF) {
-			fmt.Printf("%s: %s, %d packets, %d bytes\n", track.StreamID(), track.Codec().MimeType, packets, bytes)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		packets++
-		bytes += len(packet.Payload)
-		if err := keep(packet); err != nil {
-			return err
-		}
+	packets, bytes, err := recording.Count(track, record)
+	if err != nil {
+		return err
 	}
+	fmt.Printf("%s: %s, %d packets, %d bytes\n", track.StreamID(), track.Codec().MimeType, packets, bytes)
+	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -19,10 +18,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
-	"github.com/pion/webrtc/v4/pkg/media/ivfwriter"
 
+	"github.com/rtcsignal/rtcsignal/examples/internal/recording"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
@@ -85,29 +83,11 @@ func run(ctx context.Context, server, token, record string) error {
 
 // receive counts the packets of a track until it ends, and records them.
 func receive(track *webrtc.TrackRemote, record string) error {
-	keep := func(*rtp.Packet) error { return nil }
-	if record != "" {
-		file, err := ivfwriter.New(record)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		keep = file.WriteRTP
+	packets, bytes, err := recording.Count(track, record)
+	if err != nil {
+		return err
 	}
-	packets, bytes := 0, 0
-	for {
-		packet, _, err := track.ReadRTP()
-		if errors.Is(err, io.EOF) {
-			fmt.Printf("%s of %s: %s, %d packets, %d bytes\n", track.ID(), track.StreamID(), track.Codec().MimeType, packets, bytes)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		packets++
-		bytes += len(packet.Payload)
-		if err := keep(packet); err != nil {
-			return err
-		}
-	}
+	fmt.Printf("%s of %s: %s, %d packets, %d bytes\n",
+		track.ID(), track.StreamID(), track.Codec().MimeType, packets, bytes)
+	return nil
 }

@@ -1,5 +1,5 @@
 // Package recording writes what bots receive into files: pictures as IVF (VP8, VP9 and AV1),
-// sound as Ogg (Opus).
+// sound as Ogg (Opus). Bots that only look at what comes count it.
 package recording
 
 import (
@@ -75,6 +75,32 @@ func (f *Folder) Record(sender string, track Track) (err error) {
 	}
 }
 
+// Count reads a track until it ends, and returns how many packets and bytes of payload have
+// come. A file takes them if its name is not empty; then the track must be VP8.
+func Count(track Track, file string) (packets, bytes int, err error) {
+	var w media.Writer
+	if file != "" {
+		if w, err = createVP8(file); err != nil {
+			return 0, 0, err
+		}
+		defer func() { err = errors.Join(err, w.Close()) }()
+	}
+	for {
+		packet, _, err := track.ReadRTP()
+		if err != nil {
+			return packets, bytes, ended(err)
+		}
+		packets++
+		bytes += len(packet.Payload)
+		if w == nil {
+			continue
+		}
+		if err := w.WriteRTP(packet); err != nil {
+			return packets, bytes, err
+		}
+	}
+}
+
 // ended returns nil when a track has ended in order.
 func ended(err error) error {
 	if errors.Is(err, io.EOF) {
@@ -97,17 +123,27 @@ func Open(name string, codec webrtc.RTPCodecParameters) (media.Writer, string, e
 			continue
 		}
 		name += ".ivf"
-		w, err := ivfwriter.New(name, ivfwriter.WithCodec(mime))
 		if mime == webrtc.MimeTypeVP8 {
-			return vp8Writer{w}, name, err
+			w, err := createVP8(name)
+			return w, name, err
 		}
+		w, err := ivfwriter.New(name, ivfwriter.WithCodec(mime))
 		return w, name, err
 	}
 	return nil, "", fmt.Errorf("%s is not recorded", codec.MimeType)
 }
 
-// A vp8Writer leaves out packets of VP8 with nothing behind their descriptor, at which an
-// IVFWriter panics.
+// createVP8 creates an IVF file for VP8.
+func createVP8(name string) (media.Writer, error) {
+	w, err := ivfwriter.New(name, ivfwriter.WithCodec(webrtc.MimeTypeVP8))
+	if err != nil {
+		return nil, err
+	}
+	return vp8Writer{w}, nil
+}
+
+// A vp8Writer leaves out packets with nothing behind their descriptor, at which an IVFWriter
+// panics.
 type vp8Writer struct{ *ivfwriter.IVFWriter }
 
 func (w vp8Writer) WriteRTP(packet *rtp.Packet) error {

@@ -209,7 +209,7 @@ func TestABrokenTrackLeavesAWholeFile(t *testing.T) {
 		want    string
 	}{
 		{"no more packets", pictures(), broken, broken.Error()},
-		{"a packet that is none", append(pictures(), &rtp.Packet{Payload: []byte{0x80}}), io.EOF, "packet is not large enough"},
+		{"a packet that is none", append(pictures(), whole(0x80)...), io.EOF, "packet is not large enough"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -282,6 +282,57 @@ func TestTracksOfOneNameGetFilesOfTheirOwn(t *testing.T) {
 	}
 }
 
+func TestWhatIsCountedMayBeKeptAsWell(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the connection is lost")
+	size := 0
+	for _, p := range pictures() {
+		size += len(p.Payload)
+	}
+	n := len(pictures())
+	for _, tt := range []struct {
+		name        string
+		packets     []*rtp.Packet
+		end         error
+		wantPackets int
+		wantBytes   int
+	}{
+		{"to its end", pictures(), io.EOF, n, size},
+		{"until it breaks", pictures(), broken, n, size},
+		{"with padding", withPadding(pictures()), io.EOF, 2*n + 1, size},
+		{"with bare descriptors", withPadding(pictures(), 0x10), io.EOF, 2*n + 1, size + n + 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			kept := filepath.Join(t.TempDir(), "kept")
+			for _, file := range []string{"", kept} {
+				packets, bytes, err := recording.Count(&track{mime: "video/VP8", packets: tt.packets, end: tt.end}, file)
+				if tt.end == broken {
+					require.ErrorIs(t, err, broken)
+				} else {
+					require.NoError(t, err)
+				}
+				require.Equal(t, tt.wantPackets, packets)
+				require.Equal(t, tt.wantBytes, bytes)
+			}
+			require.Equal(t, []string{"kept"}, files(t, filepath.Dir(kept)))
+			require.Equal(t, dataOf(clip.Video()), readIVF(t, kept, "VP80"))
+		})
+	}
+}
+
+func TestWhatIsCountedEndsWithAPacketThatIsNone(t *testing.T) {
+	t.Parallel()
+	packets := append(whole(0x80), pictures()...)
+	kept := filepath.Join(t.TempDir(), "kept")
+	n, _, err := recording.Count(&track{mime: "video/VP8", packets: packets, end: io.EOF}, kept)
+	require.EqualError(t, err, "packet is not large enough")
+	require.Equal(t, 1, n)
+	require.Empty(t, readIVF(t, kept, "VP80"), "but a whole file")
+	_, _, err = recording.Count(&track{mime: "video/VP8", packets: packets, end: io.EOF}, filepath.Join(kept, "none"))
+	require.Error(t, err, "no such folder")
+}
+
 // A writer keeps the payloads of packets.
 type writer struct {
 	payloads [][]byte
@@ -304,11 +355,12 @@ func TestAnotherFormatMayBeGiven(t *testing.T) {
 	var name string
 	full := errors.New("the disk is full")
 	w := &writer{err: full}
-	folder := &recording.Folder{Path: "into", Open: func(n string, c webrtc.RTPCodecParameters) (media.Writer, string, error) {
+	open := func(n string, c webrtc.RTPCodecParameters) (media.Writer, string, error) {
 		name = n
 		require.Equal(t, "video/H264", c.MimeType)
 		return w, n + ".h264", nil
-	}}
+	}
+	folder := &recording.Folder{Path: "into", Open: open}
 	err := folder.Record("bob", &track{mime: "video/H264", packets: withPadding(whole(0x67, 1)), end: io.EOF})
 	require.ErrorIs(t, err, full, "what is not closed is not written")
 	require.Equal(t, filepath.Join("into", "001-bob-video"), name)
