@@ -673,8 +673,12 @@ func (m *ClientMachine) entered(fx *Effects, join *Join, joined *JoinResult, err
 	}
 	m.state, m.join, m.spy, m.again, m.handshake = ClientJoined, join, join.Spy, false, time.Time{}
 	m.peers, m.consumers = nil, make(map[uint32]string)
-	for _, info := range joined.Peers {
-		m.addPeer(info)
+	names := make(map[string]bool, len(joined.Peers))
+	for _, info := range joined.Peers { // of which there may be many
+		if info != nil && info.Name != "" && !names[info.Name] {
+			names[info.Name] = true
+			m.peers = append(m.peers, m.known(info))
+		}
 	}
 	if own {
 		fx.Deliver = append(fx.Deliver, &Reconnected{Room: m.room, Joined: joined})
@@ -688,11 +692,18 @@ func (m *ClientMachine) entered(fx *Effects, join *Join, joined *JoinResult, err
 	}
 }
 
-// addPeer adds a peer, but for those of its consumers that make no sense.
+// addPeer adds a peer.
 func (m *ClientMachine) addPeer(info *PeerInfo) bool {
 	if info == nil || info.Name == "" || m.peer(info.Name) >= 0 {
 		return false
 	}
+	m.peers = append(slices.Clip(m.peers), m.known(info))
+	return true
+}
+
+// known takes note of the consumers of a new peer, and returns it without those that make no
+// sense.
+func (m *ClientMachine) known(info *PeerInfo) *PeerInfo {
 	p := *info
 	p.Consumers = make([]*ConsumerInfo, 0, len(info.Consumers))
 	for _, c := range info.Consumers {
@@ -702,8 +713,7 @@ func (m *ClientMachine) addPeer(info *PeerInfo) bool {
 		p.Consumers = append(p.Consumers, c)
 		m.consumers[c.ID] = p.Name
 	}
-	m.peers = append(slices.Clip(m.peers), &p)
-	return true
+	return &p
 }
 
 // peer returns the index of a peer, or -1.

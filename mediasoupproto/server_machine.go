@@ -65,7 +65,9 @@ type PeerID uint64
 type Connection struct {
 	Room string
 	// PeerName is the only name that the connection may join by. An older connection of
-	// the same room and name is closed. "" leaves the name to the join.
+	// the same room and name is closed at once, before anybody is asked about a join: where
+	// that matters, whoever says PeerName has checked that it is the client's. "" leaves the
+	// name to the join.
 	PeerName string
 }
 

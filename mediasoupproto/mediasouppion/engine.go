@@ -274,8 +274,9 @@ func (e *Engine) listenFor() (sockets []*socket, shared bool, err error) {
 func (e *Engine) openAny(a ListenAddress) (*socket, error) {
 	n := int(e.portMax-e.portMin) + 1
 	for first, i := mathrand.IntN(n), 0; i < n; i++ {
-		if s, err := e.open(a, e.portMin+uint16((first+i)%n)); err == nil {
-			return s, nil
+		s, err := e.open(a, e.portMin+uint16((first+i)%n))
+		if err == nil || errors.Is(err, ErrEngineClosed) {
+			return s, err
 		}
 	}
 	return nil, mediasoupproto.ErrNoPort
@@ -297,6 +298,12 @@ func (e *Engine) open(a ListenAddress, port uint16) (*socket, error) {
 		return nil, fmt.Errorf("mediasouppion: %v is no UDP address", conn.LocalAddr())
 	}
 	s := newSocket(conn, a.announced(), local.Port())
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		conn.Close()
+		return nil, ErrEngineClosed
+	}
 	e.group.Go(s.read)
 	return s, nil
 }

@@ -65,6 +65,23 @@ func (r *room) CreateTransport(
 	if m.Options != nil && m.Options.UDP != nil && !*m.Options.UDP {
 		return nil, mediasoupproto.ErrNoPort
 	}
+	// Not under the lock: looking for a port may take long when there are none left.
+	sockets, shared, err := r.engine.listenFor()
+	if err != nil {
+		return nil, err
+	}
+	result, err := r.createTransport(id, m, sockets, shared)
+	if err != nil && !shared {
+		for _, s := range sockets {
+			s.close()
+		}
+	}
+	return result, err
+}
+
+func (r *room) createTransport(
+	id mediasoupproto.MediaID, m *mediasoupproto.CreateTransport, sockets []*socket, shared bool,
+) (*mediasoupproto.CreateTransportResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -76,11 +93,6 @@ func (r *room) CreateTransport(
 			t.dtls.cancel()
 			return nil, err
 		}
-	}
-	sockets, shared, err := r.engine.listenFor()
-	if err != nil {
-		t.dtls.cancel()
-		return nil, err
 	}
 	t.sockets, t.shared = sockets, shared
 	r.transports[id] = t

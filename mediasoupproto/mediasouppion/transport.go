@@ -13,7 +13,8 @@ import (
 	"github.com/rtcsignal/rtcsignal/mediasoupproto"
 )
 
-// consentTime is how long a client may be silent before its transport counts as disconnected.
+// consentTime is how long a client may be silent before its transport counts as disconnected, and
+// nothing is sent to it any more.
 // maxAddresses is how many addresses a transport is known to come from.
 const (
 	consentTime  = 30 * time.Second
