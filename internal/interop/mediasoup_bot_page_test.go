@@ -290,12 +290,13 @@ func testMediasoupBotChooses(t *testing.T, h mediasoupHost, browser *mediasoupBr
 	bot.requireRunning()
 }
 
-// TestMediasoupBotSpeaksWithAPage is about messages of the application's own.
-func TestMediasoupBotSpeaksWithAPage(t *testing.T) {
+// TestMediasoupBotAndPageHearTheApplication is about messages of the application's own.
+func TestMediasoupBotAndPageHearTheApplication(t *testing.T) {
 	s := startMediasoupSFU(t, overProtoo, mediasoupproto.ServerOptions{})
 	alice := enterPage(t, s, inChromium(t), "alice")
 	bot := joinMediasoup(t, s, "bot", botPlan{})
-	require.NoError(t, s.srv.SendRoom(botRoom, &mediasoupproto.Application{Method: "news", Data: json.RawMessage(`{"n":1}`)}))
+	news := &mediasoupproto.Application{Method: "news", Data: json.RawMessage(`{"n":1}`)}
+	require.NoError(t, s.srv.SendRoom(botRoom, news))
 	alice.sees("told", wanted{"method": "news", "data": wanted{"n": 1}})
 	isTold(bot, func(m *mediasoupproto.Application) bool { return m.Method == "news" && sameAppData(m.Data, `{"n":1}`) })
 }

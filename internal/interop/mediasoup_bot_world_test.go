@@ -274,7 +274,7 @@ func (b *mediasoupBot) enter() (others []string) {
 	}
 	p, result, err := mediasouppion.Join(bounded(b.t), b.client,
 		&mediasoupproto.Join{PeerName: b.name, AppData: json.RawMessage(`{"displayName":"a bot"}`)},
-		&mediasouppion.PeerOptions{
+		&mediasouppion.Options{
 			OnTrack:   b.receive,
 			OnClosed:  func(c *mediasouppion.Consumer, err error) { b.closed.add(botClosed{c, err}) },
 			OnMessage: b.told.add,
