@@ -35,7 +35,7 @@ type ClientOptions struct {
 	Inbox         int // messages waiting for Next; default 256, more end the client with ErrSlowConsumer
 	QueueMessages int // messages waiting to be written; default 256, more end the connection with ErrSlowPeer
 	QueueBytes    int // their bytes; default 1 MiB
-	// MessageBytes is the size of the largest message that is read; default 1 MiB, negative
+	// MessageBytes is the size of the largest message that is read; default 16 MiB, negative
 	// without a limit. The ReadLimit of the carrier must be as high.
 	MessageBytes int
 }
@@ -75,7 +75,7 @@ func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Cl
 			QueueMessages: o.QueueMessages, QueueBytes: o.QueueBytes,
 			Limits: link.Unlimited, Counters: &c.counters,
 		},
-		Decode:  decoder(o.Framing, max(cmp.Or(o.MessageBytes, DefaultMessageBytes), 0)),
+		Decode:  decoder(o.Framing, max(cmp.Or(o.MessageBytes, DefaultClientMessageBytes), 0)),
 		Ready:   c.machine.Ready,
 		Inbox:   o.Inbox,
 		Redial:  c.redial(o),

@@ -19,9 +19,9 @@ func TestMessageThatIsTooBigEndsTheConnection(t *testing.T) {
 		limit, size int
 		ends        bool
 	}{
-		"at the default": {0, DefaultMessageBytes, false}, "over the default": {0, DefaultMessageBytes + 1, true},
+		"at the default": {0, DefaultClientMessageBytes, false}, "over the default": {0, DefaultClientMessageBytes + 1, true},
 		"at a limit": {500, 500, false}, "over a limit": {500, 501, true},
-		"without a limit": {-1, 3 * DefaultMessageBytes, false},
+		"without a limit": {-1, DefaultClientMessageBytes + 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

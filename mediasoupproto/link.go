@@ -9,8 +9,12 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-// DefaultMessageBytes is the size of the largest message that both sides take.
-const DefaultMessageBytes = 1 << 20
+// The size of the largest message that a side takes. The answer to a join holds all that a
+// room tells, which ServerConfig.RoomBytes bounds.
+const (
+	DefaultMessageBytes       = 1 << 20 // a server
+	DefaultClientMessageBytes = 16 << 20
+)
 
 // A Backoff says how long to wait before a lost connection is opened again: Min,
 // doubling up to Max, each time a random share between half of that and all of it.

@@ -138,12 +138,12 @@ func NewPeer(client *easyrtc.Client, opts *Options) *Peer {
 	return p
 }
 
-// Run handles the messages of the client until that or ctx ends, then closes the peer. It
-// returns nil after an orderly end of the client, or the cause.
+// Run handles the messages of the client until that, ctx or the peer ends, then closes the
+// peer. It returns nil after an orderly end of the client, or the cause.
 func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
-	return pionpeer.Run(ctx, p.client.Messages(ctx), ErrDisconnected, pionpeer.Handler[easyrtc.Message]{
-		Package: "easyrtcpion", Handle: p.Handle, Other: p.opts.OnOther, Shut: p.shut, Log: p.log,
+	return pionpeer.Run(ctx, p.client.Messages, ErrDisconnected, pionpeer.Handler[easyrtc.Message]{
+		Package: "easyrtcpion", Closed: p.quit, Handle: p.Handle, Other: p.opts.OnOther, Shut: p.shut, Log: p.log,
 	})
 }
 

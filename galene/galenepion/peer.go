@@ -115,12 +115,12 @@ func NewPeer(client *galene.Client, opts *Options) *Peer {
 	return p
 }
 
-// Run handles the messages of the client until that or ctx ends, then closes the peer. It
-// returns nil after an orderly end of the client, or the cause.
+// Run handles the messages of the client until that, ctx or the peer ends, then closes the
+// peer. It returns nil after an orderly end of the client, or the cause.
 func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
-	return pionpeer.Run(ctx, p.client.Messages(ctx), ErrDisconnected, pionpeer.Handler[galene.Message]{
-		Package: "galenepion", Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
+	return pionpeer.Run(ctx, p.client.Messages, ErrDisconnected, pionpeer.Handler[galene.Message]{
+		Package: "galenepion", Closed: p.quit, Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
 	})
 }
 

@@ -84,7 +84,7 @@ func Dial(ctx context.Context, url string, opts *DialOptions) (transport.Conn, e
 	if client.Framing == mediasoupproto.SocketIO {
 		return nil, errSocketIO
 	}
-	o.ReadLimit = cmp.Or(o.ReadLimit, int64(client.MessageBytes), mediasoupproto.DefaultMessageBytes)
+	o.ReadLimit = cmp.Or(o.ReadLimit, int64(client.MessageBytes), mediasoupproto.DefaultClientMessageBytes)
 	own := o.Subprotocols == nil && isProtoo(client.Framing)
 	if own {
 		o.Subprotocols = []string{mediasoupproto.Subprotocol}

@@ -113,11 +113,11 @@ func TestClientReadsMessagesOfTheSizeThatItTakes(t *testing.T) {
 	t.Parallel()
 	big := []byte(`"` + strings.Repeat("x", mediasoupproto.DefaultMessageBytes) + `"`)
 	web, srv := newServer(t, nil, nil)
-	small := connect(t, address(t, web, "lobby", "small"), nil)
-	join(t, small, "small")
-	large := connect(t, address(t, web, "lobby", "large"), &mediasouphttp.DialOptions{
-		Client: &mediasoupproto.ClientOptions{MessageBytes: 2 * mediasoupproto.DefaultMessageBytes},
+	small := connect(t, address(t, web, "lobby", "small"), &mediasouphttp.DialOptions{
+		Client: &mediasoupproto.ClientOptions{MessageBytes: mediasoupproto.DefaultMessageBytes},
 	})
+	join(t, small, "small")
+	large := connect(t, address(t, web, "lobby", "large"), nil)
 	join(t, large, "large")
 	unlimited := connect(t, address(t, web, "lobby", "unlimited"), &mediasouphttp.DialOptions{
 		Client: &mediasoupproto.ClientOptions{MessageBytes: -1},

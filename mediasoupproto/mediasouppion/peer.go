@@ -301,13 +301,13 @@ func randomText(n int) string {
 // takes, by the room's payload types. They must not be changed.
 func (p *Peer) Capabilities() *mediasoupproto.RTPCapabilities { return p.caps }
 
-// Run handles the messages of the client until that or ctx ends, then closes the peer. It
-// returns nil after an orderly end of the client, or the cause.
+// Run handles the messages of the client until that, ctx or the peer ends, then closes the
+// peer. It returns nil after an orderly end of the client, or the cause.
 func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
 	p.announceKnown()
-	return pionpeer.Run(ctx, p.client.Messages(ctx), ErrDisconnected, pionpeer.Handler[mediasoupproto.Message]{
-		Package: "mediasouppion", Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
+	return pionpeer.Run(ctx, p.client.Messages, ErrDisconnected, pionpeer.Handler[mediasoupproto.Message]{
+		Package: "mediasouppion", Closed: p.ctx.Done(), Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
 	})
 }
 
