@@ -248,14 +248,15 @@ var everyClientState = script.ClientStates[Message, Effects, *ClientMachine]{
 
 // clientEffects tells what a step asks for.
 func clientEffects(fx Effects, err error) string {
-	text := clientSpeech.Text(clientScript(fx), clientShort, clientShort)
+	var text strings.Builder
+	text.WriteString(clientSpeech.Text(clientScript(fx), clientShort, clientShort))
 	for _, m := range fx.Ignored {
-		text += ", ignore " + name(m)
+		text.WriteString(", ignore " + name(m))
 	}
 	if err != nil {
-		text += ", error " + clientSpeech.Short(err)
+		text.WriteString(", error " + clientSpeech.Short(err))
 	}
-	return text
+	return text.String()
 }
 
 // clientShort is clientText without what all have.

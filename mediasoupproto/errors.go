@@ -105,25 +105,24 @@ func (e *Error) Is(target error) bool {
 // The errors that a server gives most often, for comparison with [errors.Is] and to be
 // returned from hooks. They must not be changed.
 var (
-	ErrRoomClosed           = NewError("InvalidStateError", "Room closed") // also of a peer that has left; see [ErrLeft]
-	ErrNoPeer               = &Error{Code: CodeNoPeer, Reason: "no mediasoup Peer"}
-	ErrPeerExists           = &Error{Code: CodeFailed, Reason: "already have a mediasoup Peer"}
-	ErrOtherName            = &Error{Code: CodeForbidden, Reason: "that is not your corresponding mediasoup Peer name"}
-	ErrNotAuthorised        = &Error{Code: CodeForbidden, Reason: "not authorised"}
-	ErrSpy                  = &Error{Code: CodeForbidden, Reason: "spy peers are not allowed"}
-	ErrPlainRTP             = &Error{Code: CodeForbidden, Reason: "plain RTP transports are not allowed"}
-	ErrTransportNotFound    = NewError("Error", "Transport not found")
-	ErrConsumerNotFound     = NewError("Error", "Consumer not found")
-	ErrConsumerEnabled      = NewError("InvalidStateError", "Consumer already enabled")
-	ErrRequestTimeout       = NewError("Error", "request timeout")
-	errWebRTCTransport      = NewError("TypeError", "WebRtcTransport not found")
-	errEnableOverTransport  = NewError("TypeError", "Transport not found")
-	errProducerExists       = NewError("Error", "a Producer with same producerId already exists")
-	errTransportExists      = NewError("Error", "a Transport with same transportId already exists")
-	errTooManyOf            = NewError("Error", "too many of them")
-	errInternal             = NewError("Error", "internal error")
-	errRestartPlain         = NewError("TypeError", "transport.changeUfragPwd is not a function")
-	errRemoteDTLSParameters = NewError("Error", "Transport already has remote DTLS parameters")
+	ErrRoomClosed          = NewError("InvalidStateError", "Room closed") // also of a peer that has left; see [ErrLeft]
+	ErrNoPeer              = &Error{Code: CodeNoPeer, Reason: "no mediasoup Peer"}
+	ErrPeerExists          = &Error{Code: CodeFailed, Reason: "already have a mediasoup Peer"}
+	ErrOtherName           = &Error{Code: CodeForbidden, Reason: "that is not your corresponding mediasoup Peer name"}
+	ErrNotAuthorised       = &Error{Code: CodeForbidden, Reason: "not authorised"}
+	ErrSpy                 = &Error{Code: CodeForbidden, Reason: "spy peers are not allowed"}
+	ErrPlainRTP            = &Error{Code: CodeForbidden, Reason: "plain RTP transports are not allowed"}
+	ErrTransportNotFound   = NewError("Error", "Transport not found")
+	ErrConsumerNotFound    = NewError("Error", "Consumer not found")
+	ErrConsumerEnabled     = NewError("InvalidStateError", "Consumer already enabled")
+	ErrRequestTimeout      = NewError("Error", "request timeout")
+	errWebRTCTransport     = NewError("TypeError", "WebRtcTransport not found")
+	errEnableOverTransport = NewError("TypeError", "Transport not found")
+	errProducerExists      = NewError("Error", "a Producer with same producerId already exists")
+	errTransportExists     = NewError("Error", "a Transport with same transportId already exists")
+	errTooManyOf           = NewError("Error", "too many of them")
+	errInternal            = NewError("Error", "internal error")
+	errRestartPlain        = NewError("TypeError", "transport.changeUfragPwd is not a function")
 )
 
 // What ends a session besides the peer, and what a request may end with, to be tested with

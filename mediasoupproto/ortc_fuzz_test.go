@@ -20,8 +20,8 @@ func spoilValue(v reflect.Value) {
 			spoilValue(v.Elem())
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			spoilValue(v.Field(i))
+		for _, field := range v.Fields() {
+			spoilValue(field)
 		}
 	case reflect.Slice:
 		if v.Type() == reflect.TypeFor[json.RawMessage]() {

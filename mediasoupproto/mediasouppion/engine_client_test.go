@@ -363,7 +363,6 @@ const (
 	roomLevel, roomTime               = 1, 5
 )
 
-func pt(n uint8) *uint8 { return &n }
 
 func aptOf(n string) mediasoupproto.Fields {
 	return mediasoupproto.Fields{"apt": []byte(n)}
@@ -379,11 +378,11 @@ func videoProducer(transport mediasoupproto.MediaID) *mediasoupproto.MediaProduc
 			MuxID: "1",
 			Codecs: []mediasoupproto.CodecParameters{
 				{
-					Name: "VP8", MimeType: "video/VP8", ClockRate: 90000, PayloadType: pt(clientVideo),
+					Name: "VP8", MimeType: "video/VP8", ClockRate: 90000, PayloadType: new(uint8(clientVideo)),
 					RTCPFeedback: feedback,
 				},
 				{
-					Name: "rtx", MimeType: "video/rtx", ClockRate: 90000, PayloadType: pt(cRTX), Parameters: aptOf("96"),
+					Name: "rtx", MimeType: "video/rtx", ClockRate: 90000, PayloadType: new(uint8(cRTX)), Parameters: aptOf("96"),
 				},
 			},
 			HeaderExtensions: []mediasoupproto.HeaderExtension{
@@ -405,7 +404,7 @@ func audioProducer(transport mediasoupproto.MediaID) *mediasoupproto.MediaProduc
 		RTPParameters: &mediasoupproto.RTPParameters{
 			MuxID: "0",
 			Codecs: []mediasoupproto.CodecParameters{
-				{Name: "opus", MimeType: "audio/opus", ClockRate: 48000, Channels: 2, PayloadType: pt(clientAudio)},
+				{Name: "opus", MimeType: "audio/opus", ClockRate: 48000, Channels: 2, PayloadType: new(uint8(clientAudio))},
 			},
 			HeaderExtensions: []mediasoupproto.HeaderExtension{
 				{URI: mediasoupproto.ExtensionAudioLevel, ID: clientLevel},
@@ -426,8 +425,8 @@ func videoConsumer(transport, producer mediasoupproto.MediaID) *mediasoupproto.M
 		PreferredProfile: mediasoupproto.ProfileDefault,
 		RTPParameters: &mediasoupproto.RTPParameters{
 			Codecs: []mediasoupproto.CodecParameters{
-				{Name: "VP8", MimeType: "video/VP8", ClockRate: 90000, PayloadType: pt(roomVideo)},
-				{Name: "rtx", MimeType: "video/rtx", ClockRate: 90000, PayloadType: pt(roomRTX), Parameters: aptOf("101")},
+				{Name: "VP8", MimeType: "video/VP8", ClockRate: 90000, PayloadType: new(uint8(roomVideo))},
+				{Name: "rtx", MimeType: "video/rtx", ClockRate: 90000, PayloadType: new(uint8(roomRTX)), Parameters: aptOf("101")},
 			},
 			Encodings: []mediasoupproto.Encoding{{SSRC: videoOut, RTX: &mediasoupproto.RTX{SSRC: videoOutRTX}}},
 			RTCP:      &mediasoupproto.RTCPParameters{CNAME: &cname},
@@ -441,7 +440,7 @@ func audioConsumer(transport, producer mediasoupproto.MediaID) *mediasoupproto.M
 		PreferredProfile: mediasoupproto.ProfileDefault,
 		RTPParameters: &mediasoupproto.RTPParameters{
 			Codecs: []mediasoupproto.CodecParameters{
-				{Name: "opus", MimeType: "audio/opus", ClockRate: 48000, Channels: 2, PayloadType: pt(roomAudio)},
+				{Name: "opus", MimeType: "audio/opus", ClockRate: 48000, Channels: 2, PayloadType: new(uint8(roomAudio))},
 			},
 			Encodings: []mediasoupproto.Encoding{{SSRC: audioOut}},
 		},

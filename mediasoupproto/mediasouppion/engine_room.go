@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -209,9 +210,7 @@ func (r *room) CreateProducer(id mediasoupproto.MediaID, m *mediasoupproto.Media
 			}
 		}
 	}
-	for ssrc, in := range ssrcs {
-		t.streams[ssrc] = in
-	}
+	maps.Copy(t.streams, ssrcs)
 	t.producers = append(t.producers, p)
 	r.producers[id] = p
 	return nil
