@@ -363,7 +363,6 @@ const (
 	roomLevel, roomTime               = 1, 5
 )
 
-
 func aptOf(n string) mediasoupproto.Fields {
 	return mediasoupproto.Fields{"apt": []byte(n)}
 }
