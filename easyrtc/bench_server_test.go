@@ -3,6 +3,7 @@ package easyrtc
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -78,7 +79,7 @@ func BenchmarkServerLogin(b *testing.B) {
 	for _, n := range []int{1, 50} {
 		b.Run(fmt.Sprint("room of ", n), func(b *testing.B) {
 			c := newCrowd(b, n)
-			c.Await(1 << 60)
+			c.Await(math.MaxInt)
 			login := []string{"0",
 				`20["easyrtcAuth",{"msgType":"authenticate","msgData":{"apiVersion":"1.1.1-beta","username":"u"}}]`}
 			b.ReportAllocs()

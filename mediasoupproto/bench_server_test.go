@@ -2,6 +2,7 @@ package mediasoupproto
 
 import (
 	"fmt"
+	"math"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func BenchmarkServerJoin(b *testing.B) {
 		for _, receive := range []bool{false, true} {
 			b.Run(fmt.Sprintf("room of %d, receives %v", n, receive), func(b *testing.B) {
 				c := newCrowd(b, n, receive)
-				c.Await(1 << 60)
+				c.Await(math.MaxInt)
 				join := benchSays(`queryRoom#1`, `join#2 {"peerName":"visitor","rtpCapabilities":@caps}`)
 				b.ReportAllocs()
 				for b.Loop() {

@@ -463,7 +463,7 @@ func (s *source) next() *rtp.Packet {
 	p := &rtp.Packet{
 		Header: rtp.Header{
 			Version: 2, SSRC: s.ssrc, PayloadType: s.payload, SequenceNumber: uint16(65500 + s.n),
-			Timestamp: uint32(4_294_960_000 + 900*s.n), Marker: true,
+			Timestamp: 4_294_960_000 + uint32(900*s.n), Marker: true,
 		},
 		Payload: []byte{byte(s.n), byte(s.n >> 8)},
 	}

@@ -111,7 +111,7 @@ func TestJitterIsMeasuredInTheUnitsOfTheCodec(t *testing.T) {
 	for i := range 200 {
 		elapsed := time.Duration(i) * 20 * time.Millisecond
 		even.packets++
-		even.measure(uint32(4_294_900_000+960*i), elapsed, 48000)
+		even.measure(4_294_900_000+uint32(960*i), elapsed, 48000)
 		uneven.packets++
 		uneven.measure(uint32(960*i), elapsed+time.Duration(i%2)*time.Millisecond, 48000)
 	}

@@ -393,7 +393,7 @@ func TestAConsumerIsToldTheProducersClock(t *testing.T) {
 	reports := control[*rtcp.SenderReport](got)
 	require.Len(t, reports, 1)
 	require.EqualValues(t, videoOut, reports[0].SSRC)
-	require.EqualValues(t, 78<<32, reports[0].NTPTime)
+	require.EqualValues(t, uint64(78<<32), reports[0].NTPTime)
 	require.EqualValues(t, media[0].Timestamp+90+90000, reports[0].RTPTime)
 	names := control[*rtcp.SourceDescription](got)
 	require.Len(t, names, 1)
