@@ -143,7 +143,8 @@ func NewPeer(client *easyrtc.Client, opts *Options) *Peer {
 func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
 	return pionpeer.Run(ctx, p.client.Messages, ErrDisconnected, pionpeer.Handler[easyrtc.Message]{
-		Package: "easyrtcpion", Closed: p.quit, Handle: p.Handle, Other: p.opts.OnOther, Shut: p.shut, Log: p.log,
+		Package: "easyrtcpion", Closed: p.quit, Ended: p.client.Done(),
+		Handle: p.Handle, Other: p.opts.OnOther, Shut: p.shut, Log: p.log,
 	})
 }
 

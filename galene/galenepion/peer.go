@@ -120,7 +120,8 @@ func NewPeer(client *galene.Client, opts *Options) *Peer {
 func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
 	return pionpeer.Run(ctx, p.client.Messages, ErrDisconnected, pionpeer.Handler[galene.Message]{
-		Package: "galenepion", Closed: p.quit, Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
+		Package: "galenepion", Closed: p.quit, Ended: p.client.Done(),
+		Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
 	})
 }
 

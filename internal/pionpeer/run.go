@@ -10,7 +10,8 @@ import (
 // A Handler is who [Run] gives the messages of a client to.
 type Handler[M any] struct {
 	Package string          // in errors and logs
-	Closed  <-chan struct{} // closed when nothing more is to be handed on
+	Closed  <-chan struct{} // closed when nothing more is to be handed on,
+	Ended   <-chan struct{} // unless the client has ended, whose last messages are
 	Handle  func(M) (handled bool, err error)
 	Other   func(M)     // gets what is not handled; may be nil
 	Shut    func(error) // hears why there are no more messages, unless ctx has ended
@@ -27,7 +28,11 @@ func Run[M any](
 	go func() {
 		select {
 		case <-h.Closed:
-			cancel(ErrClosed)
+			select {
+			case <-h.Ended:
+			default:
+				cancel(ErrClosed)
+			}
 		case <-open.Done():
 		}
 	}()

@@ -307,7 +307,8 @@ func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
 	p.announceKnown()
 	return pionpeer.Run(ctx, p.client.Messages, ErrDisconnected, pionpeer.Handler[mediasoupproto.Message]{
-		Package: "mediasouppion", Closed: p.ctx.Done(), Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
+		Package: "mediasouppion", Closed: p.ctx.Done(), Ended: p.client.Done(),
+		Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
 	})
 }
 
