@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
@@ -198,6 +199,8 @@ func TestAClientThatSaysGoodbyeGetsNoMore(t *testing.T) {
 	_, r, _ := newTestRoom(t, nil)
 	c := dial(t, r, aliceID, 1, mediasoupproto.DTLSRoleClient, false)
 	d := r.transports[c.id].dtls
+	// The client has shaken hands a little earlier than the engine.
+	require.Eventually(t, func() bool { return d.state() == "connected" }, waitTime, time.Millisecond)
 	require.NoError(t, c.dtls.Close())
 	<-d.done
 	require.Equal(t, "closed", d.state())
