@@ -66,25 +66,16 @@ type step struct {
 
 // Parse reads the cases of a file. known are the names of references.
 func Parse(topic, text string, known []string) ([]*Case, error) {
-	var cases []*Case
-	p := parser{known: known}
+	p := parser{known: known, topic: topic, fragments: make(map[string][]string)}
 	line := 0
 	for l := range strings.Lines(text) {
 		line++
 		l = strings.TrimRight(l, "\r\n")
-		if title, ok := strings.CutPrefix(l, "== "); ok {
-			p.c = &Case{Name: strings.TrimSpace(title), Topic: topic, why: make(map[string]string)}
-			p.c.acts = []act{{line: line, want: make(map[string][]step)}}
-			cases = append(cases, p.c)
-			continue
-		}
-		if p.c == nil || strings.TrimSpace(l) == "" || strings.HasPrefix(l, "#") {
-			continue
-		}
-		if err := p.take(l, line); err != nil {
+		if err := p.read(l, line); err != nil {
 			return nil, fmt.Errorf("%s:%d: %q: %w", topic, line, l, err)
 		}
 	}
+	cases := p.cases
 	for _, c := range cases {
 		if len(c.acts) == 1 {
 			return nil, fmt.Errorf("%s: the case %q does nothing", topic, c.Name)
@@ -94,8 +85,57 @@ func Parse(topic, text string, known []string) ([]*Case, error) {
 }
 
 type parser struct {
-	c     *Case
-	known []string
+	topic     string
+	known     []string
+	cases     []*Case
+	c         *Case               // the last one
+	fragments map[string][]string // by name
+	fragment  string              // the name of the one that is being read
+}
+
+func (p *parser) read(l string, line int) error {
+	blank := strings.TrimSpace(l) == ""
+	if name, ok := strings.CutPrefix(l, ":: "); ok {
+		p.fragment = name
+		p.fragments[name] = []string{}
+		return nil
+	}
+	if title, ok := strings.CutPrefix(l, "== "); ok {
+		p.c = &Case{Name: strings.TrimSpace(title), Topic: p.topic, why: make(map[string]string)}
+		p.c.acts = []act{{line: line, want: make(map[string][]step)}}
+		p.cases = append(p.cases, p.c)
+		p.fragment = ""
+		return nil
+	}
+	switch {
+	case blank:
+		p.fragment = ""
+		return nil
+	case strings.HasPrefix(l, "#"):
+		return nil
+	case p.fragment != "":
+		p.fragments[p.fragment] = append(p.fragments[p.fragment], l)
+		return nil
+	case p.c == nil:
+		return nil
+	}
+	use, ok := strings.CutPrefix(l, "&")
+	if !ok {
+		return p.take(l, line)
+	}
+	words := strings.Fields(use)
+	if len(words) == 0 || p.fragments[words[0]] == nil {
+		return errors.New("there is no such fragment above")
+	}
+	for _, l := range p.fragments[words[0]] {
+		for i, word := range words[1:] {
+			l = strings.ReplaceAll(l, "%"+strconv.Itoa(i+1), word)
+		}
+		if err := p.take(l, line); err != nil {
+			return fmt.Errorf("%q: %w", l, err)
+		}
+	}
+	return nil
 }
 
 func (p *parser) names(list string) ([]string, error) {

@@ -30,6 +30,16 @@
 //	@operator -                  it answers with nothing
 //	@operator why it writes no close frame
 //
+// What several cases have in common is a fragment, up to a blank line, with %1 and so on for what
+// stands behind its name where it is used:
+//
+//	:: registered
+//	%1 open device
+//	%1 > {"id":"%2"}
+//
+//	== a registered device is found
+//	&registered a $id
+//
 // Between two acts stands all that the peers receive: in order for each peer, in any order
 // between them. Lines without a name hold for the document and for every reference that has
 // no lines of its own there.
