@@ -39,6 +39,7 @@ import (
 // protocols are what can be tested, by the names of flags.
 var protocols = map[string]func() (*suite.Protocol, error){
 	"cuttlefish": cuttlefishProtocol,
+	"easyrtc":    easyrtcProtocol,
 	"galene":     galeneProtocol,
 }
 
