@@ -41,6 +41,8 @@ var protocols = map[string]func() (*suite.Protocol, error){
 	"cuttlefish": cuttlefishProtocol,
 	"easyrtc":    easyrtcProtocol,
 	"galene":     galeneProtocol,
+	"mediasoup":  mediasoupProtocol,
+	"mse":        mseProtocol,
 }
 
 func main() {

@@ -15,6 +15,7 @@ type Protocol struct {
 	Name       string
 	References []Reference // the document is the first
 	Cases      []*Case
+	Values     map[string]json.RawMessage // what names in all cases stand for
 	// Dial connects a peer. args are the words after open. An error of *Refusal is an event.
 	Dial func(ctx context.Context, server *Server, args []string) (Peer, error)
 }

@@ -156,6 +156,13 @@ func (g *game) play(ctx context.Context) *Result {
 	for _, ref := range g.protocol.References {
 		if g.has(ref.Name) {
 			given := make(values)
+			for name, data := range g.protocol.Values {
+				value, err := decode(data)
+				if err != nil {
+					panic(err) // a mistake of the program's
+				}
+				given[name] = value
+			}
 			for name, value := range g.server.Params {
 				given[name] = value
 			}
