@@ -88,8 +88,8 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, why := range r.skips() {
 		fmt.Fprintf(&b, "%-7s %s\n", Skipped, why)
 	}
-	fmt.Fprintf(&b, "%s, %s: %d passed, %d known differences, %d failed, %d skipped\n",
-		r.Protocol, r.URL, r.Counts.Passed, r.Counts.Known, r.Counts.Failed, r.Counts.Skipped)
+	fmt.Fprintf(&b, "%s, %s: %d passed, %s, %d failed, %d skipped\n", r.Protocol, r.URL,
+		r.Counts.Passed, count(r.Counts.Known, "known difference"), r.Counts.Failed, r.Counts.Skipped)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -104,9 +104,17 @@ func (r *Report) skips() []string {
 	}
 	var all []string
 	for _, why := range slices.Sorted(maps.Keys(numbers)) {
-		all = append(all, fmt.Sprintf("%d cases: %s", numbers[why], why))
+		all = append(all, fmt.Sprintf("%s: %s", count(numbers[why], "case"), why))
 	}
 	return all
+}
+
+// count says how many there are.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprint(n, " ", what)
 }
 
 func several(b *strings.Builder, title string, lines []string) {
