@@ -1,0 +1,193 @@
+package page
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/rtcsignal/rtcsignal/examples/internal/capture"
+	"github.com/rtcsignal/rtcsignal/examples/internal/explain"
+)
+
+// A recording is entries and what they mean. The entries of a journal are explained when
+// somebody looks: nothing here runs by itself, and nothing holds the journal up.
+type recording struct {
+	id, name string
+	protocol explain.Protocol
+	secrets  bool
+	live     *capture.Journal // nil for a file
+	file     *capture.File    // nil for a journal
+	size     int              // of the file, in bytes
+
+	mu        sync.Mutex
+	explained *explain.Recording
+	entries   int             // that are explained and not cleared
+	seen      int             // Seq of the last entry that is explained
+	arrows    []explain.Arrow // in the order of their numbers, which have no gaps
+	next      int             // the number of the next arrow
+	problems  int             // of arrows that have any
+	life      int             // another one each time that it is cleared, and in each run
+	emptied   int             // Seq of the last entry that was there when it was cleared
+	changed   chan struct{}   // closed when it is cleared
+}
+
+// A summary is a recording in the list of all.
+type summary struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Protocol string `json:"protocol"`
+	Live     bool   `json:"live"`
+	Entries  int    `json:"entries"`
+	Arrows   int    `json:"arrows"`
+	Problems int    `json:"problems"` // arrows that have any
+}
+
+// A position is how far a reader of a recording has come.
+type position struct {
+	life   int
+	number int // of the last arrow that it has
+}
+
+// A part is what comes after a position.
+type part struct {
+	at      position
+	cleared bool            // nothing of what the reader has is there any more
+	oldest  int             // the number of the oldest arrow that is there; more if there is none
+	arrows  []explain.Arrow // not to be changed
+	more    bool            // there are more already
+	changed <-chan struct{} // closed by what is no arrow
+	entries <-chan struct{} // closed by more entries; nil for a file
+}
+
+func newRecording(id, name string, p explain.Protocol, secrets bool) *recording {
+	r := &recording{id: id, name: name, protocol: p, secrets: secrets, next: 1, changed: make(chan struct{})}
+	r.life = rand.IntN(1 << 30)
+	r.begin()
+	return r
+}
+
+// begin forgets where the connections stand.
+func (r *recording) begin() {
+	r.explained = explain.NewRecording(r.protocol)
+	r.explained.Secrets = r.secrets
+}
+
+// catchUp explains what has come in, and returns what the next entry closes. What the journal
+// has let go is let go here.
+func (r *recording) catchUp() <-chan struct{} {
+	if r.live == nil {
+		return nil
+	}
+	entries, more := r.live.After(r.seen)
+	if len(entries) > 0 && r.seen > 0 && entries[0].Seq > r.seen+1 {
+		r.begin() // too much has gone unseen
+	}
+	r.take(entries)
+	if kept, _ := r.live.After(0); len(kept) > 0 {
+		r.forget(kept[0].Seq - 1)
+		r.entries = r.seen - max(r.emptied, kept[0].Seq-1)
+	}
+	return more
+}
+
+// all returns the entries that are shown.
+func (r *recording) all() []capture.Entry {
+	if r.live == nil {
+		return r.file.Entries
+	}
+	r.mu.Lock()
+	emptied := r.emptied
+	r.mu.Unlock()
+	entries, _ := r.live.After(emptied)
+	return entries
+}
+
+// summary returns what the list says.
+func (r *recording) summary() summary {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.catchUp()
+	return summary{
+		ID: r.id, Name: r.name, Protocol: r.protocol.Name, Live: r.live != nil,
+		Entries: r.entries, Arrows: len(r.arrows), Problems: r.problems,
+	}
+}
+
+// after returns at most limit arrows after a position.
+func (r *recording) after(at position, limit int) part {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	more := r.catchUp()
+	p := part{
+		cleared: at.life != r.life, oldest: r.next - len(r.arrows),
+		changed: r.changed, entries: more,
+	}
+	if p.cleared {
+		at = position{life: r.life}
+	}
+	from := max(min(at.number, r.next-1)+1, p.oldest) - p.oldest
+	to := min(from+limit, len(r.arrows))
+	p.arrows, p.more = slices.Clip(r.arrows[from:to]), to < len(r.arrows)
+	p.at = at
+	if n := len(p.arrows); n > 0 {
+		p.at.number = p.arrows[n-1].Number
+	}
+	return p
+}
+
+// arrow returns an arrow by its number.
+func (r *recording) arrow(number int) (explain.Arrow, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.catchUp()
+	i := number - (r.next - len(r.arrows))
+	if i < 0 || i >= len(r.arrows) {
+		return explain.Arrow{}, false
+	}
+	return r.arrows[i], true
+}
+
+// take explains entries. The state of their connections outlives what is cleared.
+func (r *recording) take(entries []capture.Entry) {
+	for _, e := range entries {
+		r.seen = e.Seq
+		for _, a := range r.explained.Explain(e) {
+			a.Number = r.next // as explained has it, unless entries were left out
+			r.next++
+			if len(a.Problems) > 0 {
+				r.problems++
+			}
+			r.arrows = append(r.arrows, a)
+		}
+	}
+}
+
+// forget removes the arrows of entries up to a Seq.
+func (r *recording) forget(seq int) {
+	n := 0
+	for n < len(r.arrows) && r.arrows[n].Seq <= seq {
+		if len(r.arrows[n].Problems) > 0 {
+			r.problems--
+		}
+		n++
+	}
+	r.arrows = r.arrows[n:] // append leaves the others behind; readers may have them
+}
+
+// start returns the position of a new reader, and the number of the oldest arrow.
+func (r *recording) start() (position, int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return position{life: r.life}, r.next - len(r.arrows)
+}
+
+// clear empties the live recording. The states of its connections stay what they are.
+func (r *recording) clear() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.catchUp()
+	r.emptied, r.entries, r.problems, r.arrows = r.seen, 0, 0, nil
+	r.life++
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
