@@ -3,6 +3,7 @@ module github.com/rtcsignal/rtcsignal/internal/bench
 go 1.26.0
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/creachadair/jrpc2 v1.3.6
 	github.com/gorilla/websocket v1.5.3
 	github.com/rtcsignal/rtcsignal v0.0.0
@@ -11,7 +12,6 @@ require (
 )
 
 require (
-	github.com/coder/websocket v1.8.15 // indirect
 	github.com/creachadair/mds v0.31.0 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260820222146-c27c302e5fc3 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
