@@ -6,6 +6,7 @@
 //	go run ./examples/conformance -protocol galene -url ws://127.0.0.1:8443/ws -param group=test -param user=op -param password=op
 //	go run ./examples/conformance -protocol easyrtc -url http://127.0.0.1:8080 -junit report.xml
 //	go run ./examples/conformance -protocol easyrtc -list
+//	go run ./examples/conformance -protocol mediasoup -listen 127.0.0.1:3443 -for 30s
 //
 // A case ends in one of four ways: passed, when the server does what the document says; known,
 // when it does what one of the real servers does instead; failed, when it does what nobody else
@@ -14,6 +15,11 @@
 //
 // With -like NAME, what is not as that reference does it fails, too: -like document accepts the
 // document alone. -list prints the references and the cases.
+//
+// With -listen it is clients that are put to the test: what they send to the server of -url, or to
+// one of our own that lets everybody in, is decoded, validated and followed, until -for is over or
+// the tool is interrupted. A client fails that sends what is no message of the protocol, breaks its
+// rules, or comes at the wrong time. (Galène's group is then test.)
 //
 // The tool opens many connections at a time, each case with names of its own, so that several
 // runs against one server do not disturb each other.
@@ -88,6 +94,8 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 	junit := flags.String("junit", "", "write the report as JUnit does into this `file`")
 	timeout := flags.Duration("timeout", suite.DefaultTimeout, "how long to wait for what must come")
 	quiet := flags.Duration("quiet", suite.DefaultQuiet, "how long to wait for what must not come")
+	listen := flags.String("listen", "", "put clients to the test that connect to this `address`")
+	limit := flags.Duration("for", 0, "how `long` with -listen; 0 is until an interrupt")
 	parallel := flags.Int("parallel", suite.DefaultParallel, "cases at a `time`")
 	flags.Var(given, "param", "a `NAME=VALUE` that some cases need; may be repeated")
 	if err := flags.Parse(args); err != nil {
@@ -108,6 +116,22 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 	chosen := func(c *suite.Case) bool { return choose.MatchString(c.Topic + ": " + c.Name) }
 	if *list {
 		return false, printList(out, p, chosen)
+	}
+	if *listen != "" {
+		bounded, cancel := ctx, context.CancelFunc(func() {})
+		if *limit > 0 {
+			bounded, cancel = context.WithTimeout(ctx, *limit)
+		}
+		defer cancel()
+		progress := out
+		if *asJSON {
+			progress = io.Discard
+		}
+		report, err := (&watch{protocol: *name, listen: *listen, target: *url, out: progress}).run(bounded)
+		if err != nil {
+			return false, err
+		}
+		return report.Counts.Failed > 0, write(report, out, *asJSON, *junit)
 	}
 	if *url == "" {
 		return false, errors.New("-url is missing")

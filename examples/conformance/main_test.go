@@ -42,8 +42,8 @@ func serve(t *testing.T, handler http.Handler) string {
 	return web.URL
 }
 
-// servers start our server of each protocol and return the flags for it.
-var servers = map[string]func(t *testing.T) []string{
+// ours starts our server of each protocol and return the flags for it.
+var ours = map[string]func(t *testing.T) []string{
 	"cuttlefish": func(t *testing.T) []string {
 		srv := cuttlefish.NewServer(nil)
 		t.Cleanup(func() { require.NoError(t, srv.Close()) })
@@ -114,7 +114,7 @@ var servers = map[string]func(t *testing.T) []string{
 func TestOurServersPass(t *testing.T) {
 	t.Parallel()
 	require.Len(t, servers, len(protocols))
-	for name, start := range servers {
+	for name, start := range ours {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			junit := filepath.Join(t.TempDir(), "report.xml")
