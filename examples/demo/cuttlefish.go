@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -15,26 +14,26 @@ import (
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
 	"github.com/rtcsignal/rtcsignal/examples/internal/viewer"
 	"github.com/rtcsignal/rtcsignal/internal/clip"
-	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 
 // cuttlefishDevice is the id of the demo's device.
 const cuttlefishDevice = "cvd-demo"
 
-// A cuttlefishServer is a signaling server on a loopback port.
+// A cuttlefishServer is a signaling server on a port of its own.
 type cuttlefishServer struct {
+	place     place
 	signaling *cuttlefish.Server
 	handler   *cuttlefishhttp.Handler
 	web       *http.Server
 	addr      string
 }
 
-func newCuttlefishServer() (*cuttlefishServer, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func newCuttlefishServer(p place) (*cuttlefishServer, error) {
+	listener, err := p.listen()
 	if err != nil {
 		return nil, err
 	}
-	s := &cuttlefishServer{signaling: cuttlefish.NewServer(nil), addr: listener.Addr().String()}
+	s := &cuttlefishServer{place: p, signaling: cuttlefish.NewServer(nil), addr: listener.Addr().String()}
 	s.handler = cuttlefishhttp.NewHandler(s.signaling, &cuttlefishhttp.Options{
 		Files: viewer.Files, Fallback: viewer.Index(),
 	})
@@ -49,9 +48,11 @@ func (s *cuttlefishServer) close() error {
 
 // playCuttlefishDevice is a device that shows the test clip and echoes on every data
 // channel, until ctx ends.
-func playCuttlefishDevice(ctx context.Context, addr string, registered func()) error {
+func playCuttlefishDevice(ctx context.Context, server *cuttlefishServer, registered func()) error {
 	info, err := cuttlefish.EncodeDeviceInfo(&cuttlefish.DeviceInfo{
-		Displays:     []cuttlefish.Display{{StreamID: cuttlefish.DisplayStreamID(0), XRes: 320, YRes: 240, DPI: 160, IsTouch: true}},
+		Displays: []cuttlefish.Display{
+			{StreamID: cuttlefish.DisplayStreamID(0), XRes: 320, YRes: 240, DPI: 160, IsTouch: true},
+		},
 		AudioStreams: []cuttlefish.AudioStream{{StreamID: cuttlefish.AudioStreamID}},
 	})
 	if err != nil {
@@ -65,9 +66,8 @@ func playCuttlefishDevice(ctx context.Context, addr string, registered func()) e
 	if err != nil {
 		return err
 	}
-	signaling, err := cuttlefishhttp.DialDevice(ctx, "ws://"+addr, cuttlefishDevice, &cuttlefishhttp.DialDeviceOptions{
-		Device: &cuttlefish.DeviceOptions{DeviceInfo: info},
-	})
+	signaling, err := cuttlefishhttp.ConnectDevice(ctx, "ws://"+server.addr, cuttlefishDevice,
+		&cuttlefishhttp.DialDeviceOptions{Device: &cuttlefish.DeviceOptions{DeviceInfo: info}})
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func playCuttlefishDevice(ctx context.Context, addr string, registered func()) e
 	player := &clip.Player{Video: display, Audio: audio}
 	device := cuttlefishpion.NewDevice(signaling, &cuttlefishpion.DeviceOptions{
 		Tracks:     []webrtc.TrackLocal{display, audio},
-		Settings:   loopback.Settings(),
+		Settings:   server.place.settings(),
 		OnKeyFrame: func(*cuttlefishpion.DevicePeer, webrtc.TrackLocal) { player.RequestKeyFrame() },
 		OnChannel: func(_ *cuttlefishpion.DevicePeer, ch *webrtc.DataChannel) {
 			ch.OnMessage(func(m webrtc.DataChannelMessage) { _ = ch.Send(m.Data) })
@@ -95,7 +95,7 @@ func playCuttlefishDevice(ctx context.Context, addr string, registered func()) e
 // the protocol document.
 func runCuttlefish(ctx context.Context, r *result) error {
 	r.Roles = "server, device, client"
-	server, err := newCuttlefishServer()
+	server, err := newCuttlefishServer(inside())
 	if err != nil {
 		return err
 	}
@@ -103,14 +103,14 @@ func runCuttlefish(ctx context.Context, r *result) error {
 	r.step("server on ws://%s/register_device and /connect_client", server.addr)
 
 	stop, err := publish(ctx, "device", func(ctx context.Context, ready func()) error {
-		return playCuttlefishDevice(ctx, server.addr, ready)
+		return playCuttlefishDevice(ctx, server, ready)
 	})
 	if err != nil {
 		return err
 	}
 	defer stop()
 	r.step("device %s registered: a display (VP8) and sound (Opus)", cuttlefishDevice)
-	err = watchCuttlefishDevice(ctx, server.addr, r)
+	err = watchCuttlefishDevice(ctx, server, r)
 	stats := server.signaling.Stats()
 	r.Messages = stats.MessagesRead + stats.MessagesWritten
 	return err
@@ -118,8 +118,8 @@ func runCuttlefish(ctx context.Context, r *result) error {
 
 // watchCuttlefishDevice is a client that waits for enough media of both tracks and for
 // an echo on adb-channel.
-func watchCuttlefishDevice(ctx context.Context, addr string, r *result) error {
-	signaling, err := cuttlefishhttp.Dial(ctx, "ws://"+addr, cuttlefishDevice, &cuttlefishhttp.DialOptions{
+func watchCuttlefishDevice(ctx context.Context, server *cuttlefishServer, r *result) error {
+	signaling, err := cuttlefishhttp.ConnectClient(ctx, "ws://"+server.addr, cuttlefishDevice, &cuttlefishhttp.DialOptions{
 		Via: cuttlefishhttp.ViaDocument,
 	})
 	if err != nil {
@@ -133,7 +133,7 @@ func watchCuttlefishDevice(ctx context.Context, addr string, r *result) error {
 	w := newWatcher(r)
 	client := cuttlefishpion.NewClient(signaling, &cuttlefishpion.ClientOptions{
 		Labels:   []string{cuttlefish.LabelInput, cuttlefish.LabelADB},
-		Settings: loopback.Settings(),
+		Settings: server.place.settings(),
 		OnState:  w.state,
 		OnTrack:  func(track *webrtc.TrackRemote) { w.track(track.StreamID(), track) },
 		OnChannel: func(ch *webrtc.DataChannel) {
@@ -155,16 +155,22 @@ func watchCuttlefishDevice(ctx context.Context, addr string, r *result) error {
 }
 
 // serveCuttlefish keeps a server and a device up for browsers.
-func serveCuttlefish(ctx context.Context, ready func(what, url string)) error {
-	server, err := newCuttlefishServer()
+func serveCuttlefish(ctx context.Context, p place, ready func(*site)) error {
+	server, err := newCuttlefishServer(p)
 	if err != nil {
 		return err
 	}
 	defer server.close()
-	return playCuttlefishDevice(ctx, server.addr, func() {
-		ready("page for a browser", "http://"+server.addr+"/")
-		ready("device endpoint", "ws://"+server.addr+"/register_device")
-		ready("client endpoint", "ws://"+server.addr+"/connect_client")
-		ready("client endpoint of today's operator", "ws://"+server.addr+"/devices/"+cuttlefishDevice+"/connect")
+	return playCuttlefishDevice(ctx, server, func() {
+		ready(&site{
+			What:  "a device that shows its display, and takes touches, keys and buttons",
+			Watch: "http://" + server.addr + "/devices/" + cuttlefishDevice + "/files/view.html",
+			Endpoints: []link{
+				{"devices", "ws://" + server.addr + "/register_device"},
+				{"clients", "ws://" + server.addr + "/connect_client"},
+				{"clients of today's operator", "ws://" + server.addr + "/devices/" + cuttlefishDevice + "/connect"},
+			},
+			Bot: "./examples/bot-cuttlefish-client -server http://" + server.addr + " -id " + cuttlefishDevice,
+		})
 	})
 }

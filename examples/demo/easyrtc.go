@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -15,8 +14,8 @@ import (
 	"github.com/rtcsignal/rtcsignal/easyrtc"
 	"github.com/rtcsignal/rtcsignal/easyrtc/easyrtchttp"
 	"github.com/rtcsignal/rtcsignal/easyrtc/easyrtcpion"
+	"github.com/rtcsignal/rtcsignal/examples/internal/watch"
 	"github.com/rtcsignal/rtcsignal/internal/clip"
-	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 	"github.com/rtcsignal/rtcsignal/transport/engineio/enginehttp"
 )
 
@@ -24,20 +23,22 @@ const easyrtcRoom = "demo"
 
 // An easyrtcServer is a signaling server on a port of its own.
 type easyrtcServer struct {
+	place     place
 	url       string
 	signaling *easyrtc.Server
 	web       *http.Server
 }
 
-func newEasyRTCServer() (*easyrtcServer, error) {
-	s := &easyrtcServer{signaling: easyrtc.NewServer(&easyrtc.ServerOptions{AllowAll: true})}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func newEasyRTCServer(p place) (*easyrtcServer, error) {
+	s := &easyrtcServer{place: p, signaling: easyrtc.NewServer(&easyrtc.ServerOptions{AllowAll: true})}
+	listener, err := p.listen()
 	if err != nil {
 		return nil, err
 	}
 	s.url = "http://" + listener.Addr().String()
 	s.web = &http.Server{
-		Handler: easyrtchttp.NewHandler(s.signaling, nil), ReadHeaderTimeout: 10 * time.Second,
+		Handler:           easyrtchttp.NewHandler(s.signaling, &easyrtchttp.Options{Static: watch.Files()}),
+		ReadHeaderTimeout: 10 * time.Second,
 	}
 	go func() { _ = s.web.Serve(listener) }() // ends with close
 	return s, nil
@@ -47,16 +48,18 @@ func (s *easyrtcServer) close() error { return errors.Join(s.web.Close(), s.sign
 
 // playEasyRTC is a bot that shows the test clip to all who call it, and sends back their
 // messages, until ctx ends.
-func playEasyRTC(ctx context.Context, server string, ready func()) error {
-	video, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "clip")
+func playEasyRTC(ctx context.Context, server *easyrtcServer, ready func()) error {
+	video, err := webrtc.NewTrackLocalStaticSample(
+		webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "clip")
 	if err != nil {
 		return err
 	}
-	audio, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio", "clip")
+	audio, err := webrtc.NewTrackLocalStaticSample(
+		webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio", "clip")
 	if err != nil {
 		return err
 	}
-	client, _, err := easyrtchttp.Login(ctx, server, &easyrtc.Login{
+	client, _, err := easyrtchttp.Login(ctx, server.url, &easyrtc.Login{
 		Username: "publisher", Rooms: []string{easyrtcRoom},
 	}, &easyrtchttp.DialOptions{
 		HTTP: &enginehttp.Options{Transports: []string{enginehttp.Polling, enginehttp.WebSocket}}, // as browsers do
@@ -72,12 +75,12 @@ func playEasyRTC(ctx context.Context, server string, ready func()) error {
 	defer cancel()
 	working.Go(func() { _ = player.Play(ctx) })
 	peer := easyrtcpion.NewPeer(client, &easyrtcpion.Options{
-		Settings: loopback.Settings(),
+		Settings: server.place.settings(),
 		OnCall: func(in *easyrtcpion.IncomingCall) {
 			_, _ = in.Accept(video, audio) // an error says that the caller has gone
 		},
 		OnKeyFrame: func(*easyrtcpion.Call, webrtc.TrackLocal) { player.RequestKeyFrame() },
-		OnMessage: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
+		OnData: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
 			_ = c.Send(ctx, m.MsgType, m.MsgData)
 		},
 	})
@@ -89,7 +92,7 @@ func playEasyRTC(ctx context.Context, server string, ready func()) error {
 // runEasyRTC has a bot call another one.
 func runEasyRTC(ctx context.Context, r *result) error {
 	r.Roles = "server, publisher, receiver"
-	server, err := newEasyRTCServer()
+	server, err := newEasyRTCServer(inside())
 	if err != nil {
 		return err
 	}
@@ -97,14 +100,14 @@ func runEasyRTC(ctx context.Context, r *result) error {
 	r.step("server %s", server.url)
 
 	stop, err := publish(ctx, "publisher", func(ctx context.Context, ready func()) error {
-		return playEasyRTC(ctx, server.url, ready)
+		return playEasyRTC(ctx, server, ready)
 	})
 	if err != nil {
 		return err
 	}
 	defer stop()
 	r.step("publisher logged in by polling, changed to WebSocket, and waits for calls")
-	err = watchEasyRTC(ctx, server.url, r)
+	err = watchEasyRTC(ctx, server, r)
 	stats := server.signaling.Stats()
 	r.Messages = stats.MessagesRead + stats.MessagesWritten
 	return err
@@ -112,8 +115,8 @@ func runEasyRTC(ctx context.Context, r *result) error {
 
 // watchEasyRTC is a bot that calls the other one, and waits for enough media of both tracks
 // and for its own words to come back in one piece.
-func watchEasyRTC(ctx context.Context, server string, r *result) error {
-	client, token, err := easyrtchttp.Login(ctx, server, &easyrtc.Login{
+func watchEasyRTC(ctx context.Context, server *easyrtcServer, r *result) error {
+	client, token, err := easyrtchttp.Login(ctx, server.url, &easyrtc.Login{
 		Username: "receiver", Rooms: []string{easyrtcRoom},
 	}, nil)
 	if err != nil {
@@ -136,13 +139,13 @@ func watchEasyRTC(ctx context.Context, server string, r *result) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	peer := easyrtcpion.NewPeer(client, &easyrtcpion.Options{
-		Settings: loopback.Settings(),
+		Settings: server.place.settings(),
 		OnState:  func(_ *easyrtcpion.Call, s webrtc.PeerConnectionState) { w.state(s) },
 		OnTrack:  func(_ *easyrtcpion.Call, track *webrtc.TrackRemote) { w.track(track.Kind().String(), track) },
 		OnOpen: func(c *easyrtcpion.Call) {
 			working.Go(func() { _ = c.Send(ctx, "words", []byte(message)) })
 		},
-		OnMessage: func(_ *easyrtcpion.Call, m *easyrtc.DataMessage) {
+		OnData: func(_ *easyrtcpion.Call, m *easyrtc.DataMessage) {
 			if string(m.MsgData) == message {
 				w.got(fmt.Sprintf("the echo of %d bytes on the data channel", len(message)))
 			}
@@ -159,14 +162,19 @@ func watchEasyRTC(ctx context.Context, server string, r *result) error {
 	return w.wait(began, "calling", 3, ended) // video, audio, echo
 }
 
-// serveEasyRTC keeps a server and a publisher up for bots, and for pages of EasyRTC.
-func serveEasyRTC(ctx context.Context, ready func(what, url string)) error {
-	server, err := newEasyRTCServer()
+// serveEasyRTC keeps a server and a publisher up for browsers, bots and pages of EasyRTC.
+func serveEasyRTC(ctx context.Context, p place, ready func(*site)) error {
+	server, err := newEasyRTCServer(p)
 	if err != nil {
 		return err
 	}
 	defer server.close()
-	return playEasyRTC(ctx, server.url, func() {
-		ready("server, for bots in the room "+easyrtcRoom, server.url)
+	return playEasyRTC(ctx, server, func() {
+		ready(&site{
+			What:      "a bot that takes calls, and says back what it is told over the data channel",
+			Watch:     server.url + "/easyrtc.html?room=" + easyrtcRoom + "&user=publisher",
+			Endpoints: []link{{"server, for the room " + easyrtcRoom, server.url}},
+			Bot:       "./examples/bot-easyrtc-caller -server " + server.url + " -room " + easyrtcRoom,
+		})
 	})
 }

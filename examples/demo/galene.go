@@ -5,22 +5,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/pion/webrtc/v4"
 
+	"github.com/rtcsignal/rtcsignal/examples/internal/watch"
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenehttp"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
 	"github.com/rtcsignal/rtcsignal/internal/clip"
-	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 
 // A galeneServer is a server with one group, on a port of its own.
 type galeneServer struct {
+	place     place
 	group     string // URL
 	endpoint  string
 	signaling *galene.Server
@@ -29,8 +29,8 @@ type galeneServer struct {
 	web       *http.Server
 }
 
-func newGaleneServer() (*galeneServer, error) {
-	s := &galeneServer{router: galenepion.NewRouter(&galenepion.RouterOptions{Settings: loopback.Settings()})}
+func newGaleneServer(p place) (*galeneServer, error) {
+	s := &galeneServer{place: p, router: galenepion.NewRouter(&galenepion.RouterOptions{Settings: p.settings()})}
 	s.signaling = galene.NewServer(&galene.ServerOptions{
 		Groups: galene.Groups{"demo": {
 			Group:    galene.Group{DisplayName: "Demo", Public: true},
@@ -38,8 +38,8 @@ func newGaleneServer() (*galeneServer, error) {
 		}},
 		Router: s.router,
 	})
-	s.handler = galenehttp.NewHandler(s.signaling, nil)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	s.handler = galenehttp.NewHandler(s.signaling, &galenehttp.Options{Static: watch.Files()})
+	listener, err := p.listen()
 	if err != nil {
 		return nil, err
 	}
@@ -56,16 +56,18 @@ func (s *galeneServer) close() error {
 
 // playGalene is a bot that sends the test clip, and back to users what they write to it
 // alone and the files that they send, until ctx ends.
-func playGalene(ctx context.Context, group string, ready func()) error {
-	video, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "clip")
+func playGalene(ctx context.Context, server *galeneServer, ready func()) error {
+	video, err := webrtc.NewTrackLocalStaticSample(
+		webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "clip")
 	if err != nil {
 		return err
 	}
-	audio, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio", "clip")
+	audio, err := webrtc.NewTrackLocalStaticSample(
+		webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio", "clip")
 	if err != nil {
 		return err
 	}
-	client, _, err := galenehttp.Join(ctx, group, "publisher", "", nil)
+	client, _, err := galenehttp.Join(ctx, server.group, "publisher", "", nil)
 	if err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func playGalene(ctx context.Context, group string, ready func()) error {
 	defer cancel()
 	var peer *galenepion.Peer
 	peer = galenepion.NewPeer(client, &galenepion.Options{
-		Settings: loopback.Settings(),
+		Settings: server.place.settings(),
 		OnMessage: func(m galene.Message) {
 			if chat, ok := m.(*galene.Chat); ok && chat.Dest != "" {
 				_ = client.Send(&galene.Chat{Dest: chat.Source, Value: chat.Value})
@@ -109,7 +111,7 @@ func playGalene(ctx context.Context, group string, ready func()) error {
 // runGalene has two bots meet in a group of a server that forwards what they send.
 func runGalene(ctx context.Context, r *result) error {
 	r.Roles = "server, publisher, receiver"
-	server, err := newGaleneServer()
+	server, err := newGaleneServer(inside())
 	if err != nil {
 		return err
 	}
@@ -117,14 +119,14 @@ func runGalene(ctx context.Context, r *result) error {
 	r.step("server with the group %s", server.group)
 
 	stop, err := publish(ctx, "publisher", func(ctx context.Context, ready func()) error {
-		return playGalene(ctx, server.group, ready)
+		return playGalene(ctx, server, ready)
 	})
 	if err != nil {
 		return err
 	}
 	defer stop()
 	r.step("publisher joined and sends its camera: VP8, Opus")
-	err = watchGalene(ctx, server.group, r)
+	err = watchGalene(ctx, server, r)
 	stats := server.signaling.Stats()
 	r.Messages = stats.MessagesRead + stats.MessagesWritten
 	return err
@@ -132,8 +134,8 @@ func runGalene(ctx context.Context, r *result) error {
 
 // watchGalene is a bot that waits for enough media of both tracks, and for its own words
 // and a file to come back.
-func watchGalene(ctx context.Context, group string, r *result) error {
-	client, joined, err := galenehttp.Join(ctx, group, "receiver", "", nil)
+func watchGalene(ctx context.Context, server *galeneServer, r *result) error {
+	client, joined, err := galenehttp.Join(ctx, server.group, "receiver", "", nil)
 	if err != nil {
 		return err
 	}
@@ -150,7 +152,7 @@ func watchGalene(ctx context.Context, group string, r *result) error {
 	defer cancel()
 	var peer *galenepion.Peer
 	peer = galenepion.NewPeer(client, &galenepion.Options{
-		Settings: loopback.Settings(),
+		Settings: server.place.settings(),
 		OnTrack: func(s *galenepion.Subscription, track *webrtc.TrackRemote) {
 			w.state(webrtc.PeerConnectionStateConnected)
 			w.track(s.Label+" "+track.Kind().String(), track)
@@ -161,7 +163,9 @@ func watchGalene(ctx context.Context, group string, r *result) error {
 				if m.Kind == galene.UserAdd && *m.Username == "publisher" {
 					_ = client.ChatTo(m.ID, message)
 					working.Go(func() {
-						_ = peer.SendFile(ctx, m.ID, &galenepion.File{Name: "file.txt", Size: uint64(len(file)), Content: bytes.NewReader(file)})
+						_ = peer.SendFile(ctx, m.ID, &galenepion.File{
+							Name: "file.txt", Size: int64(len(file)), Content: bytes.NewReader(file),
+						})
 					})
 				}
 			case *galene.Chat:
@@ -188,15 +192,19 @@ func watchGalene(ctx context.Context, group string, r *result) error {
 	return w.wait(began, "request", 4, ended) // video, audio, chat, file
 }
 
-// serveGalene keeps a server and a publisher up for bots and for Galène's clients.
-func serveGalene(ctx context.Context, ready func(what, url string)) error {
-	server, err := newGaleneServer()
+// serveGalene keeps a server and a publisher up for browsers, bots and Galène's clients.
+func serveGalene(ctx context.Context, p place, ready func(*site)) error {
+	server, err := newGaleneServer(p)
 	if err != nil {
 		return err
 	}
 	defer server.close()
-	return playGalene(ctx, server.group, func() {
-		ready("group, for bots", server.group)
-		ready("client endpoint", server.endpoint)
+	return playGalene(ctx, server, func() {
+		ready(&site{
+			What:      "a group in which a bot sends its camera, and says back what it is told",
+			Watch:     server.group,
+			Endpoints: []link{{"group, for bots and Galène's clients", server.group}, {"WebSocket", server.endpoint}},
+			Bot:       "./examples/bot-galene-recorder -for 10s -group " + server.group,
+		})
 	})
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,36 +34,16 @@ func TestEveryProtocolPasses(t *testing.T) {
 	}
 }
 
-func TestEveryServerStaysUpUntilItIsTold(t *testing.T) {
-	t.Parallel()
-	for _, p := range protocols {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			urls := 0
-			err := p.serve(ctx, func(what, url string) {
-				urls++
-				require.NotEmpty(t, what)
-				require.Contains(t, url, "://127.0.0.1:")
-				cancel()
-			})
-			require.ErrorIs(t, err, context.Canceled)
-			require.NotZero(t, urls)
-		})
-	}
-}
-
 func TestFailureIsInTheTableAndTheResult(t *testing.T) {
 	t.Parallel()
 	broken := protocol{name: "broken", run: func(context.Context, *result) error { return errors.New("it broke") }}
 	var out strings.Builder
-	err := runAll(t.Context(), &out, []protocol{broken}, time.Second, false)
+	err := runAll(t.Context(), &out, []protocol{broken}, &options{limit: time.Second})
 	require.ErrorContains(t, err, "broken: it broke")
 	require.Contains(t, out.String(), "FAILED")
 
 	out.Reset()
-	require.Error(t, runAll(t.Context(), &out, []protocol{broken}, time.Second, true))
+	require.Error(t, runAll(t.Context(), &out, []protocol{broken}, &options{limit: time.Second, json: true}))
 	require.JSONEq(t, `[{"protocol":"broken","roles":"","signaling_messages":0,"time_to_connected_ns":0,
 		"rtp_packets":0,"rtp_bytes":0,"verdict":"FAILED","error":"it broke"}]`, out.String())
 }
@@ -71,7 +54,70 @@ func TestProtocolThatTakesTooLongFails(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}}
-	require.Error(t, runAll(t.Context(), io.Discard, []protocol{slow}, time.Millisecond, false))
+	require.Error(t, runAll(t.Context(), io.Discard, []protocol{slow}, &options{limit: time.Millisecond}))
+}
+
+func TestProtocolsRunAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	var met sync.WaitGroup
+	met.Add(2)
+	meet := func(context.Context, *result) error {
+		met.Done()
+		met.Wait()
+		return nil
+	}
+	pair := []protocol{{name: "one", run: meet}, {name: "two", run: meet}}
+	require.NoError(t, runAll(t.Context(), io.Discard, pair, &options{limit: time.Minute}))
+}
+
+func TestProtocolsRunInTurnWhenTheyAreTold(t *testing.T) {
+	t.Parallel()
+	var running atomic.Int32
+	alone := func(context.Context, *result) error {
+		defer running.Add(-1)
+		if running.Add(1) > 1 {
+			return errors.New("not alone")
+		}
+		runtime.Gosched()
+		return nil
+	}
+	var chosen []protocol
+	for range 20 {
+		chosen = append(chosen, protocol{name: "alone", run: alone})
+	}
+	require.NoError(t, runAll(t.Context(), io.Discard, chosen, &options{limit: time.Minute, oneByOne: true}))
+}
+
+func TestTableIsInOrderAndItsLinesAreWhole(t *testing.T) {
+	t.Parallel()
+	const steps = 100
+	secondEnded := make(chan struct{})
+	chosen := []protocol{
+		{name: "first", run: func(_ context.Context, r *result) error {
+			for range steps {
+				r.step("goes on")
+			}
+			<-secondEnded
+			return nil
+		}},
+		{name: "second", run: func(_ context.Context, r *result) error {
+			defer close(secondEnded)
+			for range steps {
+				r.step("goes on")
+			}
+			return nil
+		}},
+	}
+	var out strings.Builder
+	require.NoError(t, runAll(t.Context(), &out, chosen, &options{limit: time.Minute}))
+	progress, table, ok := strings.Cut(out.String(), "\n\n")
+	require.True(t, ok)
+	lines := strings.Split(progress, "\n")
+	require.Len(t, lines, 2*steps)
+	for _, line := range lines {
+		require.Regexp(t, `^ +[0-9.]+s  (first|second) +goes on$`, line)
+	}
+	require.Regexp(t, `^PROTOCOL .*\nfirst .*ok\nsecond .*ok\n$`, table)
 }
 
 func TestChooseTakesNamesOrAll(t *testing.T) {

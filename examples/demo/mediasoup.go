@@ -4,15 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/pion/webrtc/v4"
 
+	"github.com/rtcsignal/rtcsignal/examples/internal/watch"
 	"github.com/rtcsignal/rtcsignal/internal/clip"
-	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouphttp"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouppion"
@@ -22,26 +21,32 @@ const mediasoupRoom = "demo"
 
 // A mediasoupServer is a server that forwards media, on a port of its own.
 type mediasoupServer struct {
+	place     place
+	addr      string
 	url       string
 	signaling *mediasoupproto.Server
 	engine    *mediasouppion.Engine
 	web       *http.Server
 }
 
-func newMediasoupServer() (*mediasoupServer, error) {
-	engine, err := mediasouppion.NewEngine(nil)
+func newMediasoupServer(p place) (*mediasoupServer, error) {
+	engine, err := p.engine()
 	if err != nil {
 		return nil, err
 	}
-	s := &mediasoupServer{engine: engine, signaling: mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
+	s := &mediasoupServer{place: p, engine: engine, signaling: mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
 		AllowAll: true, Media: engine, Message: answerMediasoup,
 	})}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := p.listen()
 	if err != nil {
 		return nil, errors.Join(err, s.signaling.Close(), engine.Close())
 	}
-	s.url = "ws://" + listener.Addr().String()
-	s.web = &http.Server{Handler: mediasouphttp.NewHandler(s.signaling, nil), ReadHeaderTimeout: 10 * time.Second}
+	s.addr = listener.Addr().String()
+	s.url = "ws://" + s.addr
+	s.web = &http.Server{
+		Handler:           mediasouphttp.NewHandler(s.signaling, &mediasouphttp.Options{Static: watch.Files()}),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
 	go func() { _ = s.web.Serve(listener) }() // ends with close
 	return s, nil
 }
@@ -59,9 +64,9 @@ func answerMediasoup(
 
 // joinMediasoup brings a bot into the room.
 func joinMediasoup(
-	ctx context.Context, server, name string, opts *mediasouppion.Options,
+	ctx context.Context, server *mediasoupServer, name string, opts *mediasouppion.Options,
 ) (*mediasoupproto.Client, *mediasouppion.Peer, error) {
-	address, err := mediasouphttp.URL(server, mediasoupRoom, name)
+	address, err := mediasouphttp.URL(server.url, mediasoupRoom, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,7 +74,7 @@ func joinMediasoup(
 	if err != nil {
 		return nil, nil, err
 	}
-	opts.Settings = loopback.Settings()
+	opts.Settings = server.place.settings()
 	peer, _, err := mediasouppion.Join(ctx, client, &mediasoupproto.Join{PeerName: name}, opts)
 	if err != nil {
 		return nil, nil, errors.Join(err, client.Close())
@@ -78,7 +83,7 @@ func joinMediasoup(
 }
 
 // playMediasoup is a bot that sends the test clip until ctx ends.
-func playMediasoup(ctx context.Context, server string, ready func()) error {
+func playMediasoup(ctx context.Context, server *mediasoupServer, ready func()) error {
 	video, err := webrtc.NewTrackLocalStaticSample(
 		webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "clip")
 	if err != nil {
@@ -117,7 +122,7 @@ func playMediasoup(ctx context.Context, server string, ready func()) error {
 // runMediasoup has two bots meet in a room of a server that forwards what they send.
 func runMediasoup(ctx context.Context, r *result) error {
 	r.Roles = "server, publisher, receiver"
-	server, err := newMediasoupServer()
+	server, err := newMediasoupServer(inside())
 	if err != nil {
 		return err
 	}
@@ -125,14 +130,14 @@ func runMediasoup(ctx context.Context, r *result) error {
 	r.step("server %s, media on UDP port %d", server.url, server.engine.Port())
 
 	stop, err := publish(ctx, "publisher", func(ctx context.Context, ready func()) error {
-		return playMediasoup(ctx, server.url, ready)
+		return playMediasoup(ctx, server, ready)
 	})
 	if err != nil {
 		return err
 	}
 	defer stop()
 	r.step("publisher joined and has two producers: VP8, Opus")
-	err = watchMediasoup(ctx, server.url, r)
+	err = watchMediasoup(ctx, server, r)
 	stats := server.signaling.Stats()
 	r.Messages = stats.MessagesRead + stats.MessagesWritten
 	return err
@@ -140,7 +145,7 @@ func runMediasoup(ctx context.Context, r *result) error {
 
 // watchMediasoup is a bot that waits for enough media of both producers, and for an answer of
 // the server application.
-func watchMediasoup(ctx context.Context, server string, r *result) error {
+func watchMediasoup(ctx context.Context, server *mediasoupServer, r *result) error {
 	w := newWatcher(r)
 	began := time.Now()
 	client, peer, err := joinMediasoup(ctx, server, "receiver", &mediasouppion.Options{
@@ -165,14 +170,21 @@ func watchMediasoup(ctx context.Context, server string, r *result) error {
 	return w.wait(began, "joining", 3, ended) // video, audio, answer
 }
 
-// serveMediasoup keeps a server and a publisher up for bots, and for clients of mediasoup.
-func serveMediasoup(ctx context.Context, ready func(what, url string)) error {
-	server, err := newMediasoupServer()
+// serveMediasoup keeps a server and a publisher up for browsers, bots and clients of mediasoup.
+func serveMediasoup(ctx context.Context, p place, ready func(*site)) error {
+	server, err := newMediasoupServer(p)
 	if err != nil {
 		return err
 	}
 	defer server.close()
-	return playMediasoup(ctx, server.url, func() {
-		ready("server, for the room "+mediasoupRoom, server.url+"/?roomId="+mediasoupRoom+"&peerName=NAME")
+	return playMediasoup(ctx, server, func() {
+		ready(&site{
+			What:  "a room in which a bot sends picture and sound, and the server says back what it is told",
+			Watch: "http://" + server.addr + "/mediasoup.html?room=" + mediasoupRoom,
+			Endpoints: []link{
+				{"WebSocket of protoo", server.url + "/?roomId=" + mediasoupRoom + "&peerName=NAME"},
+			},
+			Bot: "./examples/bot-mediasoup-recorder -for 10s -server " + server.url + " -room " + mediasoupRoom,
+		})
 	})
 }

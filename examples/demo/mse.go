@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/examples/internal/mseviewer"
 	"github.com/rtcsignal/rtcsignal/internal/clip"
-	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msejwt"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
@@ -23,25 +21,26 @@ import (
 // mseLabel is the data channel of the demo.
 const mseLabel = "data"
 
-// An mseServer is a media server on a loopback port.
+// An mseServer is a media server on a port of its own.
 type mseServer struct {
+	place     place
 	key       msejwt.Key
 	signaling *msejsonrpc.Server
 	web       *http.Server
 	addr      string
 }
 
-func newMSEServer() (*mseServer, error) {
-	s := &mseServer{key: msejwt.Key{Algorithm: msejwt.HS256, Key: []byte(rand.Text() + rand.Text())}}
+func newMSEServer(p place) (*mseServer, error) {
+	s := &mseServer{place: p, key: msejwt.Key{Algorithm: msejwt.HS256, Key: []byte(rand.Text() + rand.Text())}}
 	verifier, err := msejwt.New(&msejwt.Options{Keys: []msejwt.Key{s.key}})
 	if err != nil {
 		return nil, err
 	}
-	rooms := msepion.NewRooms(&msepion.RoomsOptions{Settings: loopback.Settings()})
+	rooms := msepion.NewRooms(&msepion.RoomsOptions{Settings: p.settings()})
 	s.signaling = msejsonrpc.NewServer(&msejsonrpc.ServerOptions{
 		Authenticate: verifier.Authenticate, Handle: rooms.Handle,
 	})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := p.listen()
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +58,7 @@ func (s *mseServer) close() error { return errors.Join(s.web.Close(), s.signalin
 // token signs a token for a user, as a token service would.
 func (s *mseServer) token(user string) (string, error) {
 	return s.key.Sign(&msejwt.Claims{
-		UserID: user, RoomID: "demo", Role: msejsonrpc.RoleUser, ExpiresAt: time.Now().Add(time.Hour),
+		UserID: user, RoomID: "demo", Role: msejsonrpc.RoleUser, ExpiresAt: time.Now().Add(24 * time.Hour),
 	})
 }
 
@@ -79,11 +78,13 @@ func (s *mseServer) join(ctx context.Context, user string) (*msejsonrpc.Client, 
 // playMSE is a bot that sends the test clip and echoes on the data channel, until ctx
 // ends.
 func playMSE(ctx context.Context, server *mseServer, joined func()) error {
-	video, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "clip")
+	video, err := webrtc.NewTrackLocalStaticSample(
+		webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "clip")
 	if err != nil {
 		return err
 	}
-	audio, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio", "clip")
+	audio, err := webrtc.NewTrackLocalStaticSample(
+		webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus}, "audio", "clip")
 	if err != nil {
 		return err
 	}
@@ -94,9 +95,9 @@ func playMSE(ctx context.Context, server *mseServer, joined func()) error {
 	defer signaling.Close()
 	joined()
 	player := &clip.Player{Video: video, Audio: audio}
-	bot := msepion.NewClient(signaling, &msepion.Options{
+	bot := msepion.NewPeer(signaling, &msepion.Options{
 		Labels:     []string{mseLabel},
-		Settings:   loopback.Settings(),
+		Settings:   server.place.settings(),
 		OfferAfter: time.Millisecond, // it knows that it is the first
 		OnKeyFrame: func(webrtc.TrackLocal) { player.RequestKeyFrame() },
 		OnChannel: func(ch *webrtc.DataChannel) {
@@ -117,7 +118,7 @@ func playMSE(ctx context.Context, server *mseServer, joined func()) error {
 // runMSE has two bots meet in a room of a media server, which forwards what they send.
 func runMSE(ctx context.Context, r *result) error {
 	r.Roles = "server, publisher, receiver"
-	server, err := newMSEServer()
+	server, err := newMSEServer(inside())
 	if err != nil {
 		return err
 	}
@@ -151,9 +152,9 @@ func watchMSE(ctx context.Context, server *mseServer, r *result) error {
 	began := time.Now()
 	const message = "an echo through the room"
 	w := newWatcher(r)
-	bot := msepion.NewClient(signaling, &msepion.Options{
+	bot := msepion.NewPeer(signaling, &msepion.Options{
 		Labels:     []string{mseLabel},
-		Settings:   loopback.Settings(),
+		Settings:   server.place.settings(),
 		OfferAfter: time.Millisecond,
 		OnState:    w.state,
 		OnTrack:    func(track *webrtc.TrackRemote) { w.track(track.ID(), track) },
@@ -195,18 +196,26 @@ func repeat(ctx context.Context, done <-chan struct{}, f func()) {
 }
 
 // serveMSE keeps a server and a publisher up for browsers.
-func serveMSE(ctx context.Context, ready func(what, url string)) error {
-	server, err := newMSEServer()
+func serveMSE(ctx context.Context, p place, ready func(*site)) error {
+	server, err := newMSEServer(p)
 	if err != nil {
 		return err
 	}
 	defer server.close()
-	token, err := server.token("browser")
+	browser, err := server.token("browser")
+	if err != nil {
+		return err
+	}
+	bot, err := server.token("bot")
 	if err != nil {
 		return err
 	}
 	return playMSE(ctx, server, func() {
-		ready("page for a browser", "http://"+server.addr+"/#token="+token)
-		ready("client endpoint", "ws://"+server.addr+"/mse")
+		ready(&site{
+			What:      "a room in which a bot sends picture and sound, and the browser may send its camera",
+			Watch:     "http://" + server.addr + "/#join=1&token=" + browser,
+			Endpoints: []link{{"clients, with a token", "ws://" + server.addr + "/mse"}},
+			Bot:       "./examples/bot-mse-receiver -server ws://" + server.addr + "/mse -token " + bot,
+		})
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"text/tabwriter"
 	"time"
@@ -46,6 +47,18 @@ func (r *result) finish(err error) {
 		r.Verdict, r.Error = "FAILED", err.Error()
 		r.step("failed: %v", err)
 	}
+}
+
+// lines are written whole, whoever writes them.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(line)
 }
 
 func printTable(w io.Writer, results []*result) {

@@ -14,7 +14,9 @@ const enoughPackets = 50
 
 // publish runs a publishing bot beside the rest of a session. It returns when the bot is
 // ready; stop ends it.
-func publish(ctx context.Context, what string, play func(ctx context.Context, ready func()) error) (stop func(), err error) {
+func publish(
+	ctx context.Context, what string, play func(ctx context.Context, ready func()) error,
+) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var playing sync.WaitGroup
 	ready := make(chan struct{})

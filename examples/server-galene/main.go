@@ -5,9 +5,10 @@
 //	git clone https://github.com/jech/galene
 //	go run ./examples/server-galene -static galene/static
 //
-// and open http://127.0.0.1:8443/group/test/ in a few windows of a browser. Without it, it
-// serves bots. Groups are read from Galène's group files if there are any; otherwise there
-// is one, test, into which everybody may, and in which moderator, with that password, is an
+// and open http://127.0.0.1:8443/group/test/ in a few windows of a browser. Without it, the
+// page there shows what others send, such as examples/bot-galene-publisher, and takes no
+// camera. Groups are read from Galène's group files if there are any; otherwise there is
+// one, test, into which everybody may, and in which moderator, with that password, is an
 // operator.
 package main
 
@@ -15,7 +16,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"io/fs"
 	"log"
 	"log/slog"
 	"net/http"
@@ -24,6 +24,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rtcsignal/rtcsignal/examples/internal/watch"
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenegroup"
 	"github.com/rtcsignal/rtcsignal/galene/galenehttp"
@@ -47,7 +48,7 @@ func run(ctx context.Context, addr, static, groups string) error {
 	if err != nil {
 		return err
 	}
-	var files fs.FS
+	files := watch.Files() // a page that shows what others send
 	if static != "" {
 		files = os.DirFS(static)
 	}

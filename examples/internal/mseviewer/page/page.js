@@ -1,7 +1,8 @@
 'use strict';
 
-// What follows # in the address: token, and objects=1 to write descriptions and candidates
-// as objects rather than strings.
+// What follows # in the address: token, objects=1 to write descriptions and candidates as
+// objects rather than strings, and join=1 to join at once. Videos are silent then, because
+// browsers play sound only for users who have touched the page.
 
 const $ = id => document.getElementById(id);
 const options = new URLSearchParams(location.hash.slice(1));
@@ -14,7 +15,9 @@ const log = text => { $('log').textContent += text + '\n'; };
 // show gives a stream a video element for as long as it has tracks.
 function show(stream) {
   if ([...$('videos').children].some(v => v.srcObject === stream)) return;
-  const video = Object.assign(document.createElement('video'), {autoplay: true, playsInline: true, controls: true});
+  const video = Object.assign(document.createElement('video'), {
+    autoplay: true, playsInline: true, controls: true, muted: options.has('join'),
+  });
   video.dataset.stream = stream.id;
   video.srcObject = stream;
   stream.onremovetrack = () => { if (!stream.getTracks().length) video.remove(); };
@@ -63,3 +66,4 @@ $('join').onclick = async () => {
   }
 };
 $('leave').onclick = () => session.leave();
+if (options.has('join')) $('join').click();
