@@ -98,6 +98,12 @@ func (c *Client) Next(ctx context.Context) (Message, error) { return c.end.Next(
 // orderly end. Breaking out does not hurt the client.
 func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] { return c.end.All(ctx) }
 
+// State returns where the client stands.
+func (c *Client) State() (state ClientState) {
+	c.end.Locked(func() { state = c.machine.State() })
+	return state
+}
+
 // Config returns the server's last config; nil in the operator's dialect when the
 // carrier does not announce what it has fetched over HTTP, as cuttlefishhttp does.
 func (c *Client) Config() (config *Config) {

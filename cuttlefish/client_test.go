@@ -71,6 +71,7 @@ func TestClientShakesHands(t *testing.T) {
 		got := <-result
 		require.NoError(t, got.err)
 		c := got.peer
+		require.Equal(t, ClientReady, c.State())
 		require.Equal(t, []ICEServer{{URLs: []string{"stun:a"}}}, c.Config().ICEServers)
 		require.JSONEq(t, `{"n":1}`, string(c.DeviceInfo()))
 		hearMessages(t, c, `{"message_type":"config","ice_servers":[{"urls":["stun:a"]}]}`, hearInfo)
@@ -92,6 +93,7 @@ func TestClientShakesHands(t *testing.T) {
 		r.Closed(transport.StatusNormal)
 		<-c.Done()
 		require.NoError(t, c.Err())
+		require.Equal(t, ClientIdle, c.State())
 		_, err := c.Next(t.Context())
 		require.Equal(t, io.EOF, err)
 		require.ErrorIs(t, c.Forward([]byte(`1`)), transport.ErrClosed)

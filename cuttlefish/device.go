@@ -103,6 +103,12 @@ func (d *Device) Next(ctx context.Context) (Message, error) { return d.end.Next(
 // orderly end. Breaking out does not hurt the device.
 func (d *Device) Messages(ctx context.Context) iter.Seq2[Message, error] { return d.end.All(ctx) }
 
+// State returns where the device stands.
+func (d *Device) State() (state DeviceState) {
+	d.end.Locked(func() { state = d.machine.State() })
+	return state
+}
+
 // Config returns the server's last config.
 func (d *Device) Config() (config *Config) {
 	d.end.Locked(func() { config = d.machine.Config() })

@@ -61,6 +61,7 @@ func TestDeviceRegisters(t *testing.T) {
 		require.NoError(t, got.err)
 		d := got.peer
 		time.Sleep(time.Hour)
+		require.Equal(t, DeviceRegistered, d.State())
 		require.Equal(t, []ICEServer{{URLs: []string{"stun:a"}}}, d.Config().ICEServers)
 		hearMessages(t, d, `{"message_type":"config","ice_servers":[{"urls":["stun:a"]}]}`)
 
@@ -79,6 +80,7 @@ func TestDeviceRegisters(t *testing.T) {
 		require.NoError(t, d.Close())
 		r.Closed(transport.StatusNormal)
 		require.NoError(t, d.Err())
+		require.Equal(t, DeviceIdle, d.State())
 		_, err := d.Next(t.Context())
 		require.Equal(t, io.EOF, err)
 		for range d.Messages(t.Context()) {

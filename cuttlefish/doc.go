@@ -1,6 +1,16 @@
 // Package cuttlefish speaks the WebRTC signaling protocol of Android Cuttlefish, the
 // virtual Android device: between a device, which offers its displays, clients, which
-// watch and control it, and the server between them.
+// watch and control it, and the server between them. It has typed messages with
+// validators, a device, a client and a server, over any connection.
+//
+//	srv := cuttlefish.NewServer(nil)
+//	http.Handle("/register_device", wsconn.Handler(srv.ServeDevice, nil))
+//	http.Handle("/connect_client", wsconn.Handler(srv.ServeClient, nil))
+//	…
+//	client, err := cuttlefish.ConnectClient(ctx, conn, "cvd-1", nil)
+//	err = client.SendPayload(&cuttlefish.RequestOffer{})
+//	for {
+//		m, err := client.Next(ctx) // what the device says
 //
 // # Roles
 //
@@ -20,35 +30,67 @@
 //	forward {offer} ──▶
 //	                device_msg {offer} ───▶
 //
-// States:
+// # States
 //
-//	device  idle ─▶ registering ─config─▶ registered
-//	client  idle ─▶ connecting ─config─▶ waiting ─device_info─▶ ready
-//	server  new ─register─▶ deciding ─▶ registered          (a device's connection)
-//	        new ─connect──▶ deciding ─▶ [waiting ─▶] attached (a client's connection)
+// Of a connection; idle is none yet or none any more, any is each state between that and
+// the end:
+//
+//	client  idle ─start─▶ connecting ─config─▶ waiting ─device_info─▶ ready
+//	        idle ─start─▶ waiting             (DialectOperator: the config comes over HTTP)
+//	        connecting ─device_info─▶ ready   (a config that is late)
+//	        any ─error, timeout─▶ closed
+//	        any ─lost─▶ idle                  (and start again, with Redial)
+//
+//	device  idle ─start─▶ registering ─config─▶ registered
+//	        any ─error, timeout─▶ closed
+//	        any ─lost─▶ idle
+//
+//	server  new ─register─▶ deciding ─allowed─▶ registered      (a device's connection)
+//	        new ─connect─▶ deciding ─allowed─▶ attached         (a client's connection)
+//	        deciding ─unknown device─▶ waiting ─register─▶ attached  (WaitForDevice)
+//	        attached ─device left─▶ waiting                     (ParkClients)
+//	        any ─refused, timeout, closed─▶ gone
 //
 // # Layers
 //
 // [Decode] and [Encode] read and write messages; [DecodePayload] and [EncodePayload]
 // what is inside them; [DecodeDeviceInfo], [DecodeControlCommand], [DecodeControlEvent]
-// and [DecodeInput] what a device registers and what goes over the data channels. [DeviceMachine], [ClientMachine] and [ServerMachine] are the
-// rules without I/O, clock or goroutine. [ConnectDevice], [ConnectClient] and [Server]
-// drive them over any [github.com/rtcsignal/rtcsignal/transport.Conn]. Package
-// cuttlefishhttp adds what goes over HTTP.
+// and [DecodeInput] what a device registers and what goes over the data channels.
+// [DeviceMachine], [ClientMachine] and [ServerMachine] are the rules without I/O, clock or
+// goroutine. [ConnectDevice], [ConnectClient] and [Server] drive them over any
+// [github.com/rtcsignal/rtcsignal/transport.Conn]. Package cuttlefishhttp adds what goes
+// over HTTP.
 //
-// # Dialects
+// # Peers
 //
 // There were six servers, and today's operator no longer has the two WebSocket
 // endpoints of the protocol document. [DialectDocument] is the document,
 // [DialectOperator] today's operator (frontend/src/liboperator of
-// google/android-cuttlefish, since v1.50.0). The messages are the same in both.
+// google/android-cuttlefish, since v1.50.0). The messages are the same in both. Tested
+// against:
 //
-// # Where this package differs from the document and from the real servers
+//	our device and client      today's operator, at 9b10c27385
+//	our server and the         its Go client library (libhoclient), its browser pages of
+//	operator, with our device  2025 and of 2026 in Chromium 156
+//	the codec                  recorded traffic of the C++ server and of the Go server
+//	                           of 2021, see testdata/traces
+//
+// The C++ device itself has not been run: it needs a virtual machine.
+//
+// # Differences from the document
 //
 //   - The document has an error for everything and does not say what follows. Here as
 //     in the C++ server (staging/host/frontend/webrtc_operator) every refusal ends the
 //     connection, except for a forward to a client that never existed and for an
 //     unknown message_type.
+//   - The config comes before the error about an unknown device. device_info may be left out
+//     of register, and the device_port of today's devices may be in it.
+//   - The alternative flow, client first, is in the document only: see
+//     [ServerConfig.WaitForDevice].
+//   - Endpoints, polling and payloads of today are not in the document.
+//
+// # Differences from the real servers
+//
 //   - Errors are always valid JSON. The C++ server does not escape what it quotes.
 //   - A connection that is refused is closed with a code that says why (1003 binary,
 //     1007 not a message, 1008 against the rules, 1009 too big, 1013 over a limit); the
@@ -68,9 +110,14 @@
 //     of that name.
 //   - Payloads and device_info go through byte for byte. The C++ server prints them
 //     anew, the Go servers pass their numbers through a float64.
-//   - Messages, connections, devices, clients, waiting clients, request-offers and rates
-//     have limits, see [ServerConfig] and [ServerOptions]. The real servers have almost
-//     none.
-//   - The alternative flow, client first, is in the document only: see
-//     [ServerConfig.WaitForDevice].
+//
+// # Limits
+//
+// The real servers have almost none. Here each side waits 10 s for the other's part of the
+// handshake, and a client 2 minutes for its device. A server holds 20,000 connections,
+// 10,000 devices and 100 clients of each; a client asks for 30 offers a minute, a device is
+// sent at most 64 KiB in one message (128 KiB by the operator's socket). Beyond 100 messages
+// or 256 KiB a second a connection is slowed, and cut after 10 s of that; one for which 256
+// messages or 1 MiB wait has lost its connection. All of these are options, see
+// [ServerConfig], [ServerOptions], [ClientOptions], [DeviceOptions] and [Limits].
 package cuttlefish

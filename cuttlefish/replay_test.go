@@ -134,7 +134,7 @@ func readTrace(t *testing.T, path string) []traceLine {
 
 // A replay plays the peers' lines of a flow and keeps what was and what is answered.
 type replay struct {
-	*wire
+	*serverWire
 	conns    []string // in order of appearance
 	opened   map[string]bool
 	left     map[string]bool // the peer has closed
@@ -144,8 +144,8 @@ type replay struct {
 
 func newReplay() *replay {
 	return &replay{
-		wire:   newWire(scene{ICEServers: []ICEServer{{URLs: []string{"stun:stun.l.google.com:19302"}}}}),
-		opened: make(map[string]bool), left: make(map[string]bool),
+		serverWire: newServerWire(serverScene{ICEServers: []ICEServer{{URLs: []string{"stun:stun.l.google.com:19302"}}}}),
+		opened:     make(map[string]bool), left: make(map[string]bool),
 		recorded: make(map[string][]string), ours: make(map[string][]string),
 	}
 }

@@ -263,6 +263,12 @@ func (s *Server) Close() error {
 // ID returns the name of the connection within its server.
 func (s *ServerSession) ID() PeerID { return PeerID(s.member.ID()) }
 
+// State returns where the connection stands, and false when it has ended.
+func (s *ServerSession) State() (state ServerState, ok bool) {
+	s.server.hub.Locked(func() { state, ok = s.server.machine.State(s.ID()) })
+	return state, ok
+}
+
 // Role returns what the connection is for.
 func (s *ServerSession) Role() Role { return s.conn.Role }
 
@@ -277,11 +283,8 @@ func (s *ServerSession) DeviceID() string {
 	return s.deviceID
 }
 
-// State returns where the connection stands, and false when it has ended.
-func (s *ServerSession) State() (state ServerState, ok bool) {
-	s.server.hub.Locked(func() { state, ok = s.server.machine.State(s.ID()) })
-	return state, ok
-}
+// Send is [Server.Send] for this connection.
+func (s *ServerSession) Send(m Message) error { return s.server.Send(s.ID(), m) }
 
 // Close ends the connection after what is queued for it.
 func (s *ServerSession) Close(code transport.StatusCode, reason string) {

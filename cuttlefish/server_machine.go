@@ -14,8 +14,8 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-// ServerConfig says how a [ServerMachine] behaves. The zero value of a limit means
-// its default, a negative one no limit.
+// ServerConfig says how a [ServerMachine] behaves. Zero fields mean the defaults, a negative
+// duration or number no limit.
 type ServerConfig struct {
 	// WaitForDevice keeps a client whose device has not registered, the alternative
 	// flow of the protocol document. Otherwise it is refused.
@@ -97,7 +97,7 @@ type Question struct {
 
 // A Decision answers a [Question].
 type Decision struct {
-	Refuse     *Error      // nil lets the connection in
+	Refuse     *Error      // nil agrees
 	ICEServers []ICEServer // for its config
 }
 

@@ -416,12 +416,16 @@ func TestServerSendsTheApplicationsMessages(t *testing.T) {
 		synctest.Wait()
 		require.NoError(t, s.Send(1, &Unknown{Type: "novelty", Extra: Fields{"a": []byte("1")}}))
 		c.Hear(`{"message_type":"novelty","a":1}`)
+		session := slices.Collect(s.Sessions())[0]
+		require.NoError(t, session.Send(&Unknown{Type: "novelty"}))
+		c.Hear(`{"message_type":"novelty"}`)
 		_, ok := errors.AsType[*ValidationError](s.Send(1, &Config{ICEServers: []ICEServer{{}}}))
 		require.True(t, ok)
 		require.Equal(t, ErrUnknownPeer, s.Send(2, &Config{}))
 		require.NoError(t, c.Close(transport.StatusNormal, ""))
 		require.NoError(t, <-c.Served)
 		require.Equal(t, ErrUnknownPeer, s.Send(1, &Config{}))
+		require.Equal(t, ErrUnknownPeer, session.Send(&Config{}))
 		require.NoError(t, s.Close())
 	})
 }

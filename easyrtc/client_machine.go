@@ -505,7 +505,7 @@ func (d *ClientListDelta) apply(list map[string]*Occupant) map[string]*Occupant 
 	return list
 }
 
-// Malformed takes what is no message: an event that is none is the sender's fault and is
+// Malformed takes what could not be decoded: an event that is none is the sender's fault and is
 // left out, an acknowledgement is an error of the call; a packet that is none ends the
 // connection.
 func (m *ClientMachine) Malformed(_ time.Time, err *DecodeError) Effects {
@@ -577,8 +577,8 @@ func (m *ClientMachine) Close(time.Time) Effects {
 	return fx
 }
 
-// Lost takes the end of the connection. The rooms are void, and so are the ids of all
-// clients.
+// Lost tells the machine that its connection has ended. The rooms are void, and so are the
+// ids of all clients.
 func (m *ClientMachine) Lost(time.Time) Effects {
 	var fx Effects
 	m.again = m.login != nil

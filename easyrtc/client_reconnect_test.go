@@ -34,13 +34,13 @@ func TestClientComesBackAsItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		s := NewServer(&ServerOptions{
-			Authenticate: func(_ context.Context, l *LoginRequest) error {
+			Authenticate: func(_ context.Context, _ *ServerSession, l *LoginRequest) error {
 				if l.Username == "alice" && string(l.Credential) != `{"p":1}` {
 					return ErrLoginBadAuth
 				}
 				return nil
 			},
-			RoomJoin: func(_ context.Context, r *RoomEntry) error {
+			AuthorizeRoomJoin: func(_ context.Context, _ *ServerSession, r *RoomEntry) error {
 				if r.Room == "secret" && string(r.Parameter) != `{"key":1}` {
 					return ErrBadRoom
 				}

@@ -70,15 +70,7 @@ func readyClient(t *testing.T, opts *ClientOptions) (*Client, *script.Line) {
 // requireClientEnds demands what Next and Err say of the end.
 func requireClientEnds(t *testing.T, c *Client, want error) {
 	t.Helper()
-	<-c.Done()
-	_, err := c.Next(t.Context())
-	if want == nil {
-		require.NoError(t, c.Err())
-		require.Equal(t, io.EOF, err)
-	} else {
-		require.ErrorIs(t, c.Err(), want)
-		require.ErrorIs(t, err, want)
-	}
+	script.RequireEnd(t, c, want)
 	require.Zero(t, c.calls.Len())
 	requireClientForgets(t, c.machine)
 }

@@ -4,7 +4,49 @@
 // validators, a client, and a server that can stand in for the one on Node, over any
 // connection that carries Engine.IO messages.
 //
-// # Layers of the wire
+//	client, err := easyrtc.Connect(ctx, conn, nil)
+//	token, err := client.Login(ctx, &easyrtc.Login{Application: "app", Rooms: []string{"lobby"}})
+//	for {
+//		m, err := client.Next(ctx) // what others and the server say
+//
+// # Roles
+//
+// [Connect] makes a [Client] of a connection; [Client.Login] logs it in; the verbs of the
+// client wait for the server's verdict, [Client.Next] returns what comes by itself. What the
+// server says about rooms is folded into [Client.Rooms].
+//
+// A [Server] serves connections of both versions of Engine.IO. Each is in one application, and
+// in rooms of it. Package easyrtchttp has both with net/http; package easyrtcpion makes calls
+// with Pion.
+//
+//	client                           server                           client
+//	authenticate {rooms} ──────────▶
+//	                     ◀────────── token {easyrtcid, roomData}
+//	                                 roomData ──────────────────────▶
+//	offer {targetEasyrtcid} ───────▶
+//	                     ◀────────── ack
+//	                                 offer {senderEasyrtcid} ───────▶
+//	                                 ◀────────────────────────────── ack
+//	                                 ◀────────────────────────────── answer
+//	                     ◀────────── answer
+//	candidate, hangup, message …     in both directions, in the same way
+//
+// # States
+//
+// Of a connection; idle is none yet or none any more, any is each state between that and
+// the end:
+//
+//	client  idle ─start─▶ opening ─connect─▶ connected ─authenticate─▶ authenticating
+//	        authenticating ─token─▶ ready
+//	        opening ─connect─▶ authenticating    (again after a loss, with Redial)
+//	        any ─disconnect, refused, timeout─▶ closed
+//	        any ─lost─▶ idle ─close─▶ closed
+//
+//	server  opening ─connect─▶ connected ─authenticate─▶ ready
+//	        connected, ready ─disconnect, refused─▶ disconnected ─connect─▶ connected
+//	        any ─error, timeout, closed─▶ gone
+//
+// # Layers
 //
 // A message is a JSON object, in an event of Socket.IO, in a message of Engine.IO, in a
 // WebSocket message or in the body of an HTTP request:
@@ -22,30 +64,20 @@
 // Every event is acknowledged, in both directions: the acknowledgement of a command is its
 // answer. [Client.Call] waits for it. Client and server acknowledge by themselves.
 //
-// # Roles
-//
-// [Connect] makes a [Client] of a connection; [Client.Login] logs it in; the verbs of the
-// client wait for the server's verdict, [Client.Next] returns what comes by itself. What the
-// server says about rooms is folded into [Client.Rooms].
-//
-//	idle ──Start──▶ opening ──connect──▶ connected ──authenticate──▶ authenticating ──token──▶ ready
-//
-// A [Server] serves connections of both versions of Engine.IO. Each is in one application, and
-// in rooms of it:
-//
-//	opening ──connect──▶ connected ──authenticate──▶ ready
-//	   ▲                      │                        │
-//	   └────── connect ── disconnected ◀── disconnect ─┘
-//
-// Package easyrtchttp has both with net/http; package easyrtcpion makes calls with Pion.
+// [ClientMachine] and [ServerMachine] are the rules without I/O, clock or goroutine.
 //
 // # Peers
 //
-// The facts behind this package were measured with the servers open-easyrtc 2.1.8, 2.0.20,
-// 2.0.17 and easyrtc 1.1.0, under Socket.IO 4.8, 2.5 and 1.7, and with api/easyrtc.js of the
-// same packages in Chromium. testdata/traces has their traffic.
+// Tested against:
 //
-// # Where the servers differ
+//	our client and bots  the servers open-easyrtc 2.1.8 and 2.0.17, easyrtc 1.1.0
+//	our server and bots  easyrtc.js 2.1.8, 2.0.20 and 1.1.0 and the adapters of
+//	                     networked-aframe 0.14.3 in Chromium 156, through polling, its
+//	                     upgrade and WebSockets
+//	the codec            recorded traffic of all of these, under Socket.IO 4.8, 2.5 and 1.7,
+//	                     see testdata/traces
+//
+// The servers differ from each other:
 //
 //   - Clients of open-easyrtc 2.1 speak Engine.IO 4, all before it Engine.IO 3.
 //   - easyrtc 1.1 and open-easyrtc 2.0.17 tell of a client once when it logs in, later ones
@@ -56,7 +88,26 @@
 //     everything twice.
 //   - easyrtc 1.1 hands messages to rooms in which their sender is not.
 //
-// # What differs from open-easyrtc on purpose
+// # Differences from the document
+//
+// The document leaves the transport, the acknowledgements and most checks open, and is wrong
+// in places:
+//
+//   - The fields of iceConfig, setPresence, roomJoin and the like are one level deeper, in a
+//     member of their name, and an ICE server has urls.
+//   - A credential must be an object or an array.
+//   - reject, hangup and getRoomList have no msgData at all.
+//   - Api fields belong to a room, and each setRoomApiField replaces them all.
+//   - setUserCfg has no effect, and presence may have a null status.
+//   - The fields of a browser and its system do not exist.
+//   - Only errors and events have a serverTime beside msgData. An error has a text, and every
+//     event has the receiver's easyrtcid.
+//   - A roomList has all rooms of the application.
+//   - Groups exist in no server; a message to one is refused with MSG_REJECT_TARGET_GROUP.
+//
+// # Differences from the real servers
+//
+// On purpose, from open-easyrtc:
 //
 //   - A login that fails leaves nothing behind: no rooms, no client whom the others see for
 //     ever. Its rooms are all joined, or none.
@@ -73,21 +124,18 @@
 //   - Lists of rooms must be objects; the original takes arrays as well. Several rooms of one
 //     message are handled in the order of their names.
 //   - Ids are random, of 16 letters and digits. Those of Socket.IO packets may have 15 digits.
-//   - Applications, rooms, sessions, and what one connection may send are limited, see
-//     [ServerConfig] and [Limits]. A message that names more rooms than a connection may be
-//     in is refused as a whole. A presence type is limited as an api field is.
 //   - A login needs Authenticate or AllowAll of [ServerOptions]; the original lets everybody
 //     in.
 //   - JSON with duplicate names, invalid UTF-8 or more than 64 levels ends the connection.
 //
-// Groups exist in no server; a message to one is refused with MSG_REJECT_TARGET_GROUP.
+// # Limits
 //
-// # What the protocol document says otherwise
-//
-// The document leaves the transport, the acknowledgements and most checks open, and is wrong
-// in places: a credential must be an object or an array; reject, hangup and getRoomList
-// have no msgData at all; api fields belong to a room, and each setRoomApiField replaces them
-// all; setUserCfg has no effect; presence may have a null status; the fields of a browser and
-// its system do not exist; only errors and events have a serverTime beside
-// msgData.
+// A client waits 15 s for the connect packet and 10 s for an acknowledgement; a server 45 s for
+// the connect packet and 15 s for the login. A message has 1,000,000 bytes. There are 100
+// applications made by clients, each with 10,000 rooms and 10,000 sessions; 100 connections in
+// a room, 100 rooms of a connection, and a message that names more is refused as a whole. A
+// presence type is limited as an api field is. A server has 20,000 connections. Beyond 100
+// messages or 256 KiB a second a connection is slowed, and cut after 10 s of that; one for
+// which 1024 messages or 4 MiB wait has lost its connection. All of these are options, see
+// [ServerConfig], [ServerOptions], [ClientOptions] and [Limits].
 package easyrtc

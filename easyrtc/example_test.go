@@ -129,7 +129,7 @@ func ExampleServer() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	server := easyrtc.NewServer(&easyrtc.ServerOptions{
-		Authenticate: func(_ context.Context, l *easyrtc.LoginRequest) error {
+		Authenticate: func(_ context.Context, _ *easyrtc.ServerSession, l *easyrtc.LoginRequest) error {
 			var credential struct{ Password string }
 			if json.Unmarshal(l.Credential, &credential) != nil || credential.Password != "secret" {
 				return easyrtc.ErrLoginBadAuth
@@ -137,7 +137,7 @@ func ExampleServer() {
 			l.Username = "alice" // whatever the client says
 			return nil
 		},
-		RoomJoin: func(_ context.Context, r *easyrtc.RoomEntry) error {
+		AuthorizeRoomJoin: func(_ context.Context, _ *easyrtc.ServerSession, r *easyrtc.RoomEntry) error {
 			if r.Room == "staff" {
 				return &easyrtc.Error{ErrorCode: "STAFF_ONLY", ErrorText: r.Client.Username + " is no staff"}
 			}

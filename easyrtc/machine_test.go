@@ -486,7 +486,7 @@ func serverRows(t *testing.T, b *script.Table, w serverWay) {
 	}
 	row("decided: with another ticket", func(m *ServerMachine) ServerEffects {
 		t := ticket(m)
-		t.Number--
+		t.number--
 		return m.Decide(serverDawn, t, Decision{})
 	})
 	row("decided: too late", func(m *ServerMachine) ServerEffects {
@@ -584,7 +584,7 @@ func serverEffects(fx ServerEffects) string {
 	return b.String()
 }
 
-func TestServerMachineIgnoresConnectionsThatItDoesNotKnow(t *testing.T) {
+func TestServerMachineIgnoresPeersThatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	m := NewServerMachine(ServerConfig{})
 	for _, in := range serverStimuli {

@@ -536,9 +536,8 @@ type Unknown struct {
 	Extra Fields // the members of the object but for msgType
 }
 
-// Reconnected is delivered to the application after a lost connection has been replaced:
-// the client has logged in again, has a new id and is in its rooms. It does not exist on
-// the wire.
+// Reconnected tells the application that a lost connection has been replaced. It does not
+// exist on the wire. The client has logged in again, has a new id and is in its rooms.
 type Reconnected struct {
 	Token *Token
 }

@@ -107,6 +107,11 @@ func Redact(data []byte) []byte {
 			hideSession(m.MsgData.SessionData)
 			m.MsgData.Extra = nil
 		}
+	case *ConnectPacket:
+		if m.Payload == nil {
+			return data
+		}
+		m.Payload = json.RawMessage("{}")
 	case *Unknown:
 		return []byte(hidden)
 	default:

@@ -26,7 +26,9 @@ func TestRedactHidesCredentialsSessionsAndParameters(t *testing.T) {
 		`20["easyrtcAuth",{"msgType":"Authenticate","msgData":{"credential":"` + secretText + `"}}]`: hidden,
 		`20["easyrtcAuth","` + secretText + `"]`:                                                     hidden,
 		`20["easyrtcAuth",{"msgType":"authenticate","msgData":{"credential":"` + secretText + `"}}`:  hidden,
-		secretText: hidden,
+		`0{"token":"` + secretText + `"}`:                                                            `0{}`,
+		`0`:                                                                                          `0`,
+		secretText:                                                                                   hidden,
 	} {
 		require.Equal(t, want, string(Redact([]byte(text))), text)
 	}
@@ -44,7 +46,7 @@ func TestRedactLeavesEverythingElseAsItIs(t *testing.T) {
 			continue
 		}
 		switch m.(type) {
-		case *Authenticate, *RoomJoin, *Token, *ICEConfig, *SessionData, *Unknown:
+		case *Authenticate, *ConnectPacket, *RoomJoin, *Token, *ICEConfig, *SessionData, *Unknown:
 			continue
 		}
 		left++

@@ -34,8 +34,8 @@ const (
 // [Server.Serve] and ends with the connection. A hook that returns an [*Error] has the
 // client told just that; any other error is logged, and the client is told what
 // open-easyrtc says in its place: LOGIN_BAD_AUTH after Authenticate, LOGIN_GEN_FAIL after
-// the others at a login, MSG_REJECT_BAD_ROOM after RoomCreate and RoomJoin later,
-// MSG_REJECT_GEN_FAIL after the rest.
+// the others at a login, MSG_REJECT_BAD_ROOM after AuthorizeRoomCreate and
+// AuthorizeRoomJoin later, MSG_REJECT_GEN_FAIL after the rest.
 type ServerOptions struct {
 	// ServerConfig holds the rules of the protocol that are left to the server. NewID, NewSID
 	// and AskCommands are set by the server unless they are set here.
@@ -43,25 +43,26 @@ type ServerOptions struct {
 
 	// Authenticate looks at a login before anything comes of it, and may change what the
 	// client becomes. Nil refuses every login, unless AllowAll is set.
-	Authenticate func(ctx context.Context, l *LoginRequest) error
+	Authenticate func(ctx context.Context, s *ServerSession, l *LoginRequest) error
 	// AllowAll lets everybody in who says a valid name, as open-easyrtc does by default.
 	AllowAll bool
 
-	// RoomCreate is asked before a client makes a room by joining it, and returns what the
-	// room has in the way of fields; nil lets it happen.
-	RoomCreate func(ctx context.Context, r *RoomEntry) (FieldMap, error)
-	// RoomJoin is asked before a client joins a room, at its login or later; nil lets it
-	// happen.
-	RoomJoin func(ctx context.Context, r *RoomEntry) error
-	// ICE returns the ICE servers of a client, at its login and whenever it asks; nil are
-	// those of the configuration.
-	ICE func(ctx context.Context, c ClientInfo) ([]ICEServer, error)
+	// AuthorizeRoomCreate is asked before a client makes a room by joining it, and returns
+	// what the room has in the way of fields; nil lets it happen.
+	AuthorizeRoomCreate func(ctx context.Context, s *ServerSession, r *RoomEntry) (FieldMap, error)
+	// AuthorizeRoomJoin is asked before a client joins a room, at its login or later; nil
+	// lets it happen.
+	AuthorizeRoomJoin func(ctx context.Context, s *ServerSession, r *RoomEntry) error
+	// ICEServersFor returns the ICE servers of a client, at its login and whenever it
+	// asks; nil are those of the configuration.
+	ICEServersFor func(ctx context.Context, s *ServerSession, c ClientInfo) ([]ICEServer, error)
 	// Message answers a message without a target, which is for the server application: with
 	// a [*Msg] of any type, or nil for a plain acknowledgement.
 	Message func(ctx context.Context, s *ServerSession, m *Msg) (*Msg, error)
-	// Command is asked about each command and each message of a client that is logged in,
-	// before it is carried out; nil lets all happen. It must not change the message.
-	Command func(ctx context.Context, s *ServerSession, m Message) error
+	// AuthorizeCommand is asked about each command and each message of a client that is
+	// logged in, before it is carried out; nil lets all happen. It must not change the
+	// message.
+	AuthorizeCommand func(ctx context.Context, s *ServerSession, m Message) error
 
 	// OnAuthenticated hears of each login after it has happened, and OnDisconnected of its end,
 	// in the goroutine of the connection, or in that of [ServerSession.Disconnect].
@@ -140,7 +141,7 @@ func NewServer(opts *ServerOptions) *Server {
 	if cfg.NewSID == nil {
 		cfg.NewSID = newSID
 	}
-	cfg.AskCommands = cfg.AskCommands || s.opts.Command != nil
+	cfg.AskCommands = cfg.AskCommands || s.opts.AuthorizeCommand != nil
 	s.machine = NewServerMachine(cfg)
 	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections)
 	return s
@@ -298,9 +299,9 @@ func (s stepped) Expire(now time.Time)                { s.apply(s.machine.Expire
 
 // decide asks the application. Called under no lock.
 func (s *Server) decide(ctx context.Context, sess *ServerSession, q Question) (d Decision) {
-	if s.opts.Command != nil {
+	if s.opts.AuthorizeCommand != nil {
 		if _, isLogin := q.Message.(*Authenticate); !isLogin {
-			if d.Refuse = s.refusal(ctx, sess, s.opts.Command(ctx, sess, q.Message), ErrGenFail); d.Refuse != nil {
+			if d.Refuse = s.refusal(ctx, sess, s.opts.AuthorizeCommand(ctx, sess, q.Message), ErrGenFail); d.Refuse != nil {
 				return d
 			}
 		}
@@ -337,7 +338,7 @@ func (s *Server) decideLogin(ctx context.Context, sess *ServerSession, q Questio
 	}
 	var err error = ErrLoginBadAuth
 	if s.opts.Authenticate != nil {
-		err = s.opts.Authenticate(ctx, l)
+		err = s.opts.Authenticate(ctx, sess, l)
 	} else if s.opts.AllowAll {
 		err = nil
 	}
@@ -365,7 +366,7 @@ func (s *Server) checkGrant(l *LoginRequest) error {
 }
 
 func (s *Server) decideRooms(ctx context.Context, sess *ServerSession, q Question, d *Decision, otherwise *Error) {
-	if s.opts.RoomCreate == nil && s.opts.RoomJoin == nil {
+	if s.opts.AuthorizeRoomCreate == nil && s.opts.AuthorizeRoomJoin == nil {
 		return
 	}
 	d.Rooms = make(map[string]RoomDecision, len(q.Rooms))
@@ -375,13 +376,13 @@ func (s *Server) decideRooms(ctx context.Context, sess *ServerSession, q Questio
 	}
 	for _, r := range q.Rooms {
 		entry := &RoomEntry{Client: q.Client, Room: r.Name, Parameter: r.Parameter, Credential: credential}
-		room := RoomDecision{MustExist: !r.New && s.opts.RoomCreate != nil}
+		room := RoomDecision{MustExist: !r.New && s.opts.AuthorizeRoomCreate != nil}
 		var err error
-		if r.New && s.opts.RoomCreate != nil {
-			room.Field, err = s.opts.RoomCreate(ctx, entry)
+		if r.New && s.opts.AuthorizeRoomCreate != nil {
+			room.Field, err = s.opts.AuthorizeRoomCreate(ctx, sess, entry)
 		}
-		if err == nil && s.opts.RoomJoin != nil {
-			err = s.opts.RoomJoin(ctx, entry)
+		if err == nil && s.opts.AuthorizeRoomJoin != nil {
+			err = s.opts.AuthorizeRoomJoin(ctx, sess, entry)
 		}
 		if err == nil {
 			err = checkFields("room", room.Field)
@@ -392,10 +393,10 @@ func (s *Server) decideRooms(ctx context.Context, sess *ServerSession, q Questio
 }
 
 func (s *Server) decideICE(ctx context.Context, sess *ServerSession, c ClientInfo, d *Decision, otherwise *Error) {
-	if s.opts.ICE == nil || d.Refuse != nil {
+	if s.opts.ICEServersFor == nil || d.Refuse != nil {
 		return
 	}
-	servers, err := s.opts.ICE(ctx, c)
+	servers, err := s.opts.ICEServersFor(ctx, sess, c)
 	if err == nil {
 		all := &ICEServers{ICEServers: append([]ICEServer{}, servers...)}
 		err = (&ICEConfig{MsgData: &ICEConfigData{ICEConfig: all}}).Validate()

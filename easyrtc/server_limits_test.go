@@ -42,7 +42,7 @@ func TestASlowReaderIsDroppedAndNobodyElse(t *testing.T) {
 				}
 			}()
 		}
-		s.opts.Authenticate = func(_ context.Context, l *LoginRequest) error { l.EasyrtcID = "slow"; return nil }
+		s.opts.Authenticate = func(_ context.Context, _ *ServerSession, l *LoginRequest) error { l.EasyrtcID = "slow"; return nil }
 		slow := visit(t, s).enter("") // which makes a room of 100
 		synctest.Wait()
 		require.Len(t, s.Occupants("default", "default"), 100)
@@ -193,12 +193,12 @@ func TestEndOfTheContextEndsEveryWait(t *testing.T) {
 	}
 	for name, opts := range map[string]*ServerOptions{
 		"in no hook":      {AllowAll: true},
-		"in Authenticate": {Authenticate: func(ctx context.Context, _ *LoginRequest) error { return block(ctx) }},
-		"in RoomCreate": {AllowAll: true, ServerConfig: ServerConfig{NoDefaultRoom: true},
-			RoomCreate: func(ctx context.Context, _ *RoomEntry) (FieldMap, error) { return nil, block(ctx) }},
-		"in RoomJoin":      {AllowAll: true, RoomJoin: func(ctx context.Context, _ *RoomEntry) error { return block(ctx) }},
-		"in ICE":           {AllowAll: true, ICE: func(ctx context.Context, _ ClientInfo) ([]ICEServer, error) { return nil, block(ctx) }},
-		"in Authenticated": {AllowAll: true, OnAuthenticated: func(ctx context.Context, _ *ServerSession) { _ = block(ctx) }},
+		"in Authenticate": {Authenticate: func(ctx context.Context, _ *ServerSession, _ *LoginRequest) error { return block(ctx) }},
+		"in AuthorizeRoomCreate": {AllowAll: true, ServerConfig: ServerConfig{NoDefaultRoom: true},
+			AuthorizeRoomCreate: func(ctx context.Context, _ *ServerSession, _ *RoomEntry) (FieldMap, error) { return nil, block(ctx) }},
+		"in AuthorizeRoomJoin": {AllowAll: true, AuthorizeRoomJoin: func(ctx context.Context, _ *ServerSession, _ *RoomEntry) error { return block(ctx) }},
+		"in ICEServersFor":     {AllowAll: true, ICEServersFor: func(ctx context.Context, _ *ServerSession, _ ClientInfo) ([]ICEServer, error) { return nil, block(ctx) }},
+		"in OnAuthenticated":   {AllowAll: true, OnAuthenticated: func(ctx context.Context, _ *ServerSession) { _ = block(ctx) }},
 	} {
 		for _, end := range []string{"of Serve", "of the connection", "of the server"} {
 			t.Run(name+", the end "+end, func(t *testing.T) {
@@ -248,7 +248,7 @@ func TestSlowHooksDelayNobodyElse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		s := NewServer(&ServerOptions{Authenticate: func(_ context.Context, l *LoginRequest) error {
+		s := NewServer(&ServerOptions{Authenticate: func(_ context.Context, _ *ServerSession, l *LoginRequest) error {
 			if l.Username == "slow" {
 				<-release
 			}
@@ -274,7 +274,7 @@ func TestConnectionCutWhileItsLoginIsDecidedLeavesAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		s := NewServer(&ServerOptions{Authenticate: func(_ context.Context, l *LoginRequest) error {
+		s := NewServer(&ServerOptions{Authenticate: func(_ context.Context, _ *ServerSession, l *LoginRequest) error {
 			if l.Username == "bob" {
 				<-release // whatever becomes of the connection
 			}

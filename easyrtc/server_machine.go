@@ -20,8 +20,8 @@ const (
 	DefaultSessions        = 10_000 // in one application
 )
 
-// ServerConfig holds the rules of the protocol that are left to the server. Zero fields
-// mean the defaults, a negative duration or number no limit.
+// ServerConfig says how a [ServerMachine] behaves. Zero fields mean the defaults, a negative
+// duration or number no limit.
 type ServerConfig struct {
 	Rules Rules // of names
 
@@ -64,10 +64,10 @@ type ServerConfig struct {
 	AskCommands bool
 }
 
-// A PeerID names a connection within its server. It is never used twice.
+// A PeerID names a connection of a server. It is never used twice.
 type PeerID uint64
 
-// A Connection is what a server knows of a connection from the start.
+// A Connection says what a new connection is.
 type Connection struct {
 	EngineIO int // the version that it speaks; 3 or 4, which is the default
 }
@@ -81,7 +81,7 @@ type ServerEffects struct {
 	Close []Closing
 }
 
-// A Delivery is a message for a connection.
+// A Delivery is a message to a connection.
 type Delivery struct {
 	To      PeerID
 	Message Message
@@ -93,14 +93,14 @@ type Departure struct {
 	Client ClientInfo
 }
 
-// A Ticket belongs to a question.
+// A Ticket names a question.
 type Ticket struct {
 	Peer   PeerID
-	Number uint64 // of the question among those about that connection
+	number uint64 // of the question among those about that connection
 }
 
-// A Question is a message that the application decides about; the answer is a [Decision].
-// Further messages of that connection wait until then.
+// A Question is a message that the application decides about, through
+// [ServerMachine.Decide]. Further messages of that connection wait until then.
 type Question struct {
 	Ticket  Ticket
 	Message Message
@@ -138,7 +138,7 @@ type RoomDecision struct {
 	MustExist bool
 }
 
-// A Closing is a connection to be closed after what is queued for it.
+// A Closing ends a connection after what was sent to it.
 type Closing struct {
 	Peer   PeerID
 	Code   transport.StatusCode
@@ -456,10 +456,10 @@ func (m *ServerMachine) question(c *conn, msg Message) (Question, bool) {
 
 func (m *ServerMachine) ticket(c *conn) Ticket {
 	c.tickets++
-	return Ticket{Peer: c.peer, Number: c.tickets}
+	return Ticket{Peer: c.peer, number: c.tickets}
 }
 
-// Malformed takes what is no message.
+// Malformed takes what a connection sent and could not be decoded.
 func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) ServerEffects {
 	var fx ServerEffects
 	c, ok := m.conns[id]
@@ -486,7 +486,7 @@ func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) Se
 func (m *ServerMachine) Decide(now time.Time, t Ticket, d Decision) ServerEffects {
 	var fx ServerEffects
 	c, ok := m.conns[t.Peer]
-	if !ok || c.tickets != t.Number || c.asked == nil {
+	if !ok || c.tickets != t.number || c.asked == nil {
 		return fx
 	}
 	msg := c.asked

@@ -270,7 +270,7 @@ func (r *replay) setUp(options map[string]json.RawMessage, hooks map[string]bool
 		}
 	}
 	if hooks["fields"] {
-		r.opts.Authenticate = func(_ context.Context, l *LoginRequest) error {
+		r.opts.Authenticate = func(_ context.Context, _ *ServerSession, l *LoginRequest) error {
 			l.Field = FieldMap{"connField": {FieldName: "connField", FieldValue: []byte(`{"a":1}`)}}
 			l.SessionField = FieldMap{"sessField": {FieldName: "sessField", FieldValue: []byte(`"sv"`)}}
 			return nil

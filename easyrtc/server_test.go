@@ -125,7 +125,7 @@ func TestAuthenticateDecidesWhoAClientIs(t *testing.T) {
 			ServerConfig: ServerConfig{
 				ConnectionField: FieldMap{"c": {FieldName: "c", FieldValue: json.RawMessage("1")}},
 			},
-			Authenticate: func(_ context.Context, l *LoginRequest) error {
+			Authenticate: func(_ context.Context, _ *ServerSession, l *LoginRequest) error {
 				seen = append(seen, *l)
 				if l.Again {
 					l.Username = "renamed"
@@ -214,23 +214,28 @@ func TestHooksSayWhatARefusedLoginHears(t *testing.T) {
 				broken := FieldMap{"x": {FieldValue: json.RawMessage("{")}}
 				switch tt.hook {
 				case "authenticate":
-					opts.Authenticate = func(context.Context, *LoginRequest) error { return tt.err }
+					opts.Authenticate = func(context.Context, *ServerSession, *LoginRequest) error { return tt.err }
 				case "name":
-					opts.Authenticate = func(_ context.Context, l *LoginRequest) error { l.Username = "a\nb"; return nil }
+					opts.Authenticate = func(_ context.Context, _ *ServerSession, l *LoginRequest) error { l.Username = "a\nb"; return nil }
 				case "fields":
-					opts.Authenticate = func(_ context.Context, l *LoginRequest) error { l.Field = broken; return nil }
+					opts.Authenticate = func(_ context.Context, _ *ServerSession, l *LoginRequest) error { l.Field = broken; return nil }
 				case "id":
-					opts.Authenticate = func(_ context.Context, l *LoginRequest) error { l.EasyrtcID = "not an id"; return nil }
+					opts.Authenticate = func(_ context.Context, _ *ServerSession, l *LoginRequest) error {
+						l.EasyrtcID = "not an id"
+						return nil
+					}
 				case "roomCreate":
-					opts.RoomCreate = func(context.Context, *RoomEntry) (FieldMap, error) { return nil, tt.err }
+					opts.AuthorizeRoomCreate = func(context.Context, *ServerSession, *RoomEntry) (FieldMap, error) { return nil, tt.err }
 				case "roomFields":
-					opts.RoomCreate = func(context.Context, *RoomEntry) (FieldMap, error) { return broken, nil }
+					opts.AuthorizeRoomCreate = func(context.Context, *ServerSession, *RoomEntry) (FieldMap, error) { return broken, nil }
 				case "roomJoin":
-					opts.RoomJoin = func(context.Context, *RoomEntry) error { return tt.err }
+					opts.AuthorizeRoomJoin = func(context.Context, *ServerSession, *RoomEntry) error { return tt.err }
 				case "ice":
-					opts.ICE = func(context.Context, ClientInfo) ([]ICEServer, error) { return nil, tt.err }
+					opts.ICEServersFor = func(context.Context, *ServerSession, ClientInfo) ([]ICEServer, error) { return nil, tt.err }
 				case "iceServers":
-					opts.ICE = func(context.Context, ClientInfo) ([]ICEServer, error) { return []ICEServer{{Username: "\xff"}}, nil }
+					opts.ICEServersFor = func(context.Context, *ServerSession, ClientInfo) ([]ICEServer, error) {
+						return []ICEServer{{Username: "\xff"}}, nil
+					}
 				}
 				s := NewServer(opts)
 				g := visit(t, s).say("0")
@@ -255,14 +260,14 @@ func TestRoomHooksDecideAboutEachRoom(t *testing.T) {
 		var asked []string
 		s := NewServer(&ServerOptions{
 			AllowAll: true,
-			RoomCreate: func(_ context.Context, r *RoomEntry) (FieldMap, error) {
+			AuthorizeRoomCreate: func(_ context.Context, _ *ServerSession, r *RoomEntry) (FieldMap, error) {
 				asked = append(asked, "create "+r.Room)
 				if r.Room == "uncreated" {
 					return nil, &Error{ErrorCode: "NO_SUCH_ROOM", ErrorText: "no"}
 				}
 				return FieldMap{"by": {FieldName: "by", FieldValue: json.RawMessage(`"` + r.Client.Username + `"`)}}, nil
 			},
-			RoomJoin: func(_ context.Context, r *RoomEntry) error {
+			AuthorizeRoomJoin: func(_ context.Context, _ *ServerSession, r *RoomEntry) error {
 				asked = append(asked, fmt.Sprintf("join %s %s", r.Room, r.Parameter))
 				if r.Room == "secret" && string(r.Parameter) != `{"key":1}` {
 					return ErrBadRoom
@@ -304,7 +309,7 @@ func TestICEServersAreThoseOfTheHook(t *testing.T) {
 		var fails error
 		s := NewServer(&ServerOptions{
 			AllowAll: true, ServerConfig: ServerConfig{ICEServers: []ICEServer{NewICEServer("stun:192.0.2.9")}},
-			ICE: func(_ context.Context, c ClientInfo) ([]ICEServer, error) {
+			ICEServersFor: func(_ context.Context, _ *ServerSession, c ClientInfo) ([]ICEServer, error) {
 				if n++; c.Username == "nobody" {
 					return nil, nil
 				}
@@ -383,7 +388,7 @@ func TestCommandsAreCarriedOutIfTheApplicationLetsThem(t *testing.T) {
 		var asked []string
 		s := NewServer(&ServerOptions{
 			AllowAll: true,
-			Command: func(_ context.Context, sess *ServerSession, m Message) error {
+			AuthorizeCommand: func(_ context.Context, sess *ServerSession, m Message) error {
 				asked = append(asked, fmt.Sprintf("%T", m))
 				switch m := m.(type) {
 				case *Msg:
@@ -447,7 +452,7 @@ func TestApplicationHearsOfLoginsAndTheirEnds(t *testing.T) {
 		}
 		var server *Server
 		server = NewServer(&ServerOptions{
-			Authenticate: func(_ context.Context, l *LoginRequest) error {
+			Authenticate: func(_ context.Context, _ *ServerSession, l *LoginRequest) error {
 				if l.Username == "eve" {
 					return ErrLoginBadAuth
 				}
@@ -517,20 +522,29 @@ func TestAPanicOfAHookEndsItsConnectionOnly(t *testing.T) {
 				}
 				name := func(sess *ServerSession) string { c, _ := sess.Client(); return c.Username }
 				opts := &ServerOptions{
-					Authenticate: func(_ context.Context, l *LoginRequest) error { blow("authenticate", l.Username); return nil },
-					RoomCreate: func(_ context.Context, r *RoomEntry) (FieldMap, error) {
+					Authenticate: func(_ context.Context, _ *ServerSession, l *LoginRequest) error {
+						blow("authenticate", l.Username)
+						return nil
+					},
+					AuthorizeRoomCreate: func(_ context.Context, _ *ServerSession, r *RoomEntry) (FieldMap, error) {
 						blow("roomCreate", r.Client.Username)
 						return nil, nil
 					},
-					RoomJoin:        func(_ context.Context, r *RoomEntry) error { blow("roomJoin", r.Client.Username); return nil },
-					ICE:             func(_ context.Context, c ClientInfo) ([]ICEServer, error) { blow("ice", c.Username); return nil, nil },
+					AuthorizeRoomJoin: func(_ context.Context, _ *ServerSession, r *RoomEntry) error {
+						blow("roomJoin", r.Client.Username)
+						return nil
+					},
+					ICEServersFor: func(_ context.Context, _ *ServerSession, c ClientInfo) ([]ICEServer, error) {
+						blow("ice", c.Username)
+						return nil, nil
+					},
 					OnAuthenticated: func(_ context.Context, sess *ServerSession) { blow("authenticated", name(sess)) },
 					Message: func(_ context.Context, sess *ServerSession, _ *Msg) (*Msg, error) {
 						blow("message", name(sess))
 						return nil, nil
 					},
-					Command:        func(_ context.Context, sess *ServerSession, _ Message) error { blow("command", name(sess)); return nil },
-					OnDisconnected: func(_ context.Context, _ *ServerSession, c ClientInfo) { blow("disconnected", c.Username) },
+					AuthorizeCommand: func(_ context.Context, sess *ServerSession, _ Message) error { blow("command", name(sess)); return nil },
+					OnDisconnected:   func(_ context.Context, _ *ServerSession, c ClientInfo) { blow("disconnected", c.Username) },
 				}
 				s := NewServer(opts)
 				good := visit(t, s).enter(`,"username":"good"`)
@@ -564,7 +578,7 @@ func TestARoomMayAskForTheCredential(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen []string
-		server := NewServer(&ServerOptions{AllowAll: true, RoomJoin: func(_ context.Context, r *RoomEntry) error {
+		server := NewServer(&ServerOptions{AllowAll: true, AuthorizeRoomJoin: func(_ context.Context, _ *ServerSession, r *RoomEntry) error {
 			seen = append(seen, r.Room+" "+string(r.Credential))
 			return nil
 		}})

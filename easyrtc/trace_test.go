@@ -1,7 +1,6 @@
 package easyrtc
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
@@ -9,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/internal/script"
 	"github.com/rtcsignal/rtcsignal/internal/socketio"
 	"github.com/rtcsignal/rtcsignal/transport"
 	"github.com/rtcsignal/rtcsignal/transport/engineio"
@@ -53,30 +51,7 @@ func (l *wireLine) place() string { return fmt.Sprintf("%s:%d", l.flow, l.number
 
 // readWire returns the lines of all traces, which must not be changed.
 var readWire = sync.OnceValues(func() ([]wireLine, error) {
-	files, err := filepath.Glob("testdata/traces/*.jsonl")
-	if err != nil {
-		return nil, err
-	}
-	var lines []wireLine
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		scanner := bufio.NewScanner(bytes.NewReader(data))
-		scanner.Buffer(nil, 1<<20)
-		for number := 1; scanner.Scan(); number++ {
-			l := wireLine{flow: strings.TrimSuffix(filepath.Base(file), ".jsonl"), number: number}
-			if err := json.Unmarshal(scanner.Bytes(), &l); err != nil {
-				return nil, fmt.Errorf("%s: %w", l.place(), err)
-			}
-			lines = append(lines, l)
-		}
-		if err := scanner.Err(); err != nil {
-			return nil, err
-		}
-	}
-	return lines, nil
+	return script.TraceLines(func(flow string, number int) wireLine { return wireLine{flow: flow, number: number} })
 })
 
 // A wireFrame is a frame that carries packets of Engine.IO: a WebSocket message, or a body.

@@ -243,8 +243,8 @@ func (m *ForwardToURL) Validate() error { return validate(m, defaultRules) }
 // Socket.IO keeps for itself.
 func (m *Unknown) Validate() error { return validate(m, defaultRules) }
 
-// Validate fails: the message does not exist on the wire.
-func (m *Reconnected) Validate() error {
+// Validate always fails: the message does not exist on the wire.
+func (*Reconnected) Validate() error {
 	return &ValidationError{Type: "reconnected", Field: "msgType", Reason: "does not exist on the wire"}
 }
 

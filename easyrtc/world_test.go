@@ -101,7 +101,7 @@ func sceneError(code ErrorCode, fail bool) error {
 func (sc serverScene) options() *ServerOptions {
 	opts := &ServerOptions{ServerConfig: sc.ServerConfig}
 	opts.NewID, opts.NewSID = countedIDs("id"), countedIDs("sid")
-	opts.Authenticate = func(_ context.Context, l *LoginRequest) error {
+	opts.Authenticate = func(_ context.Context, _ *ServerSession, l *LoginRequest) error {
 		var c sceneCredential
 		if l.Credential != nil && l.Credential[0] == '{' {
 			if err := json.Unmarshal(l.Credential, &c); err != nil {
@@ -117,11 +117,11 @@ func (sc serverScene) options() *ServerOptions {
 		l.Field, l.SessionField = c.Field, c.Session
 		return sceneError(c.Refuse, c.Fail)
 	}
-	opts.RoomCreate = func(_ context.Context, r *RoomEntry) (FieldMap, error) {
+	opts.AuthorizeRoomCreate = func(_ context.Context, _ *ServerSession, r *RoomEntry) (FieldMap, error) {
 		room := sc.Create[r.Room]
 		return room.Field, sceneError(room.Refuse, room.Fail)
 	}
-	opts.RoomJoin = func(_ context.Context, r *RoomEntry) error {
+	opts.AuthorizeRoomJoin = func(_ context.Context, _ *ServerSession, r *RoomEntry) error {
 		var p sceneRoom
 		if r.Parameter != nil && r.Parameter[0] == '{' {
 			if err := json.Unmarshal(r.Parameter, &p); err != nil {
@@ -142,7 +142,7 @@ func (sc serverScene) options() *ServerOptions {
 		return nil, nil
 	}
 	if sc.ICE != nil {
-		opts.ICE = func(_ context.Context, c ClientInfo) ([]ICEServer, error) {
+		opts.ICEServersFor = func(_ context.Context, _ *ServerSession, c ClientInfo) ([]ICEServer, error) {
 			servers, ok := sc.ICE[c.Username]
 			if ok && servers == nil {
 				return nil, errScene
@@ -151,7 +151,7 @@ func (sc serverScene) options() *ServerOptions {
 		}
 	}
 	if sc.Ask != nil {
-		opts.Command = func(_ context.Context, _ *ServerSession, m Message) error {
+		opts.AuthorizeCommand = func(_ context.Context, _ *ServerSession, m Message) error {
 			code, ok := sc.Ask[m.wireType()]
 			return sceneError(code, ok && code == "")
 		}

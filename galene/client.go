@@ -213,13 +213,9 @@ func (c *Client) JoinWithToken(
 	return c.Join(ctx, &Join{Group: group, Token: token, Username: &name})
 }
 
-// Leave leaves the group by ending the client, as browsers do, and waits for its
-// goroutines.
-func (c *Client) Leave() error { return c.Close() }
-
-// SendLeave leaves the group and keeps the connection, which may join another one. Servers
-// are not used to that: browsers never do it.
-func (c *Client) SendLeave(ctx context.Context) error {
+// Leave leaves the group and waits for the server's word; the connection stays, and the
+// client may join again. Servers are not used to that: browsers leave by [Client.Close].
+func (c *Client) Leave(ctx context.Context) error {
 	_, err := c.join(ctx, &Join{Kind: JoinLeave, Group: c.Group()})
 	return err
 }

@@ -27,16 +27,16 @@ var clientBenchTexts = []struct{ name, text string }{
 // benchClientMachine is in a group and receives the stream d.
 func benchClientMachine(tb testing.TB) *ClientMachine {
 	m := NewClientMachine(ClientConfig{})
-	m.Start(clientEpoch)
+	m.Start(clientDawn)
 	for _, wire := range []string{peerHandshake, "", peerJoined, clientOffered[2:]} {
 		if wire == "" {
-			_, err := m.Send(clientEpoch, &Join{Kind: JoinJoin, Group: "g", Username: new("u")})
+			_, err := m.Send(clientDawn, &Join{Kind: JoinJoin, Group: "g", Username: new("u")})
 			require.NoError(tb, err)
 			continue
 		}
 		msg, err := Decode([]byte(wire))
 		require.NoError(tb, err)
-		m.Receive(clientEpoch, msg)
+		m.Receive(clientDawn, msg)
 	}
 	require.Equal(tb, ClientJoined, m.State())
 	return m
@@ -55,7 +55,7 @@ func BenchmarkClientMachine(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if fx := m.Receive(clientEpoch, msg); len(fx.Deliver) != 1 {
+				if fx := m.Receive(clientDawn, msg); len(fx.Deliver) != 1 {
 					b.Fatal("not delivered")
 				}
 			}
@@ -143,7 +143,7 @@ func TestClientBenchmarksReceiveWhatIsReal(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, msg.Validate())
 		require.True(t, json.Valid([]byte(tt.text)))
-		require.Len(t, benchClientMachine(t).Receive(clientEpoch, msg).Deliver, 1, tt.name)
+		require.Len(t, benchClientMachine(t).Receive(clientDawn, msg).Deliver, 1, tt.name)
 	}
 	require.InDelta(t, 5500, len(clientBenchTexts[3].text), 500)
 }

@@ -147,7 +147,7 @@ func TestEndOfAContextDoesNotHurtTheClient(t *testing.T) {
 			"next":     func(ctx context.Context) error { _, err := c.Next(ctx); return err },
 			"token":    func(ctx context.Context) error { _, err := c.ListTokens(ctx); return err },
 			"identify": func(ctx context.Context) error { _, err := c.Identify(ctx, "b"); return err },
-			"leave":    c.SendLeave,
+			"leave":    c.Leave,
 		}
 		for _, name := range []string{"next", "token", "identify", "leave"} {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -175,7 +175,7 @@ func TestCloseEndsWhateverWaits(t *testing.T) {
 		"make":     func(c *Client) error { _, err := c.MakeToken(context.Background(), &TokenRequest{}); return err },
 		"list":     func(c *Client) error { _, err := c.ListTokens(context.Background()); return err },
 		"identify": func(c *Client) error { _, err := c.Identify(context.Background(), "b"); return err },
-		"leave":    func(c *Client) error { return c.SendLeave(context.Background()) },
+		"leave":    func(c *Client) error { return c.Leave(context.Background()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

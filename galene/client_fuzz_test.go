@@ -2,25 +2,21 @@ package galene
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/script"
 )
 
 // FuzzClientMachine decodes its input into what a server and an application say, time that
 // passes, and connections that are lost and opened, and demands after each step what always
 // holds. The same input must have the same effects.
 func FuzzClientMachine(f *testing.F) {
-	for n := range uint64(200) {
-		seed := make([]byte, 50+n*5)
-		r := rand.New(rand.NewPCG(n, 1))
-		for i := range seed {
-			seed[i] = byte(r.Uint32())
-		}
+	for _, seed := range script.Seeds(200, 50, 5, 1) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -34,7 +30,7 @@ func FuzzClientMachine(f *testing.F) {
 // A clientChaos drives a machine from a script and keeps the account of what is under way.
 type clientChaos struct {
 	t          *testing.T
-	data       []byte
+	choices    script.Choices
 	machine    *ClientMachine
 	now        time.Time
 	state      ClientState
@@ -44,27 +40,17 @@ type clientChaos struct {
 }
 
 func newClientChaos(t *testing.T, data []byte) *clientChaos {
-	c := &clientChaos{t: t, data: data, now: clientEpoch}
+	c := &clientChaos{t: t, choices: data, now: clientDawn}
 	cfg := ClientConfig{NewID: countedIDs(), Pending: 4}
-	if c.choose(2) == 1 {
+	if c.choices.Next(2) == 1 {
 		cfg.Versions = []string{"2", "1"}
 	}
 	c.machine = NewClientMachine(cfg)
 	return c
 }
 
-// choose returns what the input wants, zero after its end.
-func (c *clientChaos) choose(n int) int {
-	if len(c.data) == 0 {
-		return 0
-	}
-	b := int(c.data[0])
-	c.data = c.data[1:]
-	return b % n
-}
-
 func (c *clientChaos) run() {
-	for steps := 0; len(c.data) > 0 && steps < 300; steps++ {
+	for steps := 0; len(c.choices) > 0 && steps < 300; steps++ {
 		c.step()
 	}
 	c.check(c.machine.Lost(c.now), nil)
@@ -86,30 +72,30 @@ var clientShortcuts = []Message{
 
 func (c *clientChaos) step() {
 	c.state = c.machine.State()
-	switch c.choose(10) {
+	switch c.choices.Next(10) {
 	case 0, 1, 2:
-		in := clientStimuli[c.choose(len(clientStimuli))]
+		in := clientStimuli[c.choices.Next(len(clientStimuli))]
 		msg, err := in.Decoded(decodeStimulus)
 		if err != nil {
-			if c.choose(4) == 0 { // which is the end each time
+			if c.choices.Next(4) == 0 { // which is the end each time
 				c.check(c.machine.Malformed(c.now, asDecodeError(err)), nil)
 			}
 			return
 		}
 		c.check(c.machine.Receive(c.now, msg), nil)
 	case 3, 4, 5:
-		in := clientStimuli[c.choose(len(clientStimuli))]
+		in := clientStimuli[c.choices.Next(len(clientStimuli))]
 		if msg, err := in.Decoded(decodeStimulus); err == nil {
 			c.send(msg)
 		}
 	case 6:
-		c.now = c.now.Add(time.Duration(c.choose(20)) * time.Second)
+		c.now = c.now.Add(time.Duration(c.choices.Next(20)) * time.Second)
 		c.check(c.machine.Expire(c.now), nil)
 		if at, due := c.machine.Deadline(); due {
 			require.True(c.t, at.After(c.now), "a deadline that has passed")
 		}
 	case 7:
-		if c.choose(3) == 0 {
+		if c.choices.Next(3) == 0 {
 			c.check(c.machine.Lost(c.now), nil)
 		}
 	default:

@@ -167,7 +167,7 @@ func clientAfter(t *testing.T, cfg ClientConfig, steps ...string) *ClientMachine
 	t.Helper()
 	cfg.NewID = countedIDs()
 	m := NewClientMachine(cfg)
-	script.After(t, m, clientEpoch, Decode, steps...)
+	script.After(t, m, clientDawn, Decode, steps...)
 	return m
 }
 
@@ -240,9 +240,9 @@ func TestClientMachineInEveryState(t *testing.T) {
 }
 
 var everyClientState = script.ClientStates[Message, Effects, *ClientMachine]{
-	Dawn: clientEpoch, Times: []time.Duration{DefaultRequestAgain, DefaultHeartbeat, DefaultSilence},
+	Dawn: clientDawn, Times: []time.Duration{DefaultRequestAgain, DefaultHeartbeat, DefaultSilence},
 	Stimuli: clientStimuli, Decode: decodeStimulus,
-	Malformed: func(m *ClientMachine, err error) Effects { return m.Malformed(clientEpoch, asDecodeError(err)) },
+	Malformed: func(m *ClientMachine, err error) Effects { return m.Malformed(clientDawn, asDecodeError(err)) },
 	Result: func(tb testing.TB, m *ClientMachine, _ Message, fx Effects, err error) string {
 		if m.State() == ClientIdle || m.State() == ClientClosed {
 			requireClientForgets(tb, m)

@@ -232,12 +232,12 @@ func TestClientThatHasLeftMayJoinAgain(t *testing.T) {
 		left := `{"type":"joined","kind":"leave","group":"g","username":"u"}`
 		for range 2 {
 			p.Answer(leave, left)
-			require.NoError(t, c.SendLeave(t.Context()))
+			require.NoError(t, c.Leave(t.Context()))
 			clientHears(t, c, left)
 			require.Equal(t, ClientReady, c.State())
 			require.Empty(t, c.Group())
 			require.Empty(t, c.Users())
-			e, ok := errors.AsType[*StateError](c.SendLeave(t.Context()))
+			e, ok := errors.AsType[*StateError](c.Leave(t.Context()))
 			require.True(t, ok)
 			require.Equal(t, &StateError{State: ClientReady, Type: "join", Required: []string{"joined"}}, e)
 

@@ -73,7 +73,7 @@ func TestJoinedMessagesReplaceWhatIsKnown(t *testing.T) {
 	step := func(wire string) {
 		msg, err := Decode([]byte(wire))
 		require.NoError(t, err)
-		m.Receive(clientEpoch, msg)
+		m.Receive(clientDawn, msg)
 	}
 	step(`{"type":"joined","kind":"change","group":"g","username":"v","permissions":["message"],` +
 		`"status":{"name":"g","locked":true},"rtcConfiguration":{"iceServers":[]}}`)
@@ -99,7 +99,7 @@ func TestJoinedWithoutAGroupIsTheOneAskedFor(t *testing.T) {
 		`> {"type":"joined","kind":"join","username":"u"}`)
 	require.Equal(t, "g", m.Group())
 	msg := &Chat{Value: NewText("x")}
-	require.Equal(t, []Message{msg}, m.Receive(clientEpoch, msg).Deliver)
+	require.Equal(t, []Message{msg}, m.Receive(clientDawn, msg).Deliver)
 }
 
 func TestRosterIsThatOfTheServer(t *testing.T) {
@@ -161,7 +161,7 @@ func TestSpoofedSenderIsRefusedAndTheRestIsFilledIn(t *testing.T) {
 	t.Parallel()
 	m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp)
 	chat := &Chat{Value: NewText("x")}
-	fx, err := m.Send(clientEpoch, chat)
+	fx, err := m.Send(clientDawn, chat)
 	require.NoError(t, err)
 	require.Equal(t, &Chat{Source: "c1", Username: new("u"), Value: NewText("x")}, fx.Send[0])
 	require.Equal(t, &Chat{Value: NewText("x")}, chat, "what the application has given stays as it is")
@@ -191,7 +191,7 @@ func TestWhatIsLargerThanServersTakeIsRefused(t *testing.T) {
 		&Ping{Extra: fields}, &Pong{Extra: fields}, &Unknown{Type: "novelty", Extra: fields}, &Unknown{Type: long},
 	} {
 		m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp, clientOffers, clientOffered)
-		fx, err := m.Send(clientEpoch, msg)
+		fx, err := m.Send(clientDawn, msg)
 		require.Equal(t, &ValidationError{Type: msg.wireType(), Field: "length", Reason: "message too big"}, err, "%T", msg)
 		require.Zero(t, fx)
 	}
@@ -202,7 +202,7 @@ func TestWhatIsLargerThanServersTakeIsRefused(t *testing.T) {
 	} {
 		join.Kind = JoinJoin
 		m := clientAfter(t, ClientConfig{}, "start", clientShaken)
-		_, err := m.Send(clientEpoch, join)
+		_, err := m.Send(clientDawn, join)
 		require.Equal(t, &ValidationError{Type: "join", Field: "length", Reason: "message too big"}, err)
 		require.Equal(t, ClientReady, m.State())
 	}
@@ -212,9 +212,9 @@ func TestWhatIsLargerThanServersTakeIsRefused(t *testing.T) {
 	b, err := Encode(&Chat{Source: "c1", Username: new("u"), Value: NewText("")})
 	require.NoError(t, err)
 	room := DefaultMessageBytes - len(b)
-	_, err = m.Send(clientEpoch, &Chat{Value: NewText(long[:room])})
+	_, err = m.Send(clientDawn, &Chat{Value: NewText(long[:room])})
 	require.NoError(t, err)
-	_, err = m.Send(clientEpoch, &Chat{Value: NewText(long[:room+1])})
+	_, err = m.Send(clientDawn, &Chat{Value: NewText(long[:room+1])})
 	require.Error(t, err)
 }
 
@@ -224,7 +224,7 @@ func TestRequestOfTheDocumentIsForItsServersOnly(t *testing.T) {
 	both := ClientConfig{Versions: []string{"2", "1"}}
 	for version, sends := range map[string]bool{`,"version":["2"]`: false, `,"version":["1"]`: false, ``: true} {
 		m := clientAfter(t, both, "start", `> {"type":"handshake"`+version+`}`, clientJoins, clientIsOp)
-		_, err := m.Send(clientEpoch, tracks())
+		_, err := m.Send(clientDawn, tracks())
 		if sends {
 			require.NoError(t, err)
 			continue
@@ -274,7 +274,7 @@ func TestOldServersRefuseWhatTheyRefuseThemselves(t *testing.T) {
 			&Chat{Value: NewText("x")}, &UserMessage{Kind: "k"}, &UserAction{Kind: UserOp, Dest: "b"},
 			&GroupAction{Kind: GroupClearChat}, &Offer{ID: "o", SDP: "v=0"},
 		} {
-			_, err := m.Send(clientEpoch, msg)
+			_, err := m.Send(clientDawn, msg)
 			require.NoError(t, err, "%T", msg)
 		}
 	}
@@ -287,33 +287,33 @@ func TestDeadlinesOfAClient(t *testing.T) {
 		t.Helper()
 		at, ok := m.Deadline()
 		require.True(t, ok)
-		require.Equal(t, want, at.Sub(clientEpoch))
+		require.Equal(t, want, at.Sub(clientDawn))
 	}
 	_, ok := m.Deadline()
 	require.False(t, ok)
-	m.Start(clientEpoch)
+	m.Start(clientDawn)
 	due(DefaultHandshakeTimeout)
-	receive := func(after time.Duration, msg Message) { m.Receive(clientEpoch.Add(after), msg) }
+	receive := func(after time.Duration, msg Message) { m.Receive(clientDawn.Add(after), msg) }
 	receive(time.Second, &Handshake{Version: []string{"2"}})
 	due(16 * time.Second) // the ping
-	require.Zero(t, m.Expire(clientEpoch.Add(15*time.Second)))
-	require.Equal(t, []Message{&Ping{}}, m.Expire(clientEpoch.Add(16*time.Second)).Send)
+	require.Zero(t, m.Expire(clientDawn.Add(15*time.Second)))
+	require.Equal(t, []Message{&Ping{}}, m.Expire(clientDawn.Add(16*time.Second)).Send)
 	due(31 * time.Second)
-	require.Equal(t, []Message{&Ping{}}, m.Expire(clientEpoch.Add(31*time.Second)).Send)
+	require.Equal(t, []Message{&Ping{}}, m.Expire(clientDawn.Add(31*time.Second)).Send)
 	due(46 * time.Second) // the end
 	receive(40*time.Second, &Pong{})
 	due(55 * time.Second)
-	_, err := m.Send(clientEpoch.Add(41*time.Second), &Join{Kind: JoinJoin, Group: "g", Username: new("u")})
+	_, err := m.Send(clientDawn.Add(41*time.Second), &Join{Kind: JoinJoin, Group: "g", Username: new("u")})
 	require.NoError(t, err)
 	due(55 * time.Second)
 	receive(42*time.Second, &Joined{Kind: JoinedJoin, Group: "g", Permissions: Permissions{"op", "token"}})
 	due(43 * time.Second) // the request again
-	require.Zero(t, m.Expire(clientEpoch.Add(43*time.Second)), "of which there is none")
+	require.Zero(t, m.Expire(clientDawn.Add(43*time.Second)), "of which there is none")
 	due(57 * time.Second)
-	_, err = m.Send(clientEpoch.Add(41*time.Second), &GroupAction{Kind: GroupListTokens})
+	_, err = m.Send(clientDawn.Add(41*time.Second), &GroupAction{Kind: GroupListTokens})
 	require.NoError(t, err)
 	due(56 * time.Second) // its answer
-	fx := m.Expire(clientEpoch.Add(56 * time.Second))
+	fx := m.Expire(clientDawn.Add(56 * time.Second))
 	require.Len(t, fx.Done, 1)
 	require.Equal(t, ErrCallTimeout, fx.Done[0].Err)
 	due(57 * time.Second)
@@ -329,12 +329,12 @@ func TestNegativeTimesAreNone(t *testing.T) {
 	m = clientAfter(t, m.cfg, "start", clientShaken, clientJoins, clientIsOp,
 		`< {"type":"request","request":{"":["audio"]}}`)
 	for range 2 * DefaultPending {
-		_, err := m.Send(clientEpoch, &GroupAction{Kind: GroupListTokens})
+		_, err := m.Send(clientDawn, &GroupAction{Kind: GroupListTokens})
 		require.NoError(t, err)
 	}
 	_, due = m.Deadline()
 	require.False(t, due)
-	require.Zero(t, m.Expire(clientEpoch.Add(1000*time.Hour)))
+	require.Zero(t, m.Expire(clientDawn.Add(1000*time.Hour)))
 }
 
 func TestTokenActionThatTimedOutKeepsItsPlace(t *testing.T) {
@@ -345,23 +345,23 @@ func TestTokenActionThatTimedOutKeepsItsPlace(t *testing.T) {
 	for n := range 3 {
 		msg := &GroupAction{Kind: GroupMakeToken, Value: fmt.Appendf(nil, `{"group":"g","expires":%d}`, n+1)}
 		sent = append(sent, msg)
-		_, err := m.Send(clientEpoch.Add(time.Duration(n)*time.Second), msg)
+		_, err := m.Send(clientDawn.Add(time.Duration(n)*time.Second), msg)
 		require.NoError(t, err)
 	}
-	_, err := m.Send(clientEpoch, &GroupAction{Kind: GroupListTokens})
+	_, err := m.Send(clientDawn, &GroupAction{Kind: GroupListTokens})
 	require.Equal(t, ErrTooManyCalls, err)
 	// The one in the middle times out with the first.
-	fx := m.Expire(clientEpoch.Add(DefaultCallTimeout + time.Second))
+	fx := m.Expire(clientDawn.Add(DefaultCallTimeout + time.Second))
 	require.Equal(t, []Reply{{Request: sent[0], Err: ErrCallTimeout}, {Request: sent[1], Err: ErrCallTimeout}}, fx.Done)
 	token := func(name string) *UserMessage {
 		value := fmt.Appendf(nil, `{"token":%q,"group":"g"}`, name)
 		return &UserMessage{Kind: UserMessageToken, Privileged: true, Value: value}
 	}
-	require.Zero(t, m.Receive(clientEpoch, token("A")))
-	require.Zero(t, m.Receive(clientEpoch, token("B")))
+	require.Zero(t, m.Receive(clientDawn, token("A")))
+	require.Zero(t, m.Receive(clientDawn, token("B")))
 	last := token("C")
-	require.Equal(t, []Reply{{Request: sent[2], Response: last}}, m.Receive(clientEpoch, last).Done)
-	require.Equal(t, []Message{last}, m.Receive(clientEpoch, last).Deliver, "which nobody waits for")
+	require.Equal(t, []Reply{{Request: sent[2], Response: last}}, m.Receive(clientDawn, last).Done)
+	require.Equal(t, []Message{last}, m.Receive(clientDawn, last).Deliver, "which nobody waits for")
 }
 
 func TestMalformedAnswersAreErrorsOfTheirActions(t *testing.T) {
@@ -375,11 +375,11 @@ func TestMalformedAnswersAreErrorsOfTheirActions(t *testing.T) {
 	} {
 		m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp)
 		request := &GroupAction{Kind: kind, Value: json.RawMessage(`{"group":"g","expires":1}`)}
-		_, err := m.Send(clientEpoch, request)
+		_, err := m.Send(clientDawn, request)
 		require.NoError(t, err)
 		msg, err := Decode([]byte(wire))
 		require.NoError(t, err)
-		fx := m.Receive(clientEpoch, msg)
+		fx := m.Receive(clientDawn, msg)
 		require.Len(t, fx.Done, 1, wire)
 		_, ok := errors.AsType[*ValidationError](fx.Done[0].Err)
 		require.True(t, ok, "%s: %v", wire, fx.Done[0].Err)
@@ -392,17 +392,17 @@ func TestSetJoinIsForThoseWhoHaveJoined(t *testing.T) {
 	other := &Join{Kind: JoinJoin, Group: "h", Token: "T"}
 	m := clientAfter(t, ClientConfig{}, "start", clientShaken)
 	m.SetJoin(other)
-	m.Lost(clientEpoch)
-	m.Start(clientEpoch)
-	fx := m.Receive(clientEpoch, &Handshake{Version: []string{"2"}})
+	m.Lost(clientDawn)
+	m.Start(clientDawn)
+	fx := m.Receive(clientDawn, &Handshake{Version: []string{"2"}})
 	require.Empty(t, fx.Send)
 	require.Equal(t, []Message{new(Reconnected)}, fx.Deliver)
 
 	m = clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp, "lost")
 	m.SetJoin(other)
-	m.Start(clientEpoch)
+	m.Start(clientDawn)
 	require.False(t, m.Ready())
-	require.Equal(t, []Message{other}, m.Receive(clientEpoch, &Handshake{Version: []string{"2"}}).Send)
+	require.Equal(t, []Message{other}, m.Receive(clientDawn, &Handshake{Version: []string{"2"}}).Send)
 	require.False(t, m.Ready(), "the group is part of it")
 }
 
@@ -411,10 +411,10 @@ func TestPermissionToChatIsLearntOnEachConnection(t *testing.T) {
 	presenter := `> {"type":"joined","kind":"join","group":"g","username":"u","permissions":["present"]}`
 	m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, presenter,
 		`> {"type":"user","kind":"add","id":"b","username":"bob","permissions":["message"]}`)
-	_, err := m.Send(clientEpoch, &Chat{Value: NewText("x")})
+	_, err := m.Send(clientDawn, &Chat{Value: NewText("x")})
 	require.Equal(t, &PermissionError{Type: "chat", Required: PermissionMessage}, err)
 	m = clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp, "lost", "start", clientShaken, presenter)
-	_, err = m.Send(clientEpoch, &Chat{Value: NewText("x")})
+	_, err = m.Send(clientDawn, &Chat{Value: NewText("x")})
 	require.NoError(t, err, "the server may be another one, before 0.9")
 }
 
@@ -422,23 +422,23 @@ func TestKickCountsForItsConnection(t *testing.T) {
 	t.Parallel()
 	m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp,
 		`> {"type":"usermessage","kind":"kicked","id":"b","username":"bob","privileged":true,"value":"enough"}`)
-	c := m.Lost(clientEpoch).Close
+	c := m.Lost(clientDawn).Close
 	require.NotNil(t, c)
 	require.True(t, c.Final)
 	require.Equal(t, &KickedError{By: "b", ByName: "bob", Message: "enough"}, c.Err)
 
 	// Whoever connects again nevertheless begins anew.
-	m.Start(clientEpoch)
-	require.Nil(t, m.Lost(clientEpoch).Close)
+	m.Start(clientDawn)
+	require.Nil(t, m.Lost(clientDawn).Close)
 }
 
 func TestIDsAreCountedWithoutAFunction(t *testing.T) {
 	t.Parallel()
 	m := NewClientMachine(ClientConfig{})
 	for n := range 3 {
-		fx := m.Start(clientEpoch)
+		fx := m.Start(clientDawn)
 		require.Equal(t, []Message{&Handshake{Version: []string{"2"}, ID: fmt.Sprintf("client-%d", n+1)}}, fx.Send)
 		require.Equal(t, fmt.Sprintf("client-%d", n+1), m.ID())
-		m.Lost(clientEpoch)
+		m.Lost(clientDawn)
 	}
 }

@@ -140,7 +140,7 @@ func TestCallsAreNotRepeatedOnANewConnection(t *testing.T) {
 		results := make(chan error, 2)
 		go func() { _, err := c.ListTokens(t.Context()); results <- err }()
 		p.Hear(`{"type":"groupaction","kind":"listtokens","source":"c1","username":"u"}`)
-		go func() { results <- c.SendLeave(t.Context()) }()
+		go func() { results <- c.Leave(t.Context()) }()
 		p.Hear(`{"type":"join","kind":"leave","group":"g"}`)
 		require.NoError(t, p.Close(1006, ""))
 		require.Equal(t, ErrConnectionLost, <-results)

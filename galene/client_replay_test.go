@@ -124,7 +124,7 @@ func (r *clientReplay) note(format string, args ...any) {
 }
 
 func (r *clientReplay) step(l replayLine) {
-	r.now = clientEpoch.Add(time.Duration(l.Millis) * time.Millisecond)
+	r.now = clientDawn.Add(time.Duration(l.Millis) * time.Millisecond)
 	switch {
 	case l.Event == "ws-open":
 		r.finish()

@@ -86,7 +86,7 @@ func TestStreamsHaveTheirDirection(t *testing.T) {
 				msg, err := Decode([]byte(rule.wire))
 				require.NoError(t, err)
 				m := begin()
-				fx, err := m.Send(clientEpoch, msg)
+				fx, err := m.Send(clientDawn, msg)
 				if slices.Contains(rule.sent, group) {
 					require.NoError(t, err, "%s: %s", way, rule.wire)
 					require.Len(t, fx.Send, 1)
@@ -98,7 +98,7 @@ func TestStreamsHaveTheirDirection(t *testing.T) {
 				}
 
 				m = begin()
-				fx = m.Receive(clientEpoch, msg)
+				fx = m.Receive(clientDawn, msg)
 				require.Equal(t, slices.Contains(rule.goes, group), len(fx.Deliver) == 1, "%s: %s", way, rule.wire)
 				require.Nil(t, fx.Close)
 				_, isAbort := msg.(*Abort)
@@ -173,34 +173,34 @@ func TestCandidatesBeforeTheirOfferComeAfterIt(t *testing.T) {
 	m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp)
 	ice := func(id, candidate string) *ICE { return NewICE(id, ICECandidateInit{Candidate: candidate}) }
 	for range 2 * maxEarly { // some of them of streams that never come
-		require.Empty(t, m.Receive(clientEpoch, ice("never", "c")).Deliver)
+		require.Empty(t, m.Receive(clientDawn, ice("never", "c")).Deliver)
 	}
 	require.Len(t, m.early, maxEarly)
-	require.Empty(t, m.Receive(clientEpoch, &Close{ID: "never"}).Deliver)
+	require.Empty(t, m.Receive(clientDawn, &Close{ID: "never"}).Deliver)
 	require.Empty(t, m.early)
 
-	require.Empty(t, m.Receive(clientEpoch, ice("s", "1")).Deliver)
-	require.Empty(t, m.Receive(clientEpoch, ice("t", "2")).Deliver)
-	require.Empty(t, m.Receive(clientEpoch, ice("s", "3")).Deliver)
+	require.Empty(t, m.Receive(clientDawn, ice("s", "1")).Deliver)
+	require.Empty(t, m.Receive(clientDawn, ice("t", "2")).Deliver)
+	require.Empty(t, m.Receive(clientDawn, ice("s", "3")).Deliver)
 	offer := &Offer{ID: "s", SDP: "v=0"}
-	require.Equal(t, []Message{offer, ice("s", "1"), ice("s", "3")}, m.Receive(clientEpoch, offer).Deliver)
+	require.Equal(t, []Message{offer, ice("s", "1"), ice("s", "3")}, m.Receive(clientDawn, offer).Deliver)
 	require.Equal(t, []*ICE{ice("t", "2")}, m.early)
-	require.Equal(t, []Message{offer}, m.Receive(clientEpoch, offer).Deliver)
+	require.Equal(t, []Message{offer}, m.Receive(clientDawn, offer).Deliver)
 }
 
 func TestAStreamThatWasAbortedIsNotOfferedAgain(t *testing.T) {
 	t.Parallel()
 	m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp,
 		streamSent, `> {"type":"abort","id":"s"}`)
-	_, err := m.Send(clientEpoch, &Offer{ID: "s", SDP: "v=0"}) // a restart that crossed the abort
+	_, err := m.Send(clientDawn, &Offer{ID: "s", SDP: "v=0"}) // a restart that crossed the abort
 	require.ErrorIs(t, err, ErrUnknownStream)
-	_, err = m.Send(clientEpoch, &Offer{ID: "s2", SDP: "v=0", Replace: "s"})
+	_, err = m.Send(clientDawn, &Offer{ID: "s2", SDP: "v=0", Replace: "s"})
 	require.NoError(t, err)
 	for range 3 * maxAborted {
 		id := NewID()
-		_, err := m.Send(clientEpoch, &Offer{ID: id, SDP: "v=0"})
+		_, err := m.Send(clientDawn, &Offer{ID: id, SDP: "v=0"})
 		require.NoError(t, err)
-		m.Receive(clientEpoch, &Abort{ID: id})
+		m.Receive(clientDawn, &Abort{ID: id})
 		require.LessOrEqual(t, len(m.aborted), maxAborted)
 	}
 }
@@ -215,7 +215,7 @@ func TestTheRepetitionOfARequestBringsNoUnwantedStreamBack(t *testing.T) {
 	} {
 		m := clientAfter(t, ClientConfig{}, "start", clientShaken, clientJoins, clientIsOp,
 			`< {"type":"request","request":{"":["audio"]}}`, streamReceived, wire)
-		fx := m.Expire(clientEpoch.Add(DefaultRequestAgain))
+		fx := m.Expire(clientDawn.Add(DefaultRequestAgain))
 		require.Equal(t, repeats, len(fx.Send) == 1, wire)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -75,25 +74,13 @@ func joinedClient(t *testing.T, opts ClientOptions) (*Client, *script.Line) {
 // clientHears demands what Next returns.
 func clientHears(t *testing.T, c *Client, want ...string) {
 	t.Helper()
-	for _, w := range want {
-		m, err := c.Next(t.Context())
-		require.NoError(t, err)
-		require.JSONEq(t, w, clientText(m))
-	}
+	script.RequireNext(t, c, clientText, want...)
 }
 
 // requireClientEnds demands what Next and Err say of the end.
 func requireClientEnds(t *testing.T, c *Client, want error) {
 	t.Helper()
-	<-c.Done()
-	_, err := c.Next(t.Context())
-	if want == nil {
-		require.NoError(t, c.Err())
-		require.Equal(t, io.EOF, err)
-	} else {
-		require.ErrorIs(t, c.Err(), want)
-		require.ErrorIs(t, err, want)
-	}
+	script.RequireEnd(t, c, want)
 	require.Zero(t, c.calls.Len())
 	requireClientForgets(t, c.machine)
 }
@@ -213,7 +200,7 @@ func TestClientSaysWhatItKnows(t *testing.T) {
 		configuration, err = c.RTCConfiguration()
 		require.NoError(t, err)
 		require.Empty(t, configuration.ICEServers, "the newest one counts")
-		require.NoError(t, c.Leave())
+		require.NoError(t, c.Close())
 		p.Closed(transport.StatusNormal)
 		require.NoError(t, c.Close())
 		require.ErrorIs(t, c.Chat("x"), transport.ErrClosed)

@@ -1,6 +1,13 @@
 // Package galene speaks the protocol of Galène, the videoconferencing server
 // (github.com/jech/galene): JSON objects over a WebSocket, about groups, their members,
-// chat, and streams of which each has a peer connection of its own.
+// chat, and streams of which each has a peer connection of its own. It has typed messages
+// with validators, a client and a server, over any connection.
+//
+//	client, err := galene.Connect(ctx, conn, nil)
+//	joined, err := client.Join(ctx, &galene.Join{Group: "lab", Username: new("ada"), Password: "sesame"})
+//	err = client.Chat("hello")
+//	for {
+//		m, err := client.Next(ctx) // what the server says
 //
 // # Roles
 //
@@ -26,12 +33,23 @@
 //	ice {id, candidate} ◀────────────▶                    either way, for either
 //	          ◀───────── close {id}
 //
-// States:
+// # States
 //
-//	client  idle ─▶ handshaking ─handshake─▶ ready ─join─▶ joining ─joined─▶ joined
-//	server  handshaking ─handshake─▶ ready ─join─▶ joined ─leave─▶ ready
+// Of a connection; idle is none yet or none any more, any is each state between that and
+// the end:
 //
-// A refused join leads back to ready. Who sends a stream sends the offers:
+//	client  idle ─start─▶ handshaking ─handshake─▶ ready ─join─▶ joining ─joined─▶ joined
+//	        joining ─refused─▶ ready
+//	        joined ─leave─▶ leaving ─left─▶ ready
+//	        joined ─left─▶ ready                 (thrown out)
+//	        handshaking ─handshake─▶ joining     (again after a loss, with Redial)
+//	        any ─error, silence─▶ closed
+//	        any ─lost─▶ idle
+//
+//	server  handshaking ─handshake─▶ ready ─admitted─▶ joined ─leave─▶ ready
+//	        any ─error, silence, closed─▶ gone
+//
+// Who sends a stream sends the offers:
 //
 //	sender    ─offer─▶ offered ─answer─▶ stable ─offer─▶ …     renegotiate asks for an offer
 //	receiver  ◀offer─ answering ─answer─▶ stable ◀offer─ …     abort asks for the end
@@ -44,24 +62,34 @@
 // [github.com/rtcsignal/rtcsignal/transport.Conn]. The groups of a server come from a
 // [GroupStore], such as [Groups].
 //
-// # Dialects
+// # Peers
 //
 // Today's protocol is version 2, from release 0.7 on. The protocol document describes one
 // of April 2021, between the releases 0.3.4 and 0.4. [Decode] reads them all,
 // [Dialect.Encode] writes them. A [Client] that has "1" in its Versions talks to the
 // servers of before 0.7 as well; those of the document, which have labels for tracks and no
-// streams, offer it nothing.
+// streams, offer it nothing. Tested against:
 //
-// # Where this package differs from the document
+//	our client and bots  Galène at 9e03b36 (July 2026)
+//	our client           Galène 1.1, 0.7.2, 0.6.2 and 0.4.4
+//	our server           Galène's web client in Chromium 156, two and three at a time, and
+//	                     the Go client jech/gclient
+//	the codec            recorded traffic of Galène of today, 0.7.2, 0.6.2, 0.4.4 and the
+//	                     document's day, see testdata/traces
+//
+// # Differences from the document
 //
 // The document is kept where the present server keeps it; the rest follows the server at
-// commit 9e03b36 (July 2026), as seen on the wire. The greatest differences: permissions
-// are a list (rtpconn/webclient.go), a user's data is called data and not status, streams
-// have one label, requests are lists, the history has a type of its own, a kick is a user
-// message of kind kicked, the time is RFC 3339, and clients are closed after 45 to 50
-// seconds of silence rather than 30.
+// commit 9e03b36, as seen on the wire. The greatest differences:
 //
-// # Where it differs from the server
+//   - The history has a type of its own, and the time is RFC 3339.
+//   - A user's data is called data and not status. Permissions are the document's list, for
+//     which the servers of its day wrote an object.
+//   - A stream has one label, and requests are lists of kinds for each label.
+//   - A kick is a user message of kind kicked.
+//   - Clients are closed after 45 to 50 seconds of silence rather than 30.
+//
+// # Differences from the real servers
 //
 // A [Server] gives the errors, texts and close codes of the original. On purpose it is
 // stricter or kinder where the original lets one user harm another, or itself:
@@ -79,8 +107,6 @@
 //   - Duplicate member names and data after the object end the connection; names of
 //     another case are unknown members. Go's decoder takes all three.
 //   - The null message is no object; it is answered as the empty one, as in the original.
-//   - A replay of the history, user data, group data, streams, tokens, connections and
-//     rates have limits, see [ServerConfig], [ServerOptions] and [Limits].
 //   - A request for a stream that has just ended is ignored: the original closes the
 //     connection when the two messages cross.
 //   - Members are told of the others in the order in which those came; the original has
@@ -90,4 +116,13 @@
 // before it has joined, requests for streams that are gone. It leaves by closing, and joins
 // again under a new id. It repeats its request a second after joining, because the original
 // forgets to offer a stream that begins at the same moment.
+//
+// # Limits
+//
+// A server waits 15 s for a handshake, and ends a connection after 45 s of silence. A message
+// has 1 MiB, the history of a group 50 messages and 4 hours, a member 32 streams and 64 KiB of
+// data, a server 20,000 connections. Beyond 100 messages or 256 KiB a second a connection is
+// slowed, and cut after 10 s of that; one for which 4096 messages or 4 MiB wait has lost its
+// connection. All of these are options, see [ServerConfig], [ServerOptions], [ClientOptions]
+// and [Limits].
 package galene

@@ -74,7 +74,7 @@ func ExampleConnect() {
 		case *galene.Chat:
 			text, _ := galene.Text(m.Value)
 			fmt.Println(*m.Username, "says", text)
-			_ = client.Leave() // which ends the loop
+			_ = client.Close() // which ends the loop
 		}
 	}
 	fmt.Println(client.Err(), server.Close())

@@ -156,13 +156,13 @@ var (
 )
 
 func shakeHands(m *ServerMachine, id PeerID, client string) {
-	m.Receive(dawn, id, &Handshake{Version: []string{Version}, ID: client})
+	m.Receive(serverDawn, id, &Handshake{Version: []string{Version}, ID: client})
 }
 
 // enterGroup lets a peer that has shaken hands into the group g.
 func enterGroup(m *ServerMachine, id PeerID, username string, permissions Permissions) ServerEffects {
-	fx := m.Receive(dawn, id, &Join{Kind: JoinJoin, Group: "g", Username: &username})
-	return m.Decide(dawn, fx.Ask[0].Ticket, admitAs(username, permissions))
+	fx := m.Receive(serverDawn, id, &Join{Kind: JoinJoin, Group: "g", Username: &username})
+	return m.Decide(serverDawn, fx.Ask[0].Ticket, admitAs(username, permissions))
 }
 
 func admitAs(username string, permissions Permissions) Decision {
@@ -184,7 +184,7 @@ func TestServerMachineInEveryState(t *testing.T) {
 	joined := func(permissions ...Permission) func(m *ServerMachine) {
 		return func(m *ServerMachine) { shaken(m); enterGroup(m, subject, "ann", permissions) }
 	}
-	says := func(m *ServerMachine, id PeerID, msg Message) { m.Receive(dawn, id, msg) }
+	says := func(m *ServerMachine, id PeerID, msg Message) { m.Receive(serverDawn, id, msg) }
 	everything := &Request{Request: map[string][]TrackKind{"": {TrackAudio, TrackVideo}}}
 	calling := func(m *ServerMachine) {
 		joined(asOperator...)(m)
@@ -193,8 +193,8 @@ func TestServerMachineInEveryState(t *testing.T) {
 		says(m, subject, &Offer{ID: "of-a", Label: "camera", SDP: "v=0"})
 		says(m, companion, &Offer{ID: "of-b", SDP: "v=0"})
 		if m.cfg.Media {
-			m.Media(dawn, subject, &Offer{ID: "of-b", SDP: "v=0"})
-			m.Media(dawn, companion, &Offer{ID: "of-a", SDP: "v=0"})
+			m.Media(serverDawn, subject, &Offer{ID: "of-b", SDP: "v=0"})
+			m.Media(serverDawn, companion, &Offer{ID: "of-a", SDP: "v=0"})
 		}
 	}
 	ways := []serverWay{
@@ -235,20 +235,20 @@ func serverRows(t *testing.T, b *script.Table, cfg ServerConfig, w serverWay) {
 	row := func(name string, step func(m *ServerMachine) ServerEffects) {
 		b.Twice(t, name, func() string {
 			m := NewServerMachine(cfg)
-			m.Connect(dawn, companion, Connection{Address: "192.0.2.2:2"})
+			m.Connect(serverDawn, companion, Connection{Address: "192.0.2.2:2"})
 			shakeHands(m, companion, "b")
 			enterGroup(m, companion, "ben", asOperator)
 			says := &Chat{ID: "said", Value: json.RawMessage(`"before"`)}
-			m.Receive(dawn, companion, says)
-			m.Connect(dawn, subject, Connection{Address: "192.0.2.1:1"})
+			m.Receive(serverDawn, companion, says)
+			m.Connect(serverDawn, subject, Connection{Address: "192.0.2.1:1"})
 			w.way(m)
 			state, ok := m.State(subject)
 			require.True(t, ok)
 			require.Equal(t, w.state, state)
 			fx := step(m)
 			result := serverState(m) + serverEffects(fx)
-			m.Disconnect(dawn, subject)
-			m.Disconnect(dawn, companion)
+			m.Disconnect(serverDawn, subject)
+			m.Disconnect(serverDawn, companion)
 			requireNobodyLeft(t, m)
 			return result
 		})
@@ -257,9 +257,9 @@ func serverRows(t *testing.T, b *script.Table, cfg ServerConfig, w serverWay) {
 		row(in.name, func(m *ServerMachine) ServerEffects {
 			msg, err := in.decoded("a", "b")
 			if err != nil {
-				return m.Malformed(dawn, subject, err)
+				return m.Malformed(serverDawn, subject, err)
 			}
-			return m.Receive(dawn, subject, msg)
+			return m.Receive(serverDawn, subject, msg)
 		})
 	}
 	ticket := func(m *ServerMachine) Ticket { return Ticket{subject, m.tickets} }
@@ -276,25 +276,25 @@ func serverRows(t *testing.T, b *script.Table, cfg ServerConfig, w serverWay) {
 		{"one token", Decision{Tokens: []*Token{{Token: "t", Group: "g"}}}},
 		{"two tokens", Decision{Tokens: []*Token{{Token: "t", Group: "g"}, {Token: "u", Group: "g"}}}},
 	} {
-		row(d.name, func(m *ServerMachine) ServerEffects { return m.Decide(dawn, ticket(m), d.Decision) })
+		row(d.name, func(m *ServerMachine) ServerEffects { return m.Decide(serverDawn, ticket(m), d.Decision) })
 	}
 	row("admit with another ticket", func(m *ServerMachine) ServerEffects {
-		return m.Decide(dawn, Ticket{subject, 99}, admitAs("ann", asSpeaker))
+		return m.Decide(serverDawn, Ticket{subject, 99}, admitAs("ann", asSpeaker))
 	})
-	row("disconnect", func(m *ServerMachine) ServerEffects { return m.Disconnect(dawn, subject) })
-	row("the other disconnects", func(m *ServerMachine) ServerEffects { return m.Disconnect(dawn, companion) })
-	row("kicked by the server", func(m *ServerMachine) ServerEffects { return m.Kick(dawn, subject, "bye") })
+	row("disconnect", func(m *ServerMachine) ServerEffects { return m.Disconnect(serverDawn, subject) })
+	row("the other disconnects", func(m *ServerMachine) ServerEffects { return m.Disconnect(serverDawn, companion) })
+	row("kicked by the server", func(m *ServerMachine) ServerEffects { return m.Kick(serverDawn, subject, "bye") })
 	row("the group changes", func(m *ServerMachine) ServerEffects {
-		return m.Update(dawn, &Group{Name: "g", Description: "new"})
+		return m.Update(serverDawn, &Group{Name: "g", Description: "new"})
 	})
-	row("another group changes", func(m *ServerMachine) ServerEffects { return m.Update(dawn, &Group{Name: "h"}) })
+	row("another group changes", func(m *ServerMachine) ServerEffects { return m.Update(serverDawn, &Group{Name: "h"}) })
 	row("just before the handshake's end", func(m *ServerMachine) ServerEffects {
-		m.Receive(dawn.Add(9*time.Second), companion, &Pong{})
-		return m.Expire(dawn.Add(DefaultHandshakeTimeout - 1))
+		m.Receive(serverDawn.Add(9*time.Second), companion, &Pong{})
+		return m.Expire(serverDawn.Add(DefaultHandshakeTimeout - 1))
 	})
-	row("at the handshake's end", func(m *ServerMachine) ServerEffects { return m.Expire(dawn.Add(DefaultHandshakeTimeout)) })
-	row("after 20 s", func(m *ServerMachine) ServerEffects { return m.Expire(dawn.Add(20*time.Second + 1)) })
-	row("after 45 s", func(m *ServerMachine) ServerEffects { return m.Expire(dawn.Add(45*time.Second + 1)) })
+	row("at the handshake's end", func(m *ServerMachine) ServerEffects { return m.Expire(serverDawn.Add(DefaultHandshakeTimeout)) })
+	row("after 20 s", func(m *ServerMachine) ServerEffects { return m.Expire(serverDawn.Add(20*time.Second + 1)) })
+	row("after 45 s", func(m *ServerMachine) ServerEffects { return m.Expire(serverDawn.Add(45*time.Second + 1)) })
 	if cfg.Media {
 		routerRows(row)
 	}
@@ -323,7 +323,7 @@ func routerRows(row func(name string, step func(m *ServerMachine) ServerEffects)
 				c := *u
 				again = &c
 			}
-			fx, ok := m.Media(dawn, subject, again)
+			fx, ok := m.Media(serverDawn, subject, again)
 			if !ok && (len(fx.Send) > 0 || len(fx.Media) > 0) {
 				panic("refused and done")
 			}
@@ -369,17 +369,17 @@ func TestServerMachineIgnoresPeersThatItDoesNotKnow(t *testing.T) {
 	for _, in := range serverStimuli {
 		msg, err := in.decoded("a", "b")
 		if err != nil {
-			require.Zero(t, m.Malformed(dawn, 1, err))
+			require.Zero(t, m.Malformed(serverDawn, 1, err))
 			continue
 		}
-		require.Zero(t, m.Receive(dawn, 1, msg))
+		require.Zero(t, m.Receive(serverDawn, 1, msg))
 	}
-	require.Zero(t, m.Disconnect(dawn, 1))
-	require.Zero(t, m.Decide(dawn, Ticket{Peer: 1}, Decision{}))
-	require.Zero(t, m.Kick(dawn, 1, "x"))
-	require.Zero(t, m.Update(dawn, &Group{Name: "g"}))
-	require.Zero(t, m.Expire(dawn.Add(time.Hour)))
-	fx, ok := m.Media(dawn, 1, &Close{ID: "x"})
+	require.Zero(t, m.Disconnect(serverDawn, 1))
+	require.Zero(t, m.Decide(serverDawn, Ticket{Peer: 1}, Decision{}))
+	require.Zero(t, m.Kick(serverDawn, 1, "x"))
+	require.Zero(t, m.Update(serverDawn, &Group{Name: "g"}))
+	require.Zero(t, m.Expire(serverDawn.Add(time.Hour)))
+	fx, ok := m.Media(serverDawn, 1, &Close{ID: "x"})
 	require.Zero(t, fx)
 	require.False(t, ok)
 	_, known := m.State(1)

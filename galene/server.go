@@ -49,9 +49,9 @@ type ServerOptions struct {
 	RefusalDelay time.Duration // of the answer to bad credentials; default 200 ms, negative none
 
 	Connections   int    // at once; default 20,000, negative without a limit
+	Inbox         int    // messages of a member waiting for Router; default 256, more end the connection
 	QueueMessages int    // waiting for one connection; default 4096, more end it: who joins is told of all members at once
 	QueueBytes    int    // their bytes; default 4 MiB
-	Inbox         int    // messages of a member waiting for Router; default 256, more end the connection
 	MessageBytes  int    // of the largest message; default 1 MiB, more end the connection with 1009
 	Limits        Limits // of what one connection may send
 

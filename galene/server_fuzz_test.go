@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/script"
 )
 
 // FuzzServerMachine decodes its input into connections that come, say anything, are
@@ -18,12 +19,7 @@ import (
 // step that the machine speaks to those only who are there, that nobody receives what
 // nobody sends, and that two runs are alike.
 func FuzzServerMachine(f *testing.F) {
-	for n := range uint64(100) { // long enough for the peers to meet each other
-		seed := make([]byte, 100+n*8)
-		r := rand.New(rand.NewPCG(n, 0))
-		for i := range seed {
-			seed[i] = byte(r.Uint32())
-		}
+	for n, seed := range script.Seeds(100, 100, 8, 0) {
 		if n%3 == 0 {
 			seed = append([]byte{4 + byte(n/3%2)}, append(seed, seed...)...) // two who call each other
 		}
@@ -39,7 +35,7 @@ func FuzzServerMachine(f *testing.F) {
 // there.
 type serverChaos struct {
 	t       *testing.T
-	data    []byte
+	choices script.Choices
 	machine *ServerMachine
 	most    int      // connections
 	groups  []string // that are joined
@@ -53,9 +49,9 @@ type serverChaos struct {
 }
 
 func newServerChaos(t *testing.T, data []byte) *serverChaos {
-	c := &serverChaos{t: t, data: data, now: dawn}
+	c := &serverChaos{t: t, choices: data, now: serverDawn}
 	c.live, c.asked, c.members = make(map[PeerID]bool), make(map[PeerID]Question), make(map[PeerID]bool)
-	flags := c.next(16)
+	flags := c.choices.Next(16)
 	c.most, c.groups = 8, []string{"g", "g/h", "k"}
 	if flags&4 != 0 { // two who call each other, and sometimes a third
 		c.most, c.groups = 3, c.groups[:1]
@@ -67,18 +63,8 @@ func newServerChaos(t *testing.T, data []byte) *serverChaos {
 	return c
 }
 
-// next returns a choice of n, 0 after the end of the script.
-func (c *serverChaos) next(n int) int {
-	if len(c.data) == 0 {
-		return 0
-	}
-	b := int(c.data[0])
-	c.data = c.data[1:]
-	return b % n
-}
-
 func (c *serverChaos) run() string {
-	for steps := 0; len(c.data) > 0 && steps < 600; steps++ {
+	for steps := 0; len(c.choices) > 0 && steps < 600; steps++ {
 		c.step()
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.live)) {
@@ -92,7 +78,7 @@ func (c *serverChaos) run() string {
 }
 
 func (c *serverChaos) step() {
-	switch c.next(16) {
+	switch c.choices.Next(16) {
 	case 0:
 		c.connect(Connection{Address: "192.0.2.1:1"})
 	case 1, 2:
@@ -117,25 +103,25 @@ func (c *serverChaos) step() {
 		c.decide(c.somebody())
 	case 6:
 		id := c.somebody()
-		if c.next(3) != 0 {
+		if c.choices.Next(3) != 0 {
 			return
 		}
 		c.check(c.machine.Disconnect(c.now, id))
 		delete(c.live, id)
 	case 7:
-		c.now = c.now.Add(time.Duration(c.next(12)) * time.Second)
+		c.now = c.now.Add(time.Duration(c.choices.Next(12)) * time.Second)
 		c.check(c.machine.Expire(c.now))
 		if at, due := c.machine.Deadline(); due {
 			require.True(c.t, at.After(c.now), "an alarm that has passed")
 		}
 	case 8:
-		if c.next(4) == 0 {
+		if c.choices.Next(4) == 0 {
 			c.check(c.machine.Update(c.now, c.group()))
 		}
 	case 9:
 		c.route()
 	case 10:
-		if c.next(8) == 0 {
+		if c.choices.Next(8) == 0 {
 			c.check(c.machine.Kick(c.now, c.somebody(), "bye"))
 		}
 	default:
@@ -155,35 +141,35 @@ func (c *serverChaos) connect(as Connection) bool {
 
 // client is the id of a client, which is not always its own.
 func (c *serverChaos) client(id PeerID) string {
-	if c.next(16) == 0 {
-		return []string{"", "c1"}[c.next(2)]
+	if c.choices.Next(16) == 0 {
+		return []string{"", "c1"}[c.choices.Next(2)]
 	}
 	return fmt.Sprint("c", id)
 }
 
 // somebody is a connection, or one that has gone or never was.
 func (c *serverChaos) somebody() PeerID {
-	if c.next(16) != 0 {
+	if c.choices.Next(16) != 0 {
 		if ids := slices.Sorted(maps.Keys(c.live)); len(ids) > 0 {
-			return ids[c.next(len(ids))]
+			return ids[c.choices.Next(len(ids))]
 		}
 	}
-	return PeerID(c.next(int(c.last) + 2))
+	return PeerID(c.choices.Next(int(c.last) + 2))
 }
 
 // join lets one ask for a group, unless it is in one: that would end it.
 func (c *serverChaos) join(id PeerID) {
-	if m, ok := c.machine.Member(id); !ok || m.Group != "" && c.next(16) != 0 {
+	if m, ok := c.machine.Member(id); !ok || m.Group != "" && c.choices.Next(16) != 0 {
 		return
 	}
-	username := []string{"", "ann", "ben", "/"}[c.next(4)]
-	c.say(id, &Join{Kind: JoinJoin, Group: c.groups[c.next(len(c.groups))], Username: &username})
+	username := []string{"", "ann", "ben", "/"}[c.choices.Next(4)]
+	c.say(id, &Join{Kind: JoinJoin, Group: c.groups[c.choices.Next(len(c.groups))], Username: &username})
 }
 
 func (c *serverChaos) group() *Group {
-	flags := c.next(64)
+	flags := c.choices.Next(64)
 	g := &Group{
-		Name: c.groups[c.next(len(c.groups))], AllowRecording: true,
+		Name: c.groups[c.choices.Next(len(c.groups))], AllowRecording: true,
 		Autolock: flags&7 == 7, Autokick: flags&56 == 56, HistoryAge: time.Minute,
 	}
 	if flags&9 == 9 {
@@ -203,7 +189,7 @@ func (c *serverChaos) decide(id PeerID) {
 	}
 	delete(c.asked, id)
 	d := Decision{Group: c.group(), Grant: Grant{Username: "ann"}}
-	switch c.next(8) {
+	switch c.choices.Next(8) {
 	case 0:
 		d = Decision{Refuse: ErrNotAuthorised}
 	case 1:
@@ -222,20 +208,20 @@ func (c *serverChaos) decide(id PeerID) {
 
 // receive lets one say something; while it waits for a decision only rarely.
 func (c *serverChaos) receive(id PeerID) {
-	if _, waits := c.asked[id]; waits && c.next(8) != 0 {
+	if _, waits := c.asked[id]; waits && c.choices.Next(8) != 0 {
 		c.decide(id)
 		return
 	}
 	self, _ := c.machine.Member(id)
 	other, _ := c.machine.Member(c.somebody())
-	switch c.next(9) {
+	switch c.choices.Next(9) {
 	case 0:
-		c.say(id, &Offer{ID: c.stream(), Label: []string{"", "camera"}[c.next(2)], SDP: "v=0"})
+		c.say(id, &Offer{ID: c.stream(), Label: []string{"", "camera"}[c.choices.Next(2)], SDP: "v=0"})
 	case 1:
 		c.say(id, &Offer{ID: c.stream(), Replace: c.stream(), SDP: "v=0"})
 	case 2:
 		kinds := map[string][]TrackKind{"": {TrackAudio}}
-		switch c.next(5) {
+		switch c.choices.Next(5) {
 		case 1:
 			kinds = nil
 		case 2:
@@ -247,18 +233,18 @@ func (c *serverChaos) receive(id PeerID) {
 		c.say(id, []Message{
 			&Answer{ID: stream, SDP: "v=0"}, &ICE{ID: stream, Candidate: json.RawMessage(`{}`)}, &Close{ID: stream},
 			&Abort{ID: stream}, &Renegotiate{ID: stream}, &Offer{ID: stream, SDP: "v=0 again"},
-		}[c.next(6)])
+		}[c.choices.Next(6)])
 	case 4:
 		c.say(id, &Chat{
-			ID: []string{"", "x"}[c.next(2)], Dest: []string{"", other.ID}[c.next(2)],
+			ID: []string{"", "x"}[c.choices.Next(2)], Dest: []string{"", other.ID}[c.choices.Next(2)],
 			Value: json.RawMessage(`"hello hello hello"`),
 		})
 	case 5:
-		c.say(id, &GroupAction{Kind: []GroupActionKind{GroupRecord, GroupUnrecord, GroupListTokens}[c.next(3)]})
+		c.say(id, &GroupAction{Kind: []GroupActionKind{GroupRecord, GroupUnrecord, GroupListTokens}[c.choices.Next(3)]})
 	default:
-		in := harmless[c.next(len(harmless))]
-		if c.next(32) == 31 {
-			in = serverStimuli[c.next(len(serverStimuli))]
+		in := harmless[c.choices.Next(len(harmless))]
+		if c.choices.Next(32) == 31 {
+			in = serverStimuli[c.choices.Next(len(serverStimuli))]
 		}
 		msg, err := in.decoded(self.ID, other.ID)
 		if err != nil {
@@ -273,11 +259,11 @@ func (c *serverChaos) receive(id PeerID) {
 // and has no streams.
 var harmless = slices.DeleteFunc(slices.Clone(serverStimuli), func(in serverStimulus) bool {
 	m := NewServerMachine(ServerConfig{})
-	m.Connect(dawn, subject, Connection{})
+	m.Connect(serverDawn, subject, Connection{})
 	shakeHands(m, subject, "a")
 	enterGroup(m, subject, "ann", asOperator)
 	msg, err := in.decoded("a", "b")
-	return err != nil || len(m.Receive(dawn, subject, msg).Close) > 0
+	return err != nil || len(m.Receive(serverDawn, subject, msg).Close) > 0
 })
 
 // streamOf is a stream that one sends or receives, if there is one.
@@ -293,10 +279,10 @@ func (c *serverChaos) streamOf(id PeerID) string {
 	if len(ids) == 0 {
 		return c.stream()
 	}
-	return ids[c.next(len(ids))]
+	return ids[c.choices.Next(len(ids))]
 }
 
-func (c *serverChaos) stream() string { return fmt.Sprint("s", c.next(5)) }
+func (c *serverChaos) stream() string { return fmt.Sprint("s", c.choices.Next(5)) }
 
 func (c *serverChaos) say(id PeerID, msg Message) { c.check(c.machine.Receive(c.now, id, msg)) }
 
@@ -308,7 +294,7 @@ func (c *serverChaos) route() {
 		&Offer{ID: c.stream(), SDP: "v=0"}, &Offer{ID: c.stream(), Replace: c.stream(), SDP: "v=0"},
 		&Answer{ID: stream, SDP: "v=0"}, &ICE{ID: stream, Candidate: json.RawMessage(`{}`)}, &Close{ID: stream},
 		&Abort{ID: stream}, &Renegotiate{ID: stream}, &UserMessage{Kind: UserMessageError},
-	}[c.next(8)]
+	}[c.choices.Next(8)]
 	if !c.members[id] {
 		return
 	}

@@ -47,16 +47,16 @@ func TestTheHistoryIsBounded(t *testing.T) {
 			t.Parallel()
 			m := population(tt.cfg, 1)
 			for n := range 60 {
-				m.Receive(dawn, 1, &Chat{Value: NewText(fmt.Sprintf("%02d", n) + strings.Repeat("x", tt.size-2))})
+				m.Receive(serverDawn, 1, &Chat{Value: NewText(fmt.Sprintf("%02d", n) + strings.Repeat("x", tt.size-2))})
 			}
-			got := histories(m, dawn)
+			got := histories(m, serverDawn)
 			require.Len(t, got, tt.want)
 			for i, text := range got {
 				require.Equal(t, fmt.Sprintf("%02d", 60-tt.want+i), text[:2], "the newest, in their order")
 			}
 			// Room is counted anew when messages are cleared.
-			m.Receive(dawn, 1, &GroupAction{Kind: GroupClearChat})
-			require.Empty(t, histories(m, dawn))
+			m.Receive(serverDawn, 1, &GroupAction{Kind: GroupClearChat})
+			require.Empty(t, histories(m, serverDawn))
 			require.Zero(t, m.groups["g"].bytes)
 		})
 	}
@@ -65,7 +65,7 @@ func TestTheHistoryIsBounded(t *testing.T) {
 func TestAnIDIsFreeAgainWhenItsMessageIsForgotten(t *testing.T) {
 	t.Parallel()
 	m := population(ServerConfig{HistoryMessages: 2}, 1)
-	say := func(id string) string { return heardBy(m.Receive(dawn, 1, &Chat{ID: id}), 1)[0] }
+	say := func(id string) string { return heardBy(m.Receive(serverDawn, 1, &Chat{ID: id}), 1)[0] }
 	require.Contains(t, say("x"), `"id":"x"`)
 	require.Contains(t, say("x"), "duplicate message id")
 	say("y")
@@ -93,9 +93,9 @@ func TestGroupsThatHaveNothingToRememberAreForgotten(t *testing.T) {
 	} {
 		m := population(ServerConfig{}, 1)
 		for _, msg := range tt.before {
-			m.Receive(dawn, 1, msg)
+			m.Receive(serverDawn, 1, msg)
 		}
-		m.Disconnect(dawn, 1)
+		m.Disconnect(serverDawn, 1)
 		require.Equal(t, tt.kept, len(m.groups) > 0, name)
 		requireNobodyLeft(t, m)
 	}
@@ -114,22 +114,22 @@ func TestSoManyEmptyGroupsAreKeptForSoLong(t *testing.T) {
 	}
 	m := NewServerMachine(ServerConfig{EmptyGroups: 3})
 	for _, group := range []string{"a", "b", "c", "a", "d"} { // a was left again after the others
-		visit(m, dawn, group)
+		visit(m, serverDawn, group)
 	}
 	require.Len(t, m.groups, 3)
 	require.NotContains(t, m.groups, "b")
-	visit(m, dawn.Add(time.Hour+1), "e")
+	visit(m, serverDawn.Add(time.Hour+1), "e")
 	require.Len(t, m.groups, 1, "the history of the others is too old")
 	requireNobodyLeft(t, m)
 
 	m = NewServerMachine(ServerConfig{EmptyGroups: -1})
 	for n := range 2000 {
-		visit(m, dawn, fmt.Sprint("g", n))
+		visit(m, serverDawn, fmt.Sprint("g", n))
 	}
 	require.Len(t, m.groups, 2000)
 	m = NewServerMachine(ServerConfig{})
 	for n := range 1500 {
-		visit(m, dawn, fmt.Sprint("g", n))
+		visit(m, serverDawn, fmt.Sprint("g", n))
 	}
 	require.Len(t, m.groups, 1000)
 }
@@ -137,14 +137,14 @@ func TestSoManyEmptyGroupsAreKeptForSoLong(t *testing.T) {
 func TestRefusedJoinsLeaveNoGroupBehind(t *testing.T) {
 	t.Parallel()
 	m := NewServerMachine(ServerConfig{})
-	m.Connect(dawn, 1, Connection{})
+	m.Connect(serverDawn, 1, Connection{})
 	shakeHands(m, 1, "c")
 	username := "u"
 	for n, g := range []*Group{
-		{Redirect: "https://x.example"}, {NotBefore: dawn.Add(1)}, {Expires: dawn.Add(-1)}, {Autokick: true}, {Autolock: true},
+		{Redirect: "https://x.example"}, {NotBefore: serverDawn.Add(1)}, {Expires: serverDawn.Add(-1)}, {Autokick: true}, {Autolock: true},
 	} {
-		fx := m.Receive(dawn, 1, &Join{Kind: JoinJoin, Group: fmt.Sprint("g", n), Username: &username})
-		fx = m.Decide(dawn, fx.Ask[0].Ticket, Decision{Group: g, Grant: Grant{"u", asSpeaker}})
+		fx := m.Receive(serverDawn, 1, &Join{Kind: JoinJoin, Group: fmt.Sprint("g", n), Username: &username})
+		fx = m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{Group: g, Grant: Grant{"u", asSpeaker}})
 		require.NotContains(t, heardBy(fx, 1)[0], `"kind":"join"`)
 		require.Empty(t, m.groups)
 	}
@@ -156,17 +156,17 @@ func TestTheTimeWindowIncludesItsEnds(t *testing.T) {
 		g      Group
 		refuse *Error
 	}{
-		"opens now":         {Group{NotBefore: dawn}, nil},
-		"opens in a moment": {Group{NotBefore: dawn.Add(1)}, ErrNotOpenYet},
-		"closes now":        {Group{Expires: dawn}, nil},
-		"closed":            {Group{Expires: dawn.Add(-1)}, ErrClosed},
+		"opens now":         {Group{NotBefore: serverDawn}, nil},
+		"opens in a moment": {Group{NotBefore: serverDawn.Add(1)}, ErrNotOpenYet},
+		"closes now":        {Group{Expires: serverDawn}, nil},
+		"closed":            {Group{Expires: serverDawn.Add(-1)}, ErrClosed},
 	} {
 		for _, permissions := range []Permissions{asSpeaker, asOperator} {
 			m := NewServerMachine(ServerConfig{})
-			m.Connect(dawn, 1, Connection{})
+			m.Connect(serverDawn, 1, Connection{})
 			shakeHands(m, 1, "c")
-			fx := m.Receive(dawn, 1, &Join{Kind: JoinJoin, Group: "g", Username: new(string)})
-			m.Decide(dawn, fx.Ask[0].Ticket, Decision{Group: &tt.g, Grant: Grant{"u", permissions}})
+			fx := m.Receive(serverDawn, 1, &Join{Kind: JoinJoin, Group: "g", Username: new(string)})
+			m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{Group: &tt.g, Grant: Grant{"u", permissions}})
 			state, _ := m.State(1)
 			passes := tt.refuse == nil || permissions.Has(PermissionOp)
 			require.Equal(t, passes, state == ServerJoined, name)
@@ -182,8 +182,8 @@ func TestAChangedDescriptionIsToldOnce(t *testing.T) {
 		"DisplayName": func(g *Group) { g.DisplayName = "x" }, "Description": func(g *Group) { g.Description = "x" },
 		"Contact": func(g *Group) { g.Contact = "x" }, "Public": func(g *Group) { g.Public = true },
 		"Redirect": func(g *Group) { g.Redirect = "x" }, "MaxClients": func(g *Group) { g.MaxClients = 7 },
-		"HistoryAge": func(g *Group) { g.HistoryAge = 7 }, "NotBefore": func(g *Group) { g.NotBefore = dawn },
-		"Expires": func(g *Group) { g.Expires = dawn }, "AllowRecording": func(g *Group) { g.AllowRecording = !g.AllowRecording },
+		"HistoryAge": func(g *Group) { g.HistoryAge = 7 }, "NotBefore": func(g *Group) { g.NotBefore = serverDawn },
+		"Expires": func(g *Group) { g.Expires = serverDawn }, "AllowRecording": func(g *Group) { g.AllowRecording = !g.AllowRecording },
 		"UnrestrictedTokens": func(g *Group) { g.UnrestrictedTokens = true }, "AuthServer": func(g *Group) { g.AuthServer = "x" },
 		"AuthPortal": func(g *Group) { g.AuthPortal = "x" }, "CanChangePassword": func(g *Group) { g.CanChangePassword = true },
 		"Codecs": func(g *Group) { g.Codecs = []string{"vp9"} }, "Users": func(g *Group) { g.Users = []string{"x"} },
@@ -191,10 +191,10 @@ func TestAChangedDescriptionIsToldOnce(t *testing.T) {
 	} {
 		changed := g
 		change(&changed)
-		require.Len(t, m.Update(dawn, &changed).Send, 2, name)
+		require.Len(t, m.Update(serverDawn, &changed).Send, 2, name)
 		again := changed
-		require.Empty(t, m.Update(dawn, &again).Send, name)
-		m.Update(dawn, &g)
+		require.Empty(t, m.Update(serverDawn, &again).Send, name)
+		m.Update(serverDawn, &g)
 	}
 	require.Equal(t, 2, len(m.groups["g"].members))
 }
@@ -206,12 +206,12 @@ func TestOccupationIsWhatThePublicMayKnow(t *testing.T) {
 	require.Equal(t, 2, n)
 	require.False(t, locked)
 	require.Equal(t, []string{"g"}, m.occupied())
-	m.Receive(dawn, 1, &GroupAction{Kind: GroupLock})
+	m.Receive(serverDawn, 1, &GroupAction{Kind: GroupLock})
 	n, locked = m.occupation("g")
 	require.Equal(t, 2, n)
 	require.True(t, locked)
-	m.Disconnect(dawn, 1)
-	m.Disconnect(dawn, 2)
+	m.Disconnect(serverDawn, 1)
+	m.Disconnect(serverDawn, 2)
 	n, locked = m.occupation("g")
 	require.Zero(t, n)
 	require.True(t, locked, "which it remembers")
@@ -224,14 +224,14 @@ func TestOccupationIsWhatThePublicMayKnow(t *testing.T) {
 func TestAServerThatDoesNotRecordSaysSo(t *testing.T) {
 	t.Parallel()
 	m := population(ServerConfig{}, 1)
-	fx := m.Receive(dawn, 1, &GroupAction{Kind: GroupRecord})
+	fx := m.Receive(serverDawn, 1, &GroupAction{Kind: GroupRecord})
 	require.Empty(t, fx.Record)
 	require.Contains(t, heardBy(fx, 1)[0], "this server does not record")
 	m = population(ServerConfig{Recorder: true}, 1)
-	require.Equal(t, []string{"g"}, m.Receive(dawn, 1, &GroupAction{Kind: GroupRecord}).Record)
-	require.Empty(t, m.Receive(dawn, 1, &GroupAction{Kind: GroupRecord}).Record)
+	require.Equal(t, []string{"g"}, m.Receive(serverDawn, 1, &GroupAction{Kind: GroupRecord}).Record)
+	require.Empty(t, m.Receive(serverDawn, 1, &GroupAction{Kind: GroupRecord}).Record)
 	m.unrecorded("g") // it could not be connected
-	require.Equal(t, []string{"g"}, m.Receive(dawn, 1, &GroupAction{Kind: GroupRecord}).Record)
+	require.Equal(t, []string{"g"}, m.Receive(serverDawn, 1, &GroupAction{Kind: GroupRecord}).Record)
 	m.unrecorded("elsewhere")
 }
 
@@ -247,12 +247,12 @@ func TestNamesThatAreTooLongAreNoNames(t *testing.T) {
 		"a long user name": {1, 1, nameBytes + 1, "not authorised"},
 	} {
 		m := NewServerMachine(ServerConfig{})
-		m.Connect(dawn, 1, Connection{})
+		m.Connect(serverDawn, 1, Connection{})
 		shakeHands(m, 1, strings.Repeat("c", tt.client))
 		username := strings.Repeat("u", tt.username)
-		fx := m.Receive(dawn, 1, &Join{Kind: JoinJoin, Group: strings.Repeat("g", tt.group), Username: &username})
+		fx := m.Receive(serverDawn, 1, &Join{Kind: JoinJoin, Group: strings.Repeat("g", tt.group), Username: &username})
 		for _, q := range fx.Ask {
-			fx = m.Decide(dawn, q.Ticket, Decision{Group: &Group{}, Grant: Grant{username, asOperator}})
+			fx = m.Decide(serverDawn, q.Ticket, Decision{Group: &Group{}, Grant: Grant{username, asOperator}})
 		}
 		joined := fx.Send[0].Message.(*Joined)
 		require.Equal(t, tt.refusal, joined.Value, name)
@@ -281,11 +281,11 @@ func TestWhatIsRememberedDoesNotHoldTheMessagesThatItCameWith(t *testing.T) {
 	m := NewServerMachine(ServerConfig{})
 	for id := PeerID(1); id <= 16; id++ {
 		group := fmt.Sprint("g", id/2)
-		m.Connect(dawn, id, Connection{})
-		m.Receive(dawn, id, padded(fmt.Sprintf(`{"type":"handshake","id":"c%d","version":["2"]}`, id)))
-		fx := m.Receive(dawn, id, padded(`{"type":"join","kind":"join","group":"`+group+`","username":"u","data":{"a":"b"}}`))
+		m.Connect(serverDawn, id, Connection{})
+		m.Receive(serverDawn, id, padded(fmt.Sprintf(`{"type":"handshake","id":"c%d","version":["2"]}`, id)))
+		fx := m.Receive(serverDawn, id, padded(`{"type":"join","kind":"join","group":"`+group+`","username":"u","data":{"a":"b"}}`))
 		username := *fx.Ask[0].Message.(*Join).Username
-		m.Decide(dawn, fx.Ask[0].Ticket, Decision{Group: &Group{}, Grant: Grant{username, asOperator}})
+		m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{Group: &Group{}, Grant: Grant{username, asOperator}})
 		for n := range 3 {
 			for _, text := range []string{
 				`{"type":"chat","kind":"me","id":"i%d","value":"hello"}`,
@@ -296,7 +296,7 @@ func TestWhatIsRememberedDoesNotHoldTheMessagesThatItCameWith(t *testing.T) {
 				`{"type":"offer","id":"s` + fmt.Sprint(id) + `-%d","label":"camera","sdp":"v=0"}`,
 				`{"type":"ice","id":"s` + fmt.Sprint(id) + `-0","candidate":{"candidate":"%d"}}`,
 			} {
-				m.Receive(dawn, id, padded(fmt.Sprintf(text, n)))
+				m.Receive(serverDawn, id, padded(fmt.Sprintf(text, n)))
 			}
 		}
 	}

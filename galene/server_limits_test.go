@@ -78,7 +78,7 @@ func TestABroadcastIsEncodedOnce(t *testing.T) {
 	// shares it.
 	machine := NewServerMachine(ServerConfig{})
 	for id := range PeerID(5) {
-		machine.Connect(dawn, id, Connection{})
+		machine.Connect(serverDawn, id, Connection{})
 		shakeHands(machine, id, fmt.Sprint("c", id))
 		enterGroup(machine, id, "u", asOperator)
 	}
@@ -86,13 +86,13 @@ func TestABroadcastIsEncodedOnce(t *testing.T) {
 		&Chat{Value: NewText("x")}, &UserMessage{Kind: "novelty"}, &GroupAction{Kind: GroupClearChat},
 		&UserAction{Kind: UserSetData, Dest: "c0", Value: []byte(`{"x":1}`)},
 	} {
-		fx := machine.Receive(dawn, 0, step)
+		fx := machine.Receive(serverDawn, 0, step)
 		require.Len(t, fx.Send, 5)
 		for _, d := range fx.Send {
 			require.Same(t, fx.Send[0].Message, d.Message)
 		}
 	}
-	fx := machine.Disconnect(dawn, 0)
+	fx := machine.Disconnect(serverDawn, 0)
 	require.Len(t, fx.Send, 4)
 	for _, d := range fx.Send {
 		require.Same(t, fx.Send[0].Message, d.Message)
@@ -104,12 +104,12 @@ func TestBroadcastsCostNoAllocationForEachMember(t *testing.T) {
 	allocations := func(members int) float64 {
 		m := NewServerMachine(ServerConfig{HistoryMessages: 1})
 		for id := range PeerID(members) {
-			m.Connect(dawn, id, Connection{})
+			m.Connect(serverDawn, id, Connection{})
 			shakeHands(m, id, fmt.Sprint("c", id))
 			enterGroup(m, id, "u", asSpeaker)
 		}
 		chat := &Chat{Value: NewText("x")}
-		return testing.AllocsPerRun(100, func() { m.Receive(dawn, 0, chat) })
+		return testing.AllocsPerRun(100, func() { m.Receive(serverDawn, 0, chat) })
 	}
 	require.InDelta(t, allocations(2), allocations(100), 2)
 }

@@ -19,8 +19,8 @@ const (
 	DefaultHistoryAge      = 4 * time.Hour
 )
 
-// ServerConfig says how a [ServerMachine] behaves. The zero value of a limit means its
-// default, a negative one no limit.
+// ServerConfig says how a [ServerMachine] behaves. Zero fields mean the defaults, a negative
+// duration or number no limit.
 type ServerConfig struct {
 	// NewID makes the ids of chat messages and the tokens of invitations, which nobody may
 	// guess. Nil counts, for tests.

@@ -14,7 +14,7 @@ import (
 func population(cfg ServerConfig, members int) *ServerMachine {
 	m := NewServerMachine(cfg)
 	for id := PeerID(1); id <= PeerID(members); id++ {
-		m.Connect(dawn, id, Connection{})
+		m.Connect(serverDawn, id, Connection{})
 		shakeHands(m, id, fmt.Sprint("c", id))
 		enterGroup(m, id, fmt.Sprint("u", id), asOperator)
 	}
@@ -41,7 +41,7 @@ func TestAServersConnectionGoesThroughItsStates(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, want, state)
 	}
-	m.Connect(dawn, 1, Connection{Address: "192.0.2.1:1"})
+	m.Connect(serverDawn, 1, Connection{Address: "192.0.2.1:1"})
 	requireState(ServerHandshaking)
 	require.Equal(t, 1, m.Len())
 	member, ok := m.Member(1)
@@ -49,9 +49,9 @@ func TestAServersConnectionGoesThroughItsStates(t *testing.T) {
 	require.Equal(t, Member{Peer: 1, Address: "192.0.2.1:1"}, member)
 	shakeHands(m, 1, "a")
 	requireState(ServerReady)
-	fx := m.Receive(dawn, 1, &Join{Kind: JoinJoin, Group: "g", Username: new(string)})
+	fx := m.Receive(serverDawn, 1, &Join{Kind: JoinJoin, Group: "g", Username: new(string)})
 	requireState(ServerReady)
-	m.Decide(dawn, fx.Ask[0].Ticket, Decision{Refuse: ErrNotAuthorised})
+	m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{Refuse: ErrNotAuthorised})
 	requireState(ServerReady)
 	enterGroup(m, 1, "ann", asSpeaker)
 	requireState(ServerJoined)
@@ -59,11 +59,11 @@ func TestAServersConnectionGoesThroughItsStates(t *testing.T) {
 	require.Equal(t, Member{
 		Peer: 1, Group: "g", ID: "a", Username: "ann", Permissions: asSpeaker, Address: "192.0.2.1:1",
 	}, member)
-	m.Receive(dawn, 1, &Join{Kind: JoinLeave, Group: "g"})
+	m.Receive(serverDawn, 1, &Join{Kind: JoinLeave, Group: "g"})
 	requireState(ServerReady)
 	member, _ = m.Member(1)
 	require.Equal(t, Member{Peer: 1, ID: "a", Address: "192.0.2.1:1"}, member, "nothing is left of who it was")
-	m.Disconnect(dawn, 1)
+	m.Disconnect(serverDawn, 1)
 	_, ok = m.State(1)
 	require.False(t, ok)
 	requireNobodyLeft(t, m)
@@ -74,30 +74,30 @@ func TestAServersConnectionGoesThroughItsStates(t *testing.T) {
 func TestAConnectionThatGoesWhileItIsDecidedIsForgotten(t *testing.T) {
 	t.Parallel()
 	m := NewServerMachine(ServerConfig{})
-	m.Connect(dawn, 1, Connection{})
+	m.Connect(serverDawn, 1, Connection{})
 	shakeHands(m, 1, "a")
-	fx := m.Receive(dawn, 1, &Join{Kind: JoinJoin, Group: "g", Username: new(string)})
+	fx := m.Receive(serverDawn, 1, &Join{Kind: JoinJoin, Group: "g", Username: new(string)})
 	require.Len(t, fx.Ask, 1)
-	require.Zero(t, m.Disconnect(dawn, 1))
-	require.Zero(t, m.Decide(dawn, fx.Ask[0].Ticket, admitAs("", asOperator)))
+	require.Zero(t, m.Disconnect(serverDawn, 1))
+	require.Zero(t, m.Decide(serverDawn, fx.Ask[0].Ticket, admitAs("", asOperator)))
 	requireNobodyLeft(t, m)
 
 	// A member whose token action is under way.
 	m = population(ServerConfig{}, 1)
-	fx = m.Receive(dawn, 1, &GroupAction{Kind: GroupListTokens})
+	fx = m.Receive(serverDawn, 1, &GroupAction{Kind: GroupListTokens})
 	require.Len(t, fx.Ask, 1)
-	m.Disconnect(dawn, 1)
-	require.Zero(t, m.Decide(dawn, fx.Ask[0].Ticket, Decision{}))
+	m.Disconnect(serverDawn, 1)
+	require.Zero(t, m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{}))
 	requireNobodyLeft(t, m)
 }
 
 func TestAPeerIsNotGivenUpWhileItIsDecided(t *testing.T) {
 	t.Parallel()
 	m := NewServerMachine(ServerConfig{})
-	m.Connect(dawn, 1, Connection{})
+	m.Connect(serverDawn, 1, Connection{})
 	shakeHands(m, 1, "a")
-	fx := m.Receive(dawn, 1, &Join{Kind: JoinJoin, Group: "g", Username: new(string)})
-	now := dawn
+	fx := m.Receive(serverDawn, 1, &Join{Kind: JoinJoin, Group: "g", Username: new(string)})
+	now := serverDawn
 	for range 12 { // two minutes, in which nobody reads what it says
 		now = now.Add(ServerTick)
 		require.Empty(t, m.Expire(now).Close)
@@ -118,11 +118,11 @@ func TestTheHandshakesTimerIsAnOption(t *testing.T) {
 		0: DefaultHandshakeTimeout, time.Second: time.Second, -1: 0,
 	} {
 		m := NewServerMachine(ServerConfig{HandshakeTimeout: timeout})
-		m.Connect(dawn, 1, Connection{})
+		m.Connect(serverDawn, 1, Connection{})
 		at, due := m.Deadline()
 		require.Equal(t, ends > 0, due)
 		if due {
-			require.Equal(t, dawn.Add(ends), at)
+			require.Equal(t, serverDawn.Add(ends), at)
 			require.Empty(t, m.Expire(at.Add(-1)).Close)
 			require.Len(t, m.Expire(at).Close, 1)
 		}
@@ -151,7 +151,7 @@ func TestEveryMessageMayTellItsSenderAndMustTellTheTruth(t *testing.T) {
 			if err != nil {
 				continue // of another JSON type in any case
 			}
-			fx := m.Receive(dawn, 1, msg)
+			fx := m.Receive(serverDawn, 1, msg)
 			if isJoin && tt.name == "username" {
 				require.NotContains(t, fmt.Sprint(heardBy(fx, 1)), "spoofed", in.name)
 				continue
@@ -166,7 +166,7 @@ func TestIDsAreCountedWithoutNewID(t *testing.T) {
 	t.Parallel()
 	m := population(ServerConfig{}, 1)
 	for n := range 3 {
-		fx := m.Receive(dawn, 1, &Chat{Value: NewText("x")})
+		fx := m.Receive(serverDawn, 1, &Chat{Value: NewText("x")})
 		require.Equal(t, fmt.Sprint("id-", n+1), fx.Send[0].Message.(*Chat).ID)
 	}
 	ids := []string{"one", "two"}
@@ -175,10 +175,10 @@ func TestIDsAreCountedWithoutNewID(t *testing.T) {
 		ids = ids[1:]
 		return id
 	}}, 1)
-	require.Equal(t, "one", m.Receive(dawn, 1, &Chat{}).Send[0].Message.(*Chat).ID)
-	m.Receive(dawn, 1, &Chat{ID: "mine"})
-	m.Receive(dawn, 1, &Chat{Dest: "c1"})
-	require.Equal(t, "two", m.Receive(dawn, 1, &Chat{}).Send[0].Message.(*Chat).ID)
+	require.Equal(t, "one", m.Receive(serverDawn, 1, &Chat{}).Send[0].Message.(*Chat).ID)
+	m.Receive(serverDawn, 1, &Chat{ID: "mine"})
+	m.Receive(serverDawn, 1, &Chat{Dest: "c1"})
+	require.Equal(t, "two", m.Receive(serverDawn, 1, &Chat{}).Send[0].Message.(*Chat).ID)
 }
 
 func TestWhatWasSentDoesNotChangeAfterwards(t *testing.T) {
@@ -192,16 +192,16 @@ func TestWhatWasSentDoesNotChangeAfterwards(t *testing.T) {
 		}
 	}
 	member, _ := m.Member(2)
-	keep(m.Receive(dawn, 1, &UserAction{Kind: UserSetData, Dest: "c1", Value: []byte(`{"x":1}`)}))
-	keep(m.Receive(dawn, 1, &GroupAction{Kind: GroupSetData, Value: []byte(`{"x":1}`)}))
+	keep(m.Receive(serverDawn, 1, &UserAction{Kind: UserSetData, Dest: "c1", Value: []byte(`{"x":1}`)}))
+	keep(m.Receive(serverDawn, 1, &GroupAction{Kind: GroupSetData, Value: []byte(`{"x":1}`)}))
 	for _, kind := range []UserActionKind{UserUnop, UserOp, UserUnpresent, UserPresent, UserShutUp, UserUnshutUp} {
-		keep(m.Receive(dawn, 1, &UserAction{Kind: kind, Dest: "c2"}))
+		keep(m.Receive(serverDawn, 1, &UserAction{Kind: kind, Dest: "c2"}))
 	}
-	keep(m.Receive(dawn, 1, &UserAction{Kind: UserSetData, Dest: "c1", Value: []byte(`{"x":null,"y":2}`)}))
-	keep(m.Receive(dawn, 1, &GroupAction{Kind: GroupSetData, Value: []byte(`{"x":null,"y":2}`)}))
-	keep(m.Receive(dawn, 1, &Chat{Value: NewText("x")}))
-	keep(m.Receive(dawn, 1, &GroupAction{Kind: GroupClearChat}))
-	keep(m.Disconnect(dawn, 2))
+	keep(m.Receive(serverDawn, 1, &UserAction{Kind: UserSetData, Dest: "c1", Value: []byte(`{"x":null,"y":2}`)}))
+	keep(m.Receive(serverDawn, 1, &GroupAction{Kind: GroupSetData, Value: []byte(`{"x":null,"y":2}`)}))
+	keep(m.Receive(serverDawn, 1, &Chat{Value: NewText("x")}))
+	keep(m.Receive(serverDawn, 1, &GroupAction{Kind: GroupClearChat}))
+	keep(m.Disconnect(serverDawn, 2))
 	for i, d := range sent {
 		require.Equal(t, before[i], wireTextOf(d.Message))
 	}

@@ -16,16 +16,16 @@ var wantsAll = &Request{Request: map[string][]TrackKind{"": {TrackAudio, TrackVi
 func TestSoManyCandidatesWaitForTheirReceiver(t *testing.T) {
 	t.Parallel()
 	m := population(ServerConfig{}, 2)
-	m.Receive(dawn, 1, &Offer{ID: "s", SDP: "v=0"})
+	m.Receive(serverDawn, 1, &Offer{ID: "s", SDP: "v=0"})
 	candidate := func(n int) *ICE { return &ICE{ID: "s", Candidate: fmt.Appendf(nil, `{"candidate":"%d"}`, n)} }
 	for n := range 10 * relayCandidates {
-		require.Zero(t, m.Receive(dawn, 1, candidate(n)))
+		require.Zero(t, m.Receive(serverDawn, 1, candidate(n)))
 	}
-	fx := m.Receive(dawn, 2, wantsAll)
+	fx := m.Receive(serverDawn, 2, wantsAll)
 	require.Len(t, fx.Send, 1+relayCandidates)
 	require.IsType(t, &Offer{}, fx.Send[0].Message)
 	require.Equal(t, `{"type":"ice","id":"s","candidate":{"candidate":"0"}}`, wireTextOf(fx.Send[1].Message), "the first ones")
-	require.Len(t, m.Receive(dawn, 1, candidate(9999)).Send, 1)
+	require.Len(t, m.Receive(serverDawn, 1, candidate(9999)).Send, 1)
 	require.Nil(t, m.peers[1].up[0].candidates)
 }
 
@@ -35,12 +35,12 @@ func TestAMemberSendsSoManyStreams(t *testing.T) {
 		for _, media := range []bool{false, true} {
 			m := population(ServerConfig{Streams: limit, Media: media}, 1)
 			for n := range 100 {
-				m.Receive(dawn, 1, &Offer{ID: fmt.Sprint("s", n), SDP: "v=0"})
+				m.Receive(serverDawn, 1, &Offer{ID: fmt.Sprint("s", n), SDP: "v=0"})
 			}
 			require.Len(t, m.peers[1].up, want)
 			require.Len(t, m.groups["g"].streams, want)
-			m.Receive(dawn, 1, &Close{ID: "s0"})
-			m.Receive(dawn, 1, &Offer{ID: "more", SDP: "v=0"})
+			m.Receive(serverDawn, 1, &Close{ID: "s0"})
+			m.Receive(serverDawn, 1, &Offer{ID: "more", SDP: "v=0"})
 			require.Len(t, m.peers[1].up, want)
 		}
 	}
@@ -63,9 +63,9 @@ func TestWhichLabelsAreWanted(t *testing.T) {
 		for label, wanted := range tt.wanted {
 			m := population(ServerConfig{}, 2)
 			if tt.request != nil {
-				m.Receive(dawn, 2, tt.request)
+				m.Receive(serverDawn, 2, tt.request)
 			}
-			fx := m.Receive(dawn, 1, &Offer{ID: "s", Label: label, SDP: "v=0"})
+			fx := m.Receive(serverDawn, 1, &Offer{ID: "s", Label: label, SDP: "v=0"})
 			require.Equal(t, wanted, len(fx.Send) == 1, "%s: %s", name, label)
 		}
 	}
@@ -81,34 +81,36 @@ func TestTheOfferOfAStreamSaysWhoSendsIt(t *testing.T) {
 	}
 	const want = `{"type":"offer","id":"s","source":"c1","username":"u1","sdp":"v=0","label":"camera"}`
 	m := population(ServerConfig{}, 2)
-	m.Receive(dawn, 2, wantsAll)
-	require.Equal(t, []string{want}, heardBy(m.Receive(dawn, 1, lying()), 2))
+	m.Receive(serverDawn, 2, wantsAll)
+	require.Equal(t, []string{want}, heardBy(m.Receive(serverDawn, 1, lying()), 2))
 
 	m = population(ServerConfig{Media: true}, 3)
-	fx := m.Receive(dawn, 1, lying())
+	fx := m.Receive(serverDawn, 1, lying())
 	require.Empty(t, fx.Send)
 	require.Equal(t, want, wireTextOf(fx.Media[0].Message))
 	for id := PeerID(2); id <= 3; id++ {
-		fx, ok := m.Media(dawn, id, &Offer{ID: "s", SDP: "v=0", Label: "lie", Source: "lie"})
+		fx, ok := m.Media(serverDawn, id, &Offer{ID: "s", SDP: "v=0", Label: "lie", Source: "lie"})
 		require.True(t, ok)
 		require.Equal(t, []string{want}, heardBy(fx, id))
 	}
-	_, ok := m.Media(dawn, 1, &Offer{ID: "s", SDP: "v=0"})
+	_, ok := m.Media(serverDawn, 1, &Offer{ID: "s", SDP: "v=0"})
 	require.False(t, ok, "nobody receives its own stream")
 }
 
 func TestAStreamEndsForAllWhoReceiveIt(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(m *ServerMachine) ServerEffects{
-		"closed":       func(m *ServerMachine) ServerEffects { return m.Receive(dawn, 1, &Close{ID: "s"}) },
-		"left":         func(m *ServerMachine) ServerEffects { return m.Receive(dawn, 1, &Join{Kind: JoinLeave, Group: "g"}) },
-		"disconnected": func(m *ServerMachine) ServerEffects { return m.Disconnect(dawn, 1) },
-		"kicked":       func(m *ServerMachine) ServerEffects { return m.Kick(dawn, 1, "") },
+		"closed": func(m *ServerMachine) ServerEffects { return m.Receive(serverDawn, 1, &Close{ID: "s"}) },
+		"left": func(m *ServerMachine) ServerEffects {
+			return m.Receive(serverDawn, 1, &Join{Kind: JoinLeave, Group: "g"})
+		},
+		"disconnected": func(m *ServerMachine) ServerEffects { return m.Disconnect(serverDawn, 1) },
+		"kicked":       func(m *ServerMachine) ServerEffects { return m.Kick(serverDawn, 1, "") },
 		"unpresented": func(m *ServerMachine) ServerEffects {
-			return m.Receive(dawn, 2, &UserAction{Kind: UserUnpresent, Dest: "c1"})
+			return m.Receive(serverDawn, 2, &UserAction{Kind: UserUnpresent, Dest: "c1"})
 		},
 		"aborted by the router": func(m *ServerMachine) ServerEffects {
-			fx, ok := m.Media(dawn, 1, &Abort{ID: "s"})
+			fx, ok := m.Media(serverDawn, 1, &Abort{ID: "s"})
 			require.True(t, ok)
 			return fx
 		},
@@ -116,9 +118,9 @@ func TestAStreamEndsForAllWhoReceiveIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := population(ServerConfig{Media: true}, 4)
-			m.Receive(dawn, 1, &Offer{ID: "s", SDP: "v=0"})
+			m.Receive(serverDawn, 1, &Offer{ID: "s", SDP: "v=0"})
 			for id := PeerID(2); id <= 3; id++ { // the fourth does not want it
-				_, ok := m.Media(dawn, id, &Offer{ID: "s", SDP: "v=0"})
+				_, ok := m.Media(serverDawn, id, &Offer{ID: "s", SDP: "v=0"})
 				require.True(t, ok)
 			}
 			fx := end(m)
@@ -142,14 +144,14 @@ func TestAStreamEndsForAllWhoReceiveIt(t *testing.T) {
 func TestAReplacedStreamThatNobodyOffersAnewEndsWithItsSender(t *testing.T) {
 	t.Parallel()
 	m := population(ServerConfig{Media: true}, 2)
-	m.Receive(dawn, 1, &Offer{ID: "old", SDP: "v=0"})
-	_, ok := m.Media(dawn, 2, &Offer{ID: "old", SDP: "v=0"})
+	m.Receive(serverDawn, 1, &Offer{ID: "old", SDP: "v=0"})
+	_, ok := m.Media(serverDawn, 2, &Offer{ID: "old", SDP: "v=0"})
 	require.True(t, ok)
-	fx := m.Receive(dawn, 1, &Offer{ID: "new", Replace: "old", SDP: "v=0"})
+	fx := m.Receive(serverDawn, 1, &Offer{ID: "new", Replace: "old", SDP: "v=0"})
 	require.Empty(t, fx.Send, "the receiver hears of the new one, or of nothing")
 	require.Len(t, fx.Media, 1)
 	// The router never offers the new one.
-	fx = m.Disconnect(dawn, 1)
+	fx = m.Disconnect(serverDawn, 1)
 	require.Equal(t, []string{
 		`{"type":"close","id":"old"}`, `{"type":"user","kind":"delete","id":"c1","username":"u1"}`,
 	}, heardBy(fx, 2))
@@ -160,23 +162,23 @@ func TestStreamsOfTwoGroupsDoNotKnowEachOther(t *testing.T) {
 	t.Parallel()
 	m := population(ServerConfig{}, 2)
 	for id := PeerID(3); id <= 4; id++ {
-		m.Connect(dawn, id, Connection{})
+		m.Connect(serverDawn, id, Connection{})
 		shakeHands(m, id, fmt.Sprint("c", id-2)) // the ids of those in g
 		username := "u"
-		fx := m.Receive(dawn, id, &Join{Kind: JoinJoin, Group: "h", Username: &username})
-		m.Decide(dawn, fx.Ask[0].Ticket, Decision{Group: &Group{}, Grant: Grant{username, asSpeaker}})
+		fx := m.Receive(serverDawn, id, &Join{Kind: JoinJoin, Group: "h", Username: &username})
+		m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{Group: &Group{}, Grant: Grant{username, asSpeaker}})
 	}
 	for id := PeerID(1); id <= 4; id++ {
-		m.Receive(dawn, id, wantsAll)
+		m.Receive(serverDawn, id, wantsAll)
 	}
-	require.Len(t, heardBy(m.Receive(dawn, 1, &Offer{ID: "s", SDP: "v=0 g"}), 2), 1)
-	fx := m.Receive(dawn, 3, &Offer{ID: "s", SDP: "v=0 h"})
+	require.Len(t, heardBy(m.Receive(serverDawn, 1, &Offer{ID: "s", SDP: "v=0 g"}), 2), 1)
+	fx := m.Receive(serverDawn, 3, &Offer{ID: "s", SDP: "v=0 h"})
 	require.Len(t, fx.Send, 1)
 	require.Equal(t, PeerID(4), fx.Send[0].To)
-	fx = m.Receive(dawn, 4, &Answer{ID: "s", SDP: "v=0"})
+	fx = m.Receive(serverDawn, 4, &Answer{ID: "s", SDP: "v=0"})
 	require.Len(t, fx.Send, 1)
 	require.Equal(t, PeerID(3), fx.Send[0].To)
-	fx = m.Disconnect(dawn, 3)
+	fx = m.Disconnect(serverDawn, 3)
 	require.Empty(t, heardBy(fx, 2))
 	require.Len(t, m.groups["g"].streams, 1)
 }
@@ -184,28 +186,28 @@ func TestStreamsOfTwoGroupsDoNotKnowEachOther(t *testing.T) {
 func TestALongCandidateDoesNotWait(t *testing.T) {
 	t.Parallel()
 	m := population(ServerConfig{}, 2)
-	m.Receive(dawn, 1, &Offer{ID: "s", SDP: "v=0"})
+	m.Receive(serverDawn, 1, &Offer{ID: "s", SDP: "v=0"})
 	candidate := func(length int) *ICE {
 		return &ICE{ID: "s", Candidate: []byte(`"` + strings.Repeat("x", length-2) + `"`)}
 	}
-	m.Receive(dawn, 1, candidate(relayCandidateBytes+1))
-	m.Receive(dawn, 1, candidate(relayCandidateBytes))
-	require.Len(t, m.Receive(dawn, 2, wantsAll).Send, 2, "the offer and the one that is short enough")
-	require.Len(t, m.Receive(dawn, 1, candidate(relayCandidateBytes+1)).Send, 1, "what does not wait may be long")
+	m.Receive(serverDawn, 1, candidate(relayCandidateBytes+1))
+	m.Receive(serverDawn, 1, candidate(relayCandidateBytes))
+	require.Len(t, m.Receive(serverDawn, 2, wantsAll).Send, 2, "the offer and the one that is short enough")
+	require.Len(t, m.Receive(serverDawn, 1, candidate(relayCandidateBytes+1)).Send, 1, "what does not wait may be long")
 }
 
 func TestARequestThatCrossesTheEndOfItsStreamIsIgnored(t *testing.T) {
 	t.Parallel()
 	m := population(ServerConfig{}, 2)
-	m.Receive(dawn, 2, wantsAll)
+	m.Receive(serverDawn, 2, wantsAll)
 	for n := range 2 * maxLost { // of which the first ones are forgotten
 		id := fmt.Sprint("s", n)
-		require.Len(t, m.Receive(dawn, 1, &Offer{ID: id, SDP: "v=0"}).Send, 1)
-		require.Len(t, m.Receive(dawn, 1, &Close{ID: id}).Send, 1)
-		require.Zero(t, m.Receive(dawn, 2, &RequestStream{ID: id}))
+		require.Len(t, m.Receive(serverDawn, 1, &Offer{ID: id, SDP: "v=0"}).Send, 1)
+		require.Len(t, m.Receive(serverDawn, 1, &Close{ID: id}).Send, 1)
+		require.Zero(t, m.Receive(serverDawn, 2, &RequestStream{ID: id}))
 		require.LessOrEqual(t, len(m.peers[2].lost), maxLost)
 	}
-	fx := m.Receive(dawn, 2, &RequestStream{ID: "never"})
+	fx := m.Receive(serverDawn, 2, &RequestStream{ID: "never"})
 	require.Equal(t, []Closing{{Peer: 2, Code: transport.StatusInternalError}}, fx.Close)
 }
 
@@ -222,13 +224,13 @@ func TestAProgramIsNoUser(t *testing.T) {
 	} {
 		m := population(ServerConfig{}, 1)
 		m.peers[1].permissions = Permissions{PermissionOp, PermissionMessage}
-		m.Connect(dawn, 9, Connection{Program: true})
-		m.Receive(dawn, 9, &Handshake{Version: []string{Version}, ID: "whip"})
-		fx := m.Receive(dawn, 9, &Join{Kind: JoinJoin, Group: "g", Username: new("whip")})
-		m.Decide(dawn, fx.Ask[0].Ticket, Decision{
+		m.Connect(serverDawn, 9, Connection{Program: true})
+		m.Receive(serverDawn, 9, &Handshake{Version: []string{Version}, ID: "whip"})
+		fx := m.Receive(serverDawn, 9, &Join{Kind: JoinJoin, Group: "g", Username: new("whip")})
+		m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{
 			Group: m.groups["g"].desc, Grant: Grant{"whip", Permissions{PermissionPresent}},
 		})
-		fx = m.Receive(dawn, 1, tt.msg)
+		fx = m.Receive(serverDawn, 1, tt.msg)
 		require.Len(t, fx.Send, 1, name)
 		require.Equal(t, Delivery{1, &UserMessage{
 			Kind: UserMessageError, Dest: m.peers[1].client, Privileged: true, Value: NewText(tt.want),

@@ -476,8 +476,8 @@ func mask(v any) {
 	}
 }
 
-// dawn is when the clocks of these tests begin: when those of synctest do.
-var dawn = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+// serverDawn is when the clocks of these tests begin: when those of synctest do.
+var serverDawn = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // A replayException is where our server does otherwise than Galène's.
 type replayException struct {

@@ -77,7 +77,7 @@ func TestTokensMayBeUsedConcurrently(t *testing.T) {
 
 func TestWhereAndWhenATokenLeads(t *testing.T) {
 	t.Parallel()
-	now := dawn
+	now := serverDawn
 	at := func(d time.Duration) string { return now.Add(d).Format(time.RFC3339Nano) }
 	for name, tt := range map[string]struct {
 		token Token

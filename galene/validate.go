@@ -331,5 +331,5 @@ func (m *Unknown) Validate() error {
 	return first(rule("unknown").present("type", m.Type), extra(m, m.Extra))
 }
 
-// Validate fails: the message does not exist on the wire.
-func (m *Reconnected) Validate() error { return invalid("reconnected", "type", errNotOnWire.Error()) }
+// Validate always fails: the message does not exist on the wire.
+func (*Reconnected) Validate() error { return invalid("reconnected", "type", errNotOnWire.Error()) }

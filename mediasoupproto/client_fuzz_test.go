@@ -3,25 +3,21 @@ package mediasoupproto
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/script"
 )
 
 // FuzzClientMachine decodes its input into what a server and an application say, answers and
 // refusals, time that passes, and connections that are lost and opened, and demands after each
 // step what always holds. The same input must have the same effects.
 func FuzzClientMachine(f *testing.F) {
-	for n := range uint64(60) {
-		seed := make([]byte, 50+n*5)
-		r := rand.New(rand.NewPCG(n, 1))
-		for i := range seed {
-			seed[i] = byte(r.Uint32())
-		}
+	for _, seed := range script.Seeds(60, 50, 5, 1) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -35,7 +31,7 @@ func FuzzClientMachine(f *testing.F) {
 // A clientChaos drives a machine from a script and keeps the account of what is under way.
 type clientChaos struct {
 	t          *testing.T
-	data       []byte
+	choices    script.Choices
 	machine    *ClientMachine
 	now        time.Time
 	state      ClientState
@@ -47,31 +43,21 @@ type clientChaos struct {
 }
 
 func newClientChaos(t *testing.T, data []byte) *clientChaos {
-	c := &clientChaos{t: t, data: data, now: clientDawn}
+	c := &clientChaos{t: t, choices: data, now: clientDawn}
 	cfg := ClientConfig{Pending: 6}
-	if c.choose(2) == 1 {
+	if c.choices.Next(2) == 1 {
 		next := uint64(0)
 		cfg.NewID = func() uint64 { next++; return next % 8 }
 	}
-	if c.choose(4) == 1 {
+	if c.choices.Next(4) == 1 {
 		cfg.HandshakeTimeout = -1
 	}
 	c.machine = NewClientMachine(cfg)
 	return c
 }
 
-// choose returns what the input wants, zero after its end.
-func (c *clientChaos) choose(n int) int {
-	if len(c.data) == 0 {
-		return 0
-	}
-	b := int(c.data[0])
-	c.data = c.data[1:]
-	return b % n
-}
-
 func (c *clientChaos) run() {
-	for steps := 0; len(c.data) > 0 && steps < 300; steps++ {
+	for steps := 0; len(c.choices) > 0 && steps < 300; steps++ {
 		c.step()
 	}
 	c.state = c.machine.State()
@@ -82,34 +68,34 @@ func (c *clientChaos) run() {
 
 func (c *clientChaos) step() {
 	c.state = c.machine.State()
-	switch c.choose(12) {
+	switch c.choices.Next(12) {
 	case 0, 1, 2:
-		in := clientStimuli[c.choose(len(clientStimuli))]
+		in := clientStimuli[c.choices.Next(len(clientStimuli))]
 		msg, err := in.Decoded(decodeStimulus)
 		if err != nil {
-			if c.choose(8) == 0 { // which may be the end
+			if c.choices.Next(8) == 0 { // which may be the end
 				c.check(c.machine.Malformed(c.now, asDecodeError(err)), nil)
 			}
 			return
 		}
 		c.check(c.machine.Receive(c.now, msg), nil)
 	case 3, 4, 5, 6:
-		in := clientStimuli[c.choose(len(clientStimuli))]
+		in := clientStimuli[c.choices.Next(len(clientStimuli))]
 		if msg, err := in.Decoded(decodeStimulus); err == nil {
 			c.send(msg)
 		}
 	case 7:
-		c.now = c.now.Add(time.Duration(c.choose(20)) * time.Second)
+		c.now = c.now.Add(time.Duration(c.choices.Next(20)) * time.Second)
 		c.check(c.machine.Expire(c.now), nil)
 		if at, due := c.machine.Deadline(); due {
 			require.True(c.t, at.After(c.now), "a deadline that has passed")
 		}
 	case 8:
-		if c.choose(4) == 0 {
+		if c.choices.Next(4) == 0 {
 			c.check(c.machine.Lost(c.now), nil)
 		}
 	case 9:
-		c.answer(c.choose(3) > 0)
+		c.answer(c.choices.Next(3) > 0)
 	default:
 		c.advance()
 	}
@@ -120,19 +106,19 @@ func (c *clientChaos) answer(grant bool) {
 	if len(c.owed) == 0 {
 		return
 	}
-	i := c.choose(len(c.owed))
+	i := c.choices.Next(len(c.owed))
 	request := c.owed[i]
 	c.owed = slices.Delete(c.owed, i, i+1)
 	r := &Response{Head: Head{RequestID: request.head().RequestID}}
 	switch {
 	case !grant:
-		r.Error = []*Error{ErrTransportNotFound, ErrNotAuthorised, ErrRoomClosed}[c.choose(3)]
+		r.Error = []*Error{ErrTransportNotFound, ErrNotAuthorised, ErrRoomClosed}[c.choices.Next(3)]
 	default:
 		results := []string{
 			clientBob, clientRoom, `{}`, `{"peers":7,"rtpCapabilities":7}`,
 			`{"peers":[null,{"name":"bob","consumers":[5]},{"name":"carol"}],"paused":true,"preferredProfile":"low"}`,
 		}
-		r.Result = json.RawMessage(results[c.choose(len(results))])
+		r.Result = json.RawMessage(results[c.choices.Next(len(results))])
 	}
 	c.check(c.machine.Receive(c.now, r), nil)
 }

@@ -602,7 +602,7 @@ func (m *ClientMachine) fail(fx *Effects, err error) {
 	m.queued = 0
 }
 
-// Malformed takes what is no message: a request is answered, all else is ignored.
+// Malformed takes what could not be decoded: a request is answered, all else is ignored.
 func (m *ClientMachine) Malformed(_ time.Time, err *DecodeError) Effects {
 	var fx Effects
 	switch {
@@ -664,7 +664,7 @@ func (m *ClientMachine) end(fx *Effects, err error) {
 	m.fail(fx, ErrConnectionLost)
 }
 
-// Lost takes the end of the connection. The machine may be started again.
+// Lost tells the machine that its connection has ended. The machine may be started again.
 func (m *ClientMachine) Lost(time.Time) Effects {
 	var fx Effects
 	m.fail(&fx, ErrConnectionLost)

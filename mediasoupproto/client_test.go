@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -71,25 +70,13 @@ func denied(id, code int, reason string) string {
 // clientHears demands what Next returns.
 func clientHears(t *testing.T, c *Client, want ...string) {
 	t.Helper()
-	for _, w := range want {
-		m, err := c.Next(t.Context())
-		require.NoError(t, err)
-		require.JSONEq(t, w, clientText(m))
-	}
+	script.RequireNext(t, c, clientText, want...)
 }
 
 // requireClientEnds demands what Next and Err say of the end.
 func requireClientEnds(t *testing.T, c *Client, want error) {
 	t.Helper()
-	<-c.Done()
-	_, err := c.Next(t.Context())
-	if want == nil {
-		require.NoError(t, c.Err())
-		require.Equal(t, io.EOF, err)
-	} else {
-		require.ErrorIs(t, c.Err(), want)
-		require.ErrorIs(t, err, want)
-	}
+	script.RequireEnd(t, c, want)
 	require.Zero(t, c.calls.Len())
 	requireClientForgets(t, c.machine)
 }

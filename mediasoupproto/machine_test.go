@@ -317,7 +317,7 @@ func TestServerMachineIgnoresPeersThatItDoesNotKnow(t *testing.T) {
 	}
 	require.Zero(t, m.Disconnect(serverDawn, 1))
 	require.Zero(t, m.Decide(serverDawn, Ticket{Peer: 1}, Decision{}))
-	require.Zero(t, m.MediaDone(serverDawn, Ticket{Peer: 1, Number: 1}, MediaResult{}))
+	require.Zero(t, m.MediaDone(serverDawn, Ticket{Peer: 1, number: 1}, MediaResult{}))
 	require.Zero(t, m.EffectiveProfile(serverDawn, MediaID{1, 1}, ProfileLow))
 	require.Zero(t, m.Expire(serverDawn.Add(time.Hour)))
 	oks := []bool{}

@@ -471,8 +471,8 @@ type Unknown struct {
 	Extra Fields // all members but method, target and notification
 }
 
-// Reconnected tells the application of a [Client] that a lost connection was replaced. It
-// does not exist on the wire. The peer has joined its room again; its transports, producers
+// Reconnected tells the application that a lost connection has been replaced. It does not
+// exist on the wire. The peer has joined its room again; its transports, producers
 // and consumers are gone.
 type Reconnected struct {
 	Room   *QueryRoomResult

@@ -35,7 +35,8 @@ const (
 // no further meanwhile; nobody else waits. Their ctx has the values of that of
 // [Server.Serve] and ends with the connection. A hook that returns an [*Error] has the
 // client told just that; any other error is logged, and the client is told "not authorised"
-// after Authenticate and Request, "internal error" after Message.
+// after Authenticate and
+// AuthorizeRequest, "internal error" after Message.
 type ServerOptions struct {
 	// ServerConfig holds the rules of the protocol that are left to the server. NewID and
 	// AskRequests are set by the server unless they are set here.
@@ -55,9 +56,10 @@ type ServerOptions struct {
 	Authenticate func(ctx context.Context, s *ServerSession, m *Join) error
 	// AllowAll lets everybody in whose name is free, as mediasoup does.
 	AllowAll bool
-	// Request is asked about each request of a peer: createTransport, restartTransport,
-	// createProducer and enableConsumer; nil lets all happen. It must not change the message.
-	Request func(ctx context.Context, s *ServerSession, m Message) error
+	// AuthorizeRequest is asked about each request of a peer: createTransport,
+	// restartTransport, createProducer and enableConsumer; nil lets all happen. It must not
+	// change the message.
+	AuthorizeRequest func(ctx context.Context, s *ServerSession, m Message) error
 	// Message takes the messages of the application, and returns the result of one that is a
 	// request. Nil refuses the requests and ignores the rest.
 	Message func(ctx context.Context, s *ServerSession, m *Application) (json.RawMessage, error)
@@ -130,7 +132,7 @@ func NewServer(opts *ServerOptions) *Server {
 	if cfg.NewID == nil {
 		cfg.NewID = NewID
 	}
-	cfg.AskRequests = cfg.AskRequests || s.opts.Request != nil
+	cfg.AskRequests = cfg.AskRequests || s.opts.AuthorizeRequest != nil
 	s.machine = NewServerMachine(cfg)
 	s.machine.lateJoins = true
 	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections)
@@ -296,8 +298,8 @@ func (s *Server) decide(ctx context.Context, sess *ServerSession, q Question) (d
 			d.Result, err = nil, bad
 		}
 	default:
-		if s.opts.Request != nil {
-			err = s.opts.Request(ctx, sess, msg)
+		if s.opts.AuthorizeRequest != nil {
+			err = s.opts.AuthorizeRequest(ctx, sess, msg)
 		}
 	}
 	if err != nil {
@@ -537,7 +539,7 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// ID returns the number of the connection within its server. It is never used twice.
+// ID returns the name of the connection within its server.
 func (s *ServerSession) ID() PeerID { return PeerID(s.member.ID()) }
 
 // State returns where the connection stands, and false when it has ended.

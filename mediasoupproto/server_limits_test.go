@@ -238,7 +238,7 @@ func TestEndOfTheContextEndsEveryWait(t *testing.T) {
 		"in no hook":      {AllowAll: true},
 		"in Authenticate": {Authenticate: func(ctx context.Context, _ *ServerSession, _ *Join) error { return block(ctx) }},
 		"in OnJoined":     {AllowAll: true, OnJoined: func(ctx context.Context, _ *ServerSession) { _ = block(ctx) }},
-		"in Request": {AllowAll: true, Request: func(ctx context.Context, _ *ServerSession, _ Message) error {
+		"in AuthorizeRequest": {AllowAll: true, AuthorizeRequest: func(ctx context.Context, _ *ServerSession, _ Message) error {
 			return block(ctx)
 		}},
 		"in Message": {AllowAll: true, Message: func(
@@ -391,8 +391,8 @@ func TestAPanicOfAHookEndsItsConnectionOnly(t *testing.T) {
 						blow("authenticate", sess)
 						return nil
 					},
-					OnJoined: func(_ context.Context, sess *ServerSession) { blow("joined", sess) },
-					Request:  func(_ context.Context, sess *ServerSession, _ Message) error { blow("request", sess); return nil },
+					OnJoined:         func(_ context.Context, sess *ServerSession) { blow("joined", sess) },
+					AuthorizeRequest: func(_ context.Context, sess *ServerSession, _ Message) error { blow("request", sess); return nil },
 					Message: func(_ context.Context, sess *ServerSession, _ *Application) (json.RawMessage, error) {
 						blow("message", sess)
 						return nil, nil

@@ -27,8 +27,8 @@ const (
 // mediasoup.
 const MaxRTPParameters = 64 << 10
 
-// ServerConfig holds the rules of the protocol that are left to the server. Zero fields
-// mean the defaults, a negative duration or number no limit.
+// ServerConfig says how a [ServerMachine] behaves. Zero fields mean the defaults, a negative
+// duration or number no limit.
 type ServerConfig struct {
 	Rules Rules // what messages of clients must keep; default [Compat]
 
@@ -92,7 +92,7 @@ type Delivery struct {
 // none.
 type Ticket struct {
 	Peer   PeerID
-	Number uint64
+	number uint64
 }
 
 // A Question is a message that the application decides about, through
@@ -105,7 +105,7 @@ type Question struct {
 
 // A Decision answers a [Question]. The zero Decision lets it happen.
 type Decision struct {
-	Refuse *Error
+	Refuse *Error          // nil agrees
 	Result json.RawMessage // of an [*Application] that is a request
 }
 
@@ -400,7 +400,7 @@ func (m *ServerMachine) ask(fx *ServerEffects, c *conn, msg Message) {
 	fx.Ask = append(fx.Ask, Question{Ticket: Ticket{c.id, m.tickets}, Message: msg})
 }
 
-// Malformed takes what is no message. A request is answered, and parameters that are none end
+// Malformed takes what a connection sent and could not be decoded. A request is answered, and parameters that are none end
 // their transport; all else is ignored, as it is by protoo and mediasoup, unless it is too big.
 func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) ServerEffects {
 	m.now = now
@@ -433,7 +433,7 @@ func (m *ServerMachine) Decide(now time.Time, t Ticket, d Decision) ServerEffect
 	m.now = now
 	var fx ServerEffects
 	c, ok := m.conns[t.Peer]
-	if !ok || c.asked == nil || c.ticket != t.Number {
+	if !ok || c.asked == nil || c.ticket != t.number {
 		return fx
 	}
 	msg := c.asked

@@ -156,11 +156,11 @@ func (m *ServerMachine) media(fx *ServerEffects, p *peer, op MediaOp) {
 func (m *ServerMachine) MediaDone(now time.Time, t Ticket, r MediaResult) ServerEffects {
 	m.now = now
 	var fx ServerEffects
-	w, ok := m.waiting[t.Number]
+	w, ok := m.waiting[t.number]
 	if !ok {
 		return fx
 	}
-	delete(m.waiting, t.Number)
+	delete(m.waiting, t.number)
 	if w.request != "" {
 		w.peer.pending--
 	}

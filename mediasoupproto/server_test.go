@@ -135,7 +135,7 @@ func TestHooksSayWhatARefusedClientHears(t *testing.T) {
 				case "join":
 					opts.Authenticate = func(context.Context, *ServerSession, *Join) error { return tt.err }
 				case "request":
-					opts.Request = func(context.Context, *ServerSession, Message) error { return tt.err }
+					opts.AuthorizeRequest = func(context.Context, *ServerSession, Message) error { return tt.err }
 				case "message", "result", "deep":
 					result := map[string]string{"result": "{", "deep": strings.Repeat("[", 64) + strings.Repeat("]", 64)}[tt.hook]
 					opts.Message = func(context.Context, *ServerSession, *Application) (json.RawMessage, error) {
@@ -175,7 +175,7 @@ func TestHooksKnowWhoTheyAreAbout(t *testing.T) {
 				note("join of "+m.PeerName, ctx, sess)
 				return nil
 			},
-			Request: func(ctx context.Context, sess *ServerSession, m Message) error {
+			AuthorizeRequest: func(ctx context.Context, sess *ServerSession, m Message) error {
 				note(name(m), ctx, sess)
 				return nil
 			},

@@ -239,7 +239,7 @@ func (sc serverScene) options() *ServerOptions {
 		return sceneError(s.Refuse, s.Fail)
 	}
 	if sc.Ask != nil {
-		opts.Request = func(_ context.Context, _ *ServerSession, m Message) error {
+		opts.AuthorizeRequest = func(_ context.Context, _ *ServerSession, m Message) error {
 			why, ok := sc.Ask[m.wireType()]
 			return sceneError(why, ok)
 		}

@@ -1,17 +1,15 @@
 package mediasoupproto
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/script"
 )
 
 // A wireLine is one line of a trace: a message, or something else that happened.
@@ -42,30 +40,7 @@ func (l *wireLine) scripted() bool { return strings.HasPrefix(l.flow, "5") }
 
 // readWire returns the lines of all traces, which must not be changed.
 var readWire = sync.OnceValues(func() ([]wireLine, error) {
-	files, err := filepath.Glob("testdata/traces/*.jsonl")
-	if err != nil {
-		return nil, err
-	}
-	var lines []wireLine
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		scanner := bufio.NewScanner(bytes.NewReader(data))
-		scanner.Buffer(nil, 1<<20)
-		for number := 1; scanner.Scan(); number++ {
-			l := wireLine{flow: strings.TrimSuffix(filepath.Base(file), ".jsonl"), number: number}
-			if err := json.Unmarshal(scanner.Bytes(), &l); err != nil {
-				return nil, fmt.Errorf("%s: %w", l.place(), err)
-			}
-			lines = append(lines, l)
-		}
-		if err := scanner.Err(); err != nil {
-			return nil, err
-		}
-	}
-	return lines, nil
+	return script.TraceLines(func(flow string, number int) wireLine { return wireLine{flow: flow, number: number} })
 })
 
 // wireLines returns the lines of all traces.

@@ -32,50 +32,133 @@ func (r Rules) Validate(m Message) error {
 }
 
 // Validate reports what is wrong with the message by the rules of [Strict].
-func (m *QueryRoom) Validate() error                       { return Strict.Validate(m) }
-func (m *Join) Validate() error                            { return Strict.Validate(m) } // as the first
-func (m *CreateTransport) Validate() error                 { return Strict.Validate(m) }
-func (m *RestartTransport) Validate() error                { return Strict.Validate(m) }
-func (m *CreateProducer) Validate() error                  { return Strict.Validate(m) }
-func (m *EnableConsumer) Validate() error                  { return Strict.Validate(m) }
-func (m *Leave) Validate() error                           { return Strict.Validate(m) }
-func (m *UpdateTransport) Validate() error                 { return Strict.Validate(m) }
-func (m *CloseTransport) Validate() error                  { return Strict.Validate(m) }
-func (m *EnableTransportStats) Validate() error            { return Strict.Validate(m) }
-func (m *DisableTransportStats) Validate() error           { return Strict.Validate(m) }
-func (m *PauseProducer) Validate() error                   { return Strict.Validate(m) }
-func (m *ResumeProducer) Validate() error                  { return Strict.Validate(m) }
-func (m *CloseProducer) Validate() error                   { return Strict.Validate(m) }
-func (m *EnableProducerStats) Validate() error             { return Strict.Validate(m) }
-func (m *DisableProducerStats) Validate() error            { return Strict.Validate(m) }
-func (m *UpdateProducer) Validate() error                  { return Strict.Validate(m) }
-func (m *PauseConsumer) Validate() error                   { return Strict.Validate(m) }
-func (m *ResumeConsumer) Validate() error                  { return Strict.Validate(m) }
-func (m *SetConsumerPreferredProfile) Validate() error     { return Strict.Validate(m) }
-func (m *EnableConsumerStats) Validate() error             { return Strict.Validate(m) }
-func (m *DisableConsumerStats) Validate() error            { return Strict.Validate(m) }
-func (m *Closed) Validate() error                          { return Strict.Validate(m) }
-func (m *NewPeer) Validate() error                         { return Strict.Validate(m) }
-func (m *PeerClosed) Validate() error                      { return Strict.Validate(m) }
-func (m *NewConsumer) Validate() error                     { return Strict.Validate(m) }
-func (m *ConsumerClosed) Validate() error                  { return Strict.Validate(m) }
-func (m *ConsumerPaused) Validate() error                  { return Strict.Validate(m) }
-func (m *ConsumerResumed) Validate() error                 { return Strict.Validate(m) }
-func (m *ConsumerPreferredProfileSet) Validate() error     { return Strict.Validate(m) }
-func (m *ConsumerEffectiveProfileChanged) Validate() error { return Strict.Validate(m) }
-func (m *ConsumerStats) Validate() error                   { return Strict.Validate(m) }
-func (m *TransportClosed) Validate() error                 { return Strict.Validate(m) }
-func (m *TransportStats) Validate() error                  { return Strict.Validate(m) }
-func (m *ProducerPaused) Validate() error                  { return Strict.Validate(m) }
-func (m *ProducerResumed) Validate() error                 { return Strict.Validate(m) }
-func (m *ProducerClosed) Validate() error                  { return Strict.Validate(m) }
-func (m *ProducerStats) Validate() error                   { return Strict.Validate(m) }
-func (m *Response) Validate() error                        { return Strict.Validate(m) }
-func (m *Application) Validate() error                     { return Strict.Validate(m) }
-func (m *Unknown) Validate() error                         { return Strict.Validate(m) }
+func (m *QueryRoom) Validate() error { return Strict.Validate(m) }
 
-// Validate returns nil: the message is never sent.
-func (*Reconnected) Validate() error { return nil }
+// Validate reports what is wrong with the message by the rules of [Strict], as for the first
+// one of a client.
+func (m *Join) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *CreateTransport) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *RestartTransport) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *CreateProducer) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *EnableConsumer) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *Leave) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *UpdateTransport) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *CloseTransport) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *EnableTransportStats) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *DisableTransportStats) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *PauseProducer) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ResumeProducer) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *CloseProducer) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *EnableProducerStats) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *DisableProducerStats) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *UpdateProducer) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *PauseConsumer) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ResumeConsumer) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *SetConsumerPreferredProfile) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *EnableConsumerStats) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *DisableConsumerStats) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *Closed) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *NewPeer) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *PeerClosed) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *NewConsumer) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ConsumerClosed) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ConsumerPaused) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ConsumerResumed) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ConsumerPreferredProfileSet) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ConsumerEffectiveProfileChanged) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ConsumerStats) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *TransportClosed) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *TransportStats) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ProducerPaused) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ProducerResumed) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ProducerClosed) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *ProducerStats) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *Response) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *Application) Validate() error { return Strict.Validate(m) }
+
+// Validate reports what is wrong with the message by the rules of [Strict].
+func (m *Unknown) Validate() error { return Strict.Validate(m) }
+
+// Validate always fails: the message does not exist on the wire.
+func (*Reconnected) Validate() error {
+	return &ValidationError{Type: "reconnected", Field: "method", Reason: errNotOnWire.Error()}
+}
 
 // appDataLevel is the level at which the data of a peer or a producer may stand in the
 // answer to somebody's join, see [jsonx.CheckAt]: what is stored must be as shallow as the

@@ -106,7 +106,7 @@ func TestEveryMessageHasADocCommentAVectorAndAValidate(t *testing.T) {
 	covered.Add(new(Response), "id: missing") // without one it does not decode
 	require.EqualError(t, new(Response).Validate(), "mediasoupproto: invalid response: id: missing")
 	covered.Compare(t, types, docs, zeroIsValid, new(ValidationError))
-	require.NoError(t, new(Reconnected).Validate())
+	require.EqualError(t, new(Reconnected).Validate(), "mediasoupproto: invalid reconnected: method: does not exist on the wire")
 }
 
 func TestVectorsAreInTheFileOfTheirType(t *testing.T) {

@@ -82,7 +82,7 @@ func TestBenchmarksReadAndWriteTheSame(t *testing.T) {
 // call that waits and its channel, the answer twice, the request as it arrives, and the
 // effects of three steps.
 func TestPingAllocatesAtMostNineTimes(t *testing.T) {
-	srv := NewServer(&ServerOptions{Authenticate: AllowAll, Limits: Limits{Messages: -1, Bytes: -1}})
+	srv := NewServer(&ServerOptions{AllowAll: true, Limits: Limits{Messages: -1, Bytes: -1}})
 	near, far := transport.Pipe()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(context.Background(), far) }()

@@ -13,7 +13,7 @@ import (
 // DefaultPending is how many requests of a client wait for their answer at once.
 const DefaultPending = 64
 
-// ClientConfig says how a [ClientMachine] behaves. Zero values mean the defaults, a
+// ClientConfig says how a [ClientMachine] behaves. Zero fields mean the defaults, a
 // negative duration or number no limit.
 type ClientConfig struct {
 	// Token is what the handshake authenticates with. Without one the application calls

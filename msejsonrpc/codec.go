@@ -214,7 +214,7 @@ func invalidObject(field string, there bool, err error) *DecodeError {
 	return decodeError("", CodeInvalidObject, NullID, &jsonx.Error{Field: field, Err: err})
 }
 
-func decodeError(typ string, code Code, id ID, err error) *DecodeError {
+func decodeError(typ string, code ErrorCode, id ID, err error) *DecodeError {
 	e := &DecodeError{Type: typ, Err: err, ID: id, Code: code}
 	if x, ok := errors.AsType[*jsonx.Error](err); ok && x.Offset == 0 {
 		e.Field, e.Err = x.Field, x.Err

@@ -1,10 +1,16 @@
 // Package msejsonrpc speaks MSE JSON-RPC 1.0, the protocol between a media server engine
 // and its clients: JSON-RPC 2.0 over WebSocket, with WebRTC descriptions and candidates as
-// notifications.
+// notifications. It has typed messages with validators, a client and a server, over any
+// connection.
 //
-// The package mse-proto that defined it has vanished from its registry; what is left is
-// its readme, here called the protocol document. No implementation of it could be found
-// to talk to, so this package is the reference, and every place where the document is
+//	client, err := msejsonrpc.Connect(ctx, conn, &msejsonrpc.ClientOptions{Token: token})
+//	err = client.SendOffer(msejsonrpc.SessionDescription{Type: "offer", SDP: sdp})
+//	for {
+//		m, err := client.Next(ctx) // what the server says
+//
+// The package mse-proto that defined the protocol has vanished from its registry; what is
+// left is its readme, here called the protocol document. No implementation of it could be
+// found to talk to, so this package is the reference, and every place where the document is
 // silent or contradicts JSON-RPC 2.0 has a rule, see below.
 //
 // # Roles
@@ -24,10 +30,25 @@
 //	iceCandidate      ◀─────────▶
 //	disconnect ─────────────────▶ closes with 1000
 //
-// States:
+// # States
 //
-//	client  idle ─▶ connected ─auth─▶ authenticating ─▶ authorized ─start─▶ starting ─▶ active
+// Of a connection; idle is none yet or none any more, any is each state between that and
+// the end:
+//
+//	client  idle ─start─▶ authenticating ─authenticated─▶ starting ─started─▶ active
+//	        any ─refused, timeout─▶ closed
+//	        any ─lost─▶ idle                     (and start again, with Redial)
+//
 //	server  new ─auth─▶ authorized ─start─▶ active
+//	        any ─disconnect, timeout, closed─▶ gone
+//
+// A client without a Token, or with NoStart, see [ClientOptions], goes at the application's pace:
+//
+//	client  idle ─start─▶ connected ─auth─▶ authenticating ─authenticated─▶ authorized
+//	        authenticating ─refused─▶ connected
+//	        authorized ─auth─▶ authenticating    (a fresh token)
+//	        authorized ─start─▶ starting ─started─▶ active
+//	        starting ─refused─▶ authorized
 //
 // Ping is allowed in every state, and so is disconnect.
 //
@@ -40,7 +61,16 @@
 // [Connect] and [Server] drive them over any
 // [github.com/rtcsignal/rtcsignal/transport.Conn].
 //
-// # The rules
+// # Peers
+//
+// There is no other implementation left. Tested against:
+//
+//	our client and our server  a server and a client on jsonrpc-lite 2.2.0 (npm), an
+//	                           independent JSON-RPC 2.0, for the envelope
+//	our server with msepion    the page of examples/server-mse in Chromium 156, with bots
+//	                           and with other pages, for the media
+//
+// # Differences from the document
 //
 // This package writes exactly the document's shapes and takes what either the document
 // or JSON-RPC 2.0 allows. Where they conflict, the document wins. What is marked with a *
@@ -102,9 +132,16 @@
 //     while.
 //  33. The dates of whoami are read as strings and as numbers, and written in RFC 3339.
 //
+// # Differences from the real servers
+//
+// None can be known. Where JSON-RPC 2.0 differs, the rules above say what holds.
+//
 // # Limits
 //
 // The document has none. Here a client has 10 s to authenticate and then 60 s to start,
-// or is closed with 1008; a message has 256 KiB; see [ServerConfig], [ServerOptions] and
-// [Limits] for these and all others.
+// or is closed with 1008; a client waits 15 s for the answers to both and 10 s for any other,
+// and pings every 20 s. A message has 256 KiB, a server 20,000 connections. Beyond 100
+// messages or 256 KiB a second a connection is slowed, and cut after 10 s of that; one for
+// which 256 messages or 1 MiB wait has lost its connection. All of these are options, see
+// [ServerConfig], [ServerOptions], [ClientOptions] and [Limits].
 package msejsonrpc

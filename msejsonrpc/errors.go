@@ -10,21 +10,21 @@ import (
 	"github.com/rtcsignal/rtcsignal/internal/link"
 )
 
-// A Code is the code of an [Error].
-type Code int
+// An ErrorCode is the code of an [Error].
+type ErrorCode int
 
 // The codes of the protocol document, and two of JSON-RPC 2.0 that it lacks.
 const (
-	CodeParseError          Code = -32700 // not JSON; id null
-	CodeInvalidObject       Code = -1001  // JSON, but no message; id null
-	CodeMethodNotFound      Code = -32601
-	CodeInvalidParams       Code = -32602
-	CodeAuthorizationFailed Code = -4001 // the token was refused
-	CodeUnauthorizedAccess  Code = -5001 // authenticated, but not entitled
-	CodeInvalidCallOrder    Code = -6001 // data.required names the method to call first
+	CodeParseError          ErrorCode = -32700 // not JSON; id null
+	CodeInvalidObject       ErrorCode = -1001  // JSON, but no message; id null
+	CodeMethodNotFound      ErrorCode = -32601
+	CodeInvalidParams       ErrorCode = -32602
+	CodeAuthorizationFailed ErrorCode = -4001 // the token was refused
+	CodeUnauthorizedAccess  ErrorCode = -5001 // authenticated, but not entitled
+	CodeInvalidCallOrder    ErrorCode = -6001 // data.required names the method to call first
 
-	CodeInternalError  Code = -32603 // a fault of the server's
-	CodeInvalidRequest Code = -32600 // what other JSON-RPC servers say for CodeInvalidObject
+	CodeInternalError  ErrorCode = -32603 // a fault of the server's
+	CodeInvalidRequest ErrorCode = -32600 // what other JSON-RPC servers say for CodeInvalidObject
 )
 
 // The errors of the protocol document with their texts, for comparison with
@@ -47,8 +47,8 @@ type DecodeError struct {
 	Type  string // the method, when it was found; "response" for a response
 	Field string // path of the member, or "" for the message as a whole
 	Err   error
-	ID    ID   // of a message whose method or kind could be told, NullID otherwise
-	Code  Code // what a server answers: CodeParseError, CodeInvalidObject or CodeInvalidParams
+	ID    ID        // of a message whose method or kind could be told, NullID otherwise
+	Code  ErrorCode // what a server answers: CodeParseError, CodeInvalidObject or CodeInvalidParams
 }
 
 // Error says what is wrong and where.
@@ -97,7 +97,7 @@ func (e *StateError) Error() string {
 // An Error is what a peer answers in place of a result. It is also the error that a
 // driver returns for it, and what a hook returns to say it to the client.
 type Error struct {
-	Code    Code            `json:"code"`
+	Code    ErrorCode       `json:"code"`
 	Message string          `json:"message"`
 	Data    json.RawMessage `json:"data,omitempty"` // any JSON
 	Extra   Fields          `json:"-"`
@@ -133,7 +133,7 @@ func (e *Error) Is(target error) bool {
 	return ok && e.Code.plain() == t.Code.plain()
 }
 
-func (c Code) plain() Code {
+func (c ErrorCode) plain() ErrorCode {
 	if c == CodeInvalidRequest {
 		return CodeInvalidObject
 	}

@@ -196,7 +196,7 @@ func ExampleErrNotAuthorized() {
 // The session of a client, from start to end, is a function of the server's.
 func ExampleServerOptions_handle() {
 	server := msejsonrpc.NewServer(&msejsonrpc.ServerOptions{
-		Authenticate: msejsonrpc.AllowAll, // for development
+		AllowAll: true, // for development
 		Handle: func(ctx context.Context, s *msejsonrpc.ServerSession) error {
 			defer fmt.Println("the client has gone")
 			for m, err := range s.Messages(ctx) {

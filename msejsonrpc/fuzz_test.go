@@ -25,7 +25,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			e, ok := err.(*DecodeError)
 			require.True(t, ok)
-			require.Contains(t, []Code{CodeParseError, CodeInvalidObject, CodeInvalidParams}, e.Code)
+			require.Contains(t, []ErrorCode{CodeParseError, CodeInvalidObject, CodeInvalidParams}, e.Code)
 			require.Equal(t, e.Code == CodeInvalidParams, registry[e.Type] != nil, "params are those of a method")
 			if !errors.Is(err, jsonx.ErrUTF8) {
 				require.Equal(t, json.Valid(data), e.Code != CodeParseError, "%v", err)

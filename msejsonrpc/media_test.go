@@ -237,7 +237,7 @@ func TestRule32EitherSideMayOfferFirst(t *testing.T) {
 				}
 				heard := make(chan string, 1)
 				server := NewServer(&ServerOptions{
-					Authenticate: AllowAll,
+					AllowAll: true,
 					Handle: func(ctx context.Context, s *ServerSession) error {
 						sdp, err := atServer(ctx, s.SendOffer, s.Next)
 						heard <- sdp

@@ -34,7 +34,7 @@ func TestDecodeRefuses(t *testing.T) {
 		text  string
 		typ   string
 		field string
-		code  Code
+		code  ErrorCode
 		want  error
 	}{
 		"white space":                  {" \n\t\r", "", "", CodeParseError, jsonx.ErrSyntax},

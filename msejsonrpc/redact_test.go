@@ -85,7 +85,7 @@ func TestALoggedSessionDoesNotShowTheToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		server := NewServer(&ServerOptions{Authenticate: AllowAll, Logger: logger})
+		server := NewServer(&ServerOptions{AllowAll: true, Logger: logger})
 		near, far := transport.Pipe()
 		ended := make(chan error, 1)
 		go func() { ended <- server.Serve(t.Context(), far) }()

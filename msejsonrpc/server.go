@@ -26,12 +26,17 @@ type ServerOptions struct {
 	// ServerConfig holds the rules of the protocol that are left to the server.
 	ServerConfig
 
+	Form Form // how SendOffer and SendCandidate write
+
 	// Authenticate decides about the token of an auth and says whom it stands for. It is
 	// called under no lock; the connection waits for it, no other does. An [*Error] goes
 	// to the client as it is, [ErrAuthorizationFailed] for a token that is refused; any
-	// other error is logged and said to be internal. Nil refuses every token. Package
-	// msejwt has one for JSON Web Tokens; [AllowAll] admits everybody.
+	// other error is logged and said to be internal. Nil refuses every token, unless
+	// AllowAll is set. Package msejwt has one for JSON Web Tokens.
 	Authenticate func(ctx context.Context, s *ServerSession, auth *Auth) (*Identity, error)
+	// AllowAll lets everybody in, whatever the token, for development. Who they are is not
+	// known.
+	AllowAll bool
 	// AuthorizeStart decides in the same way whether a client may start; return
 	// [ErrUnauthorizedAccess] to refuse it. Nil asks nobody but the entitlements.
 	AuthorizeStart func(ctx context.Context, s *ServerSession) error
@@ -47,7 +52,6 @@ type ServerOptions struct {
 	// is called under no lock and must not block.
 	OnIgnored func(s *ServerSession, v Violation)
 
-	Form          Form   // how SendOffer and SendCandidate write
 	Connections   int    // at once; default 20,000, negative without a limit
 	Inbox         int    // messages waiting for Handle; default 256, more end the session
 	QueueMessages int    // waiting for one connection; default 256, more end it
@@ -57,10 +61,6 @@ type ServerOptions struct {
 
 	Logger *slog.Logger // nil discards
 }
-
-// AllowAll is an Authenticate hook that admits everybody, for development. Who they are
-// is not known.
-func AllowAll(context.Context, *ServerSession, *Auth) (*Identity, error) { return new(Identity), nil }
 
 // A Server is a server's side for as many connections as come to [Server.Serve]. Its
 // methods may be called concurrently.
@@ -238,6 +238,8 @@ func (s *Server) decide(ctx context.Context, sess *ServerSession, m Message) (d 
 		err = ErrAuthorizationFailed
 		if s.opts.Authenticate != nil {
 			d.Identity, err = s.opts.Authenticate(ctx, sess, m)
+		} else if s.opts.AllowAll {
+			d.Identity, err = new(Identity), nil
 		}
 		if err == nil {
 			_, err = validTo(d.Identity)

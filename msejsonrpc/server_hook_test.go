@@ -90,7 +90,7 @@ func TestServerWithoutAuthenticateRefusesEverybody(t *testing.T) {
 func TestAllowAllAdmitsEverybodyAsNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(&ServerOptions{Authenticate: AllowAll})
+		s := NewServer(&ServerOptions{AllowAll: true})
 		r := activate(serveRaw(t, s))
 		require.Equal(t, &Identity{}, slices.Collect(s.Sessions())[0].Identity())
 		r.Say(wireOffer, wireCandidate, wirePing).Hear(wirePong) // discarded, as there is no Handle
@@ -156,8 +156,8 @@ func TestHooksContextEnds(t *testing.T) {
 				return nil // too late to agree
 			}
 			opts := &ServerOptions{
-				Authenticate: AllowAll,
-				Handle:       func(context.Context, *ServerSession) error { panic("handles a session that has ended") },
+				AllowAll: true,
+				Handle:   func(context.Context, *ServerSession) error { panic("handles a session that has ended") },
 			}
 			if starting {
 				opts.AuthorizeStart = func(ctx context.Context, _ *ServerSession) error { return hang(ctx) }
@@ -244,7 +244,7 @@ func TestPanicOfAHookLeavesNothingBehind(t *testing.T) {
 				handled := make(chan error, 1)
 				opts := &ServerOptions{
 					ServerConfig: ServerConfig{Chat: true},
-					Authenticate: AllowAll,
+					AllowAll:     true,
 					Handle: func(ctx context.Context, s *ServerSession) error {
 						hearMessages(t, s, wireOffer)
 						_, err := s.Next(ctx)
@@ -295,7 +295,7 @@ func TestHandleEndsTheConnectionWhenItReturns(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log bytes.Buffer
 				s := NewServer(&ServerOptions{
-					Authenticate: AllowAll,
+					AllowAll: true,
 					Handle: func(_ context.Context, s *ServerSession) error {
 						require.NoError(t, s.SendOffer(SessionDescription{SDP: "v=0"}))
 						return tt.err
@@ -342,8 +342,8 @@ func TestHandleHearsOfTheEndOfItsConnection(t *testing.T) {
 					var log bytes.Buffer
 					handled := make(chan struct{})
 					s := NewServer(&ServerOptions{
-						Authenticate: AllowAll,
-						Logger:       slog.New(slog.NewTextHandler(&log, nil)),
+						AllowAll: true,
+						Logger:   slog.New(slog.NewTextHandler(&log, nil)),
 						Handle: func(ctx context.Context, s *ServerSession) error {
 							defer close(handled)
 							<-ctx.Done()
@@ -392,7 +392,7 @@ func TestEndOfAnotherContextDoesNotHurtTheSession(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{
-			Authenticate: AllowAll,
+			AllowAll: true,
 			Handle: func(ctx context.Context, s *ServerSession) error {
 				short, cancel := context.WithTimeout(ctx, time.Second)
 				defer cancel()
@@ -420,7 +420,7 @@ func TestApplicationThatDoesNotReadEndsItsSession(t *testing.T) {
 		release, handled := make(chan struct{}), make(chan struct{})
 		var log bytes.Buffer
 		s := NewServer(&ServerOptions{
-			Authenticate: AllowAll, Inbox: 2,
+			AllowAll: true, Inbox: 2,
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			Handle: func(ctx context.Context, s *ServerSession) error {
 				if s.ID() != 1 {

@@ -19,8 +19,8 @@ func TestFloodIsPacedAndThenCutOffWhileOthersAreServed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(&ServerOptions{
-			Authenticate: AllowAll,
-			Limits:       Limits{Messages: 10, MessageBurst: 20, Patience: 2 * time.Second},
+			AllowAll: true,
+			Limits:   Limits{Messages: 10, MessageBurst: 20, Patience: 2 * time.Second},
 		})
 		flood := activate(serveRaw(t, s))
 		go func() { // it reads what there is
@@ -78,7 +78,7 @@ func TestServerBoundsMessages(t *testing.T) {
 func TestServerHoldsSoManyConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(&ServerOptions{Connections: 2, Authenticate: AllowAll})
+		s := NewServer(&ServerOptions{Connections: 2, AllowAll: true})
 		one, two := serveRaw(t, s), serveRaw(t, s)
 		synctest.Wait()
 		three := serveRaw(t, s)

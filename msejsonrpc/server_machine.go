@@ -15,8 +15,8 @@ import (
 // DefaultAuthAttempts is how many tokens of a connection are refused before it ends.
 const DefaultAuthAttempts = 3
 
-// ServerConfig says how a [ServerMachine] behaves. The zero value of a limit means its
-// default, a negative one no limit.
+// ServerConfig says how a [ServerMachine] behaves. Zero fields mean the defaults, a negative
+// duration or number no limit.
 type ServerConfig struct {
 	// WhoAmI answers whoami, which tells a client its address and its token's data. The
 	// protocol document has it in development environments only; otherwise the method

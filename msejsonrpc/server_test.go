@@ -173,7 +173,7 @@ func TestRule29AnswersNeverOvertake(t *testing.T) {
 func TestServerCloseEndsEverybodyWith1001AfterWhatIsQueued(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(&ServerOptions{Authenticate: AllowAll})
+		s := NewServer(&ServerOptions{AllowAll: true})
 		active, authorized, fresh := activate(serveRaw(t, s)), authorize(serveRaw(t, s)), serveRaw(t, s)
 		synctest.Wait()
 		require.NoError(t, s.Send(1, NewSDPOffer(SessionDescription{SDP: "v=0"}, FormString)))
@@ -197,7 +197,7 @@ func TestServerCloseEndsEverybodyWith1001AfterWhatIsQueued(t *testing.T) {
 func TestServeTellsWhyAConnectionEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(&ServerOptions{Authenticate: AllowAll})
+		s := NewServer(&ServerOptions{AllowAll: true})
 		for code, orderly := range map[transport.StatusCode]bool{1000: true, 1001: true, 1005: true, 1006: false, 4000: false} {
 			r := activate(serveRaw(t, s))
 			require.NoError(t, r.Close(code, ""))
@@ -254,7 +254,7 @@ func TestServerTellsWhatItHolds(t *testing.T) {
 func TestSessionSendsDescriptionsAfterStartOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(&ServerOptions{Authenticate: AllowAll, Form: FormObject})
+		s := NewServer(&ServerOptions{AllowAll: true, Form: FormObject})
 		r := serveRaw(t, s)
 		synctest.Wait()
 		sess := slices.Collect(s.Sessions())[0]

@@ -34,7 +34,7 @@
 //
 // # Client
 //
-// [Dial] connects a client through any of the ways, [DialDevice] a device over
+// [ConnectClient] connects a client through any of the ways, [ConnectDevice] a device over
 // WebSocket or the unix socket. Both reconnect when asked.
 //
 // # Where the handler differs from the operator

@@ -21,7 +21,7 @@ func Example() {
 	defer web.Close()
 
 	ctx := context.Background()
-	device, err := cuttlefishhttp.DialDevice(ctx, web.URL, "cvd-1", &cuttlefishhttp.DialDeviceOptions{
+	device, err := cuttlefishhttp.ConnectDevice(ctx, web.URL, "cvd-1", &cuttlefishhttp.DialDeviceOptions{
 		Device: &cuttlefish.DeviceOptions{DeviceInfo: json.RawMessage(`{"displays":[]}`)},
 	})
 	if err != nil {
@@ -29,7 +29,7 @@ func Example() {
 		return
 	}
 	defer device.Close()
-	client, err := cuttlefishhttp.Dial(ctx, web.URL, "cvd-1", nil)
+	client, err := cuttlefishhttp.ConnectClient(ctx, web.URL, "cvd-1", nil)
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -156,6 +156,7 @@ func NewHandler(srv *cuttlefish.Server, opts *Options) *Handler {
 	return h
 }
 
+// ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
 // Close ends the polled connections and waits for them; requests for new ones are

@@ -54,7 +54,7 @@ func TestEveryFrontDoorLeadsToTheSameRegistry(t *testing.T) {
 	for _, address := range []string{base, strings.Replace(base, "http", "ws", 1) + "/", socket} {
 		scheme, _, _ := strings.Cut(address, ":")
 		id := "a/b ü?" + scheme
-		d, err := cuttlefishhttp.DialDevice(t.Context(), address, id, &cuttlefishhttp.DialDeviceOptions{
+		d, err := cuttlefishhttp.ConnectDevice(t.Context(), address, id, &cuttlefishhttp.DialDeviceOptions{
 			Device: &cuttlefish.DeviceOptions{DeviceInfo: json.RawMessage(`{"n":1}`)},
 		})
 		require.NoError(t, err)
@@ -63,7 +63,7 @@ func TestEveryFrontDoorLeadsToTheSameRegistry(t *testing.T) {
 		for _, via := range []cuttlefishhttp.Via{
 			cuttlefishhttp.ViaAuto, cuttlefishhttp.ViaDocument, cuttlefishhttp.ViaWebSocket, cuttlefishhttp.ViaPolling,
 		} {
-			c, err := cuttlefishhttp.Dial(t.Context(), baseFor(address, base), id, &cuttlefishhttp.DialOptions{Via: via})
+			c, err := cuttlefishhttp.ConnectClient(t.Context(), baseFor(address, base), id, &cuttlefishhttp.DialOptions{Via: via})
 			require.NoError(t, err, via)
 			require.Equal(t, stun, c.Config().ICEServers, via)
 			require.JSONEq(t, `{"n":1}`, string(c.DeviceInfo()), via)
@@ -114,11 +114,11 @@ func TestHooksSeeTheRequestOfEveryFrontDoor(t *testing.T) {
 	}, nil)
 	base := f.listen()
 	header := http.Header{"Authorization": {"Bearer x"}}
-	d, err := cuttlefishhttp.DialDevice(t.Context(), base, "d", &cuttlefishhttp.DialDeviceOptions{Header: header})
+	d, err := cuttlefishhttp.ConnectDevice(t.Context(), base, "d", &cuttlefishhttp.DialDeviceOptions{Header: header})
 	require.NoError(t, err)
 	defer d.Close()
 	for _, via := range []cuttlefishhttp.Via{cuttlefishhttp.ViaDocument, cuttlefishhttp.ViaWebSocket, cuttlefishhttp.ViaPolling} {
-		c, err := cuttlefishhttp.Dial(t.Context(), base, "d", &cuttlefishhttp.DialOptions{Via: via, Header: header})
+		c, err := cuttlefishhttp.ConnectClient(t.Context(), base, "d", &cuttlefishhttp.DialOptions{Via: via, Header: header})
 		require.NoError(t, err)
 		require.NoError(t, c.Close())
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
 	"github.com/rtcsignal/rtcsignal/internal/heard"
+	"github.com/rtcsignal/rtcsignal/internal/pionpeer/piontest"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -152,27 +152,6 @@ func TestClientThatLeavesTakesNothingFromTheOther(t *testing.T) {
 	require.Len(t, d.Peers(), 1)
 }
 
-// redialer gives the driver of a device or client connections that a test can cut.
-type redialer struct {
-	dial func() transport.Conn
-
-	mu   sync.Mutex
-	last transport.Conn
-}
-
-func (r *redialer) redial(context.Context) (transport.Conn, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.last = r.dial()
-	return r.last, nil
-}
-
-func (r *redialer) cut() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_ = r.last.Close(transport.StatusAbnormal, "")
-}
-
 var quick = cuttlefish.Backoff{Min: time.Millisecond, Max: time.Millisecond}
 
 func TestDeviceThatReconnectsBeginsAnew(t *testing.T) {
@@ -181,9 +160,9 @@ func TestDeviceThatReconnectsBeginsAnew(t *testing.T) {
 		t.Run(fmt.Sprintf("clients parked: %t", parked), func(t *testing.T) {
 			t.Parallel()
 			w := newWorldOf(t, cuttlefish.ServerConfig{WaitForDevice: true, ParkClients: parked})
-			r := &redialer{dial: func() transport.Conn { return w.dial(w.server.ServeDevice) }}
-			conn, _ := r.redial(t.Context())
-			signaling, err := cuttlefish.ConnectDevice(t.Context(), conn, deviceID, &cuttlefish.DeviceOptions{Redial: r.redial, Backoff: quick})
+			r := &piontest.Redialer{Dial: func() transport.Conn { return w.dial(w.server.ServeDevice) }}
+			conn, _ := r.Redial(t.Context())
+			signaling, err := cuttlefish.ConnectDevice(t.Context(), conn, deviceID, &cuttlefish.DeviceOptions{Redial: r.Redial, Backoff: quick})
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, signaling.Close()) })
 			d := w.newDevice(signaling, cuttlefishpion.DeviceOptions{Tracks: []webrtc.TrackLocal{display(t, 0)}})
@@ -191,7 +170,7 @@ func TestDeviceThatReconnectsBeginsAnew(t *testing.T) {
 			c.awaitTrack("display_0")
 			d.awaitState(1, webrtc.PeerConnectionStateConnected)
 
-			r.cut()
+			r.Cut()
 			require.NoError(t, d.awaitState(1, webrtc.PeerConnectionStateClosed).err)
 			if !parked {
 				heard.Next(t, "end of Run", c.ran)
@@ -208,15 +187,15 @@ func TestClientThatReconnectsRequestsAnOfferAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	d := w.newDevice(w.signalDevice(nil), cuttlefishpion.DeviceOptions{Tracks: []webrtc.TrackLocal{display(t, 0)}})
-	r := &redialer{dial: func() transport.Conn { return w.dial(w.server.ServeClient) }}
-	conn, _ := r.redial(t.Context())
-	signaling, err := cuttlefish.ConnectClient(t.Context(), conn, deviceID, &cuttlefish.ClientOptions{Redial: r.redial, Backoff: quick})
+	r := &piontest.Redialer{Dial: func() transport.Conn { return w.dial(w.server.ServeClient) }}
+	conn, _ := r.Redial(t.Context())
+	signaling, err := cuttlefish.ConnectClient(t.Context(), conn, deviceID, &cuttlefish.ClientOptions{Redial: r.Redial, Backoff: quick})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, signaling.Close()) })
 	c := w.newClient(signaling, cuttlefishpion.ClientOptions{})
 	c.awaitTrack("display_0")
 
-	r.cut()
+	r.Cut()
 	d.awaitState(1, webrtc.PeerConnectionStateClosed)
 	c.awaitTrack("display_0")
 	d.awaitState(2, webrtc.PeerConnectionStateConnected)

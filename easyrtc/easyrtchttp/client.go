@@ -1,15 +1,3 @@
-// Package easyrtchttp brings package easyrtc and net/http together: a client in one call,
-// and a handler that stands in for the Node server of open-easyrtc, so that a page which
-// loads easyrtc.js works on it unchanged.
-//
-//	client, token, err := easyrtchttp.Login(ctx, "https://example.org", &easyrtc.Login{
-//		Application: "app", Username: "bot", Rooms: []string{"lobby"},
-//	}, nil)
-//
-//	http.Handle("/", easyrtchttp.NewHandler(srv, &easyrtchttp.Options{Static: os.DirFS("public")}))
-//
-// What connects is package transport/engineio/enginehttp, whose options are those of the
-// connections.
 package easyrtchttp
 
 import (
@@ -20,17 +8,19 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport/engineio/enginehttp"
 )
 
-// DialOptions say how to connect. A nil *DialOptions, and nil fields, mean the defaults.
+// DialOptions say how a server is reached. Nil and zero fields mean the defaults.
 type DialOptions struct {
-	// Client is for the client; its Redial is set with Reconnect.
+	// Client says how the client of [Connect] behaves.
 	Client *easyrtc.ClientOptions
+	// Reconnect opens a lost connection again, as often as the Backoff of Client says, and
+	// logs in again. It replaces the Redial of Client.
+	Reconnect bool
+
 	// HTTP is for the connection. By default it is a WebSocket of Engine.IO 4, which
 	// open-easyrtc speaks since 2.1. Older servers need Version 3, and are else refused
 	// with [easyrtc.ErrVersion] or as peers that break the protocol. With Polling among its
 	// Transports the client gets through where WebSockets do not.
 	HTTP *enginehttp.Options
-	// Reconnect opens a new connection when one is lost, and logs in again.
-	Reconnect bool
 }
 
 // readLimit is above what a server takes, because it adds to what it hands on.

@@ -1,8 +1,10 @@
 package easyrtchttp
 
 import (
+	"cmp"
 	"crypto/rand"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -17,8 +19,8 @@ const SessionCookie = "easyrtcsid"
 // open-easyrtc.
 const sessionAge = 30 * 24 * 60 * 60
 
-// Options say what a handler serves besides connections. A nil *Options, and nil fields,
-// serve nothing else.
+// Options say how a [Handler] behaves. Nil and zero fields mean the defaults: it serves
+// nothing but connections. They are only read.
 type Options struct {
 	// HTTP is for the connections. Its ReadLimit is that of the server's messages by
 	// default. By default only pages of the handler's own host may connect; servers of
@@ -37,9 +39,11 @@ type Options struct {
 	// Sessions gives browsers that load something from /easyrtc/ a cookie with the id of a
 	// session, which easyrtc.js sends when it logs in.
 	Sessions bool
+
+	Logger *slog.Logger // nil is that of HTTP, or discards
 }
 
-// A Handler is the HTTP side of a server.
+// A Handler is the HTTP side of a server. Its methods may be called concurrently.
 type Handler struct {
 	connect  http.Handler
 	socketIO http.Handler
@@ -60,6 +64,7 @@ func NewHandler(srv *easyrtc.Server, opts *Options) *Handler {
 	if h.opts.HTTP != nil {
 		o = *h.opts.HTTP
 	}
+	o.Logger = cmp.Or(o.Logger, h.opts.Logger)
 	o.ASCII = true // peers of Socket.IO 1 read nothing else
 	h.connect = enginehttp.Handler(srv.Serve, &o)
 	h.socketIO, h.api, h.static = files(h.opts.SocketIO), files(h.opts.API), files(h.opts.Static)
@@ -73,7 +78,7 @@ func files(fsys fs.FS) http.Handler {
 	return http.FileServerFS(fsys)
 }
 
-// ServeHTTP serves a request.
+// ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch p := r.URL.Path; {
 	case p == "/socket.io/":

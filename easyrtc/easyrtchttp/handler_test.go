@@ -1,8 +1,10 @@
 package easyrtchttp_test
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -57,6 +59,22 @@ func get(t *testing.T, url, cookie string) (*http.Response, string) {
 	return answer, string(body)
 }
 
+func TestRefusedConnectionsAreLogged(t *testing.T) {
+	t.Parallel()
+	var ours, theirs bytes.Buffer
+	logger := func(b *bytes.Buffer) *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+	for _, opts := range []*easyrtchttp.Options{
+		{Logger: logger(&ours)},
+		{Logger: logger(&ours), HTTP: &enginehttp.Options{Logger: logger(&theirs)}},
+	} {
+		url, _ := newSite(t, nil, opts)
+		answer, _ := get(t, url+"/socket.io/?EIO=9&transport=polling", "")
+		require.Equal(t, http.StatusBadRequest, answer.StatusCode)
+	}
+	require.Equal(t, 1, strings.Count(ours.String(), "request refused"))
+	require.Equal(t, 1, strings.Count(theirs.String(), "request refused"))
+}
+
 func TestClientsMeetOverEveryTransportAndVersion(t *testing.T) {
 	t.Parallel()
 	url, _ := newSite(t, nil, nil)
@@ -90,7 +108,7 @@ func TestClientsMeetOverEveryTransportAndVersion(t *testing.T) {
 func TestHooksSeeTheRequestOfTheirConnection(t *testing.T) {
 	t.Parallel()
 	url, _ := newSite(t, &easyrtc.ServerOptions{
-		Authenticate: func(ctx context.Context, l *easyrtc.LoginRequest) error {
+		Authenticate: func(ctx context.Context, _ *easyrtc.ServerSession, l *easyrtc.LoginRequest) error {
 			l.Username = wsconn.Request(ctx).Header.Get("X-User")
 			return nil
 		},

@@ -142,8 +142,8 @@ func (d *dataChannel) receive(assembler *easyrtc.Assembler, text []byte) {
 	if err != nil {
 		p.log.Warn("easyrtcpion: refused a message", "error", err)
 	}
-	if !handled && p.opts.OnMessage != nil {
-		p.opts.OnMessage(d.call, m)
+	if !handled && p.opts.OnData != nil {
+		p.opts.OnData(d.call, m)
 	}
 }
 

@@ -52,7 +52,7 @@ func Example() {
 				log.Print(err)
 			}
 		},
-		OnMessage: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
+		OnData: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
 			bounded, cancel := context.WithTimeout(ctx, time.Second) // a hook must not wait for long
 			defer cancel()
 			_ = c.Send(bounded, m.MsgType, m.MsgData)
@@ -64,8 +64,8 @@ func Example() {
 	other := login(ctx, server, "caller")
 	defer other.Close()
 	caller := easyrtcpion.NewPeer(other, &easyrtcpion.Options{
-		Settings:  local(),
-		OnMessage: func(_ *easyrtcpion.Call, m *easyrtc.DataMessage) { heard <- m.MsgType + " " + string(m.MsgData) },
+		Settings: local(),
+		OnData:   func(_ *easyrtcpion.Call, m *easyrtc.DataMessage) { heard <- m.MsgType + " " + string(m.MsgData) },
 	})
 	go caller.Run(ctx)
 

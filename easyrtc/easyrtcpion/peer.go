@@ -39,8 +39,8 @@ type Options struct {
 	OnTrack func(*Call, *webrtc.TrackRemote)
 	// OnOpen hears that messages can be sent to the other client without the server.
 	OnOpen func(*Call)
-	// OnMessage gets what the other client sends in this way, one after the other.
-	OnMessage func(*Call, *easyrtc.DataMessage)
+	// OnData gets what the other client sends in this way, one after the other.
+	OnData func(*Call, *easyrtc.DataMessage)
 	// OnChannel gets the data channels that the other client opens, before their first
 	// message; the one of the protocol only with NoData.
 	OnChannel func(*Call, *webrtc.DataChannel)
@@ -57,8 +57,8 @@ type Options struct {
 	// OnFiles gets files that another client wants to send, to be accepted or rejected now
 	// or later. Without it they are rejected.
 	OnFiles func(*IncomingFiles)
-	// OnOther gets what [Peer.Run] reads and is not about calls or files.
-	OnOther func(easyrtc.Message)
+	// OnMessage gets what [Peer.Run] reads and is not about calls or files.
+	OnMessage func(easyrtc.Message)
 
 	// API makes the peer connections. Nil makes one of Settings and Pion's default
 	// codecs and interceptors.
@@ -144,7 +144,7 @@ func (p *Peer) Run(ctx context.Context) error {
 	defer p.Close()
 	return pionpeer.Run(ctx, p.client.Messages, ErrDisconnected, pionpeer.Handler[easyrtc.Message]{
 		Package: "easyrtcpion", Closed: p.quit, Ended: p.client.Done(),
-		Handle: p.Handle, Other: p.opts.OnOther, Shut: p.shut, Log: p.log,
+		Handle: p.Handle, Other: p.opts.OnMessage, Shut: p.shut, Log: p.log,
 	})
 }
 

@@ -39,7 +39,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) authenticate(_ context.Context, l *easyrtc.LoginRequest) error {
+func (w *world) authenticate(_ context.Context, _ *easyrtc.ServerSession, l *easyrtc.LoginRequest) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	l.EasyrtcID = l.Username
@@ -150,7 +150,7 @@ func (m *member) options(p plan) *easyrtcpion.Options {
 		o.Settings = loopback.Settings()
 	}
 	o.Logger = heard.Warnings(m.warnings)
-	o.OnOther = func(msg easyrtc.Message) { m.other.Add(msg) }
+	o.OnMessage = func(msg easyrtc.Message) { m.other.Add(msg) }
 	o.OnTrack = func(c *easyrtcpion.Call, track *webrtc.TrackRemote) { m.flows.Receive(track.ID(), c, track) }
 	o.OnOpen = func(c *easyrtcpion.Call) { m.opened.Add(c) }
 	o.OnStreamReceived = func(_ *easyrtcpion.Call, name string) { m.received.Add(name) }
@@ -165,7 +165,7 @@ func (m *member) options(p plan) *easyrtcpion.Options {
 			m.accepted.Add(c)
 		}
 	}
-	o.OnMessage = func(c *easyrtcpion.Call, d *easyrtc.DataMessage) {
+	o.OnData = func(c *easyrtcpion.Call, d *easyrtc.DataMessage) {
 		m.messages.Add(said{c.EasyrtcID(), d.MsgType, string(d.MsgData)})
 		if p.echo {
 			_ = c.Send(context.Background(), "echo", d.MsgData) // the end of the call ends it

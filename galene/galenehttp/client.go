@@ -33,17 +33,17 @@ const (
 
 // DialOptions say how a server is reached. Nil and zero fields mean the defaults.
 type DialOptions struct {
-	Header     http.Header  // of every request to the host of the address that is given, and to no other
-	HTTPClient *http.Client // default: http.DefaultClient; WebSocket handshakes make one of their own
-	// WebSocket holds the limits and time-outs of WebSocket connections; its Header and
-	// HTTPClient are taken from the fields above when these are set.
-	WebSocket *wsconn.Options
-
 	// Client says how the client of [Connect] behaves.
 	Client *galene.ClientOptions
 	// Reconnect opens a lost connection again, as often as the Backoff of Client says, and
 	// joins its group again. It replaces the Redial of Client.
 	Reconnect bool
+
+	Header     http.Header  // of every request to the host of the address that is given, and to no other
+	HTTPClient *http.Client // default: http.DefaultClient; WebSocket handshakes make one of their own
+	// WebSocket holds the limits and time-outs of WebSocket connections; its Header and
+	// HTTPClient are taken from the fields above when these are set.
+	WebSocket *wsconn.Options
 }
 
 // A StatusError is an answer that is none. It wraps what it says, if that is one of the

@@ -118,6 +118,7 @@ func (h *Handler) Close() error {
 	return nil
 }
 
+// ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch p := r.URL.Path; {
 	case p == "/ws":

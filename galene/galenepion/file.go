@@ -36,10 +36,10 @@ const (
 type File struct {
 	Name     string
 	MimeType string
-	Size     uint64    // in bytes; Content must have as many
+	Size     int64     // in bytes; Content must have as many
 	Content  io.Reader // what it has beyond Size is not read
 	// Progress, if not nil, hears how many bytes have been given to the data channel.
-	Progress func(sent uint64)
+	Progress func(sent int64)
 }
 
 // An IncomingFile is a file that another user wants to send. Exactly one of Accept and
@@ -50,9 +50,9 @@ type IncomingFile struct {
 	Username string // of the sender
 	Name     string // without a path; not safe for every file system
 	MimeType string
-	Size     uint64 // in bytes
+	Size     int64 // in bytes
 	// Progress, if not nil when Accept is called, hears how many bytes have been written.
-	Progress func(received uint64)
+	Progress func(received int64)
 
 	transfer *transfer
 }
@@ -65,7 +65,7 @@ type transfer struct {
 	peer  *Peer
 	key   fileKey
 	sends bool
-	size  uint64
+	size  int64
 	open  chan struct{} // closed when the data channel is open
 	full  chan struct{} // closed when everything has been received
 	data  chan []byte   // received; unbuffered, so that SCTP slows the sender down
@@ -74,7 +74,7 @@ type transfer struct {
 
 	// Guarded by the peer's lock.
 	state      fileState
-	sent       uint64
+	sent       int64
 	session    *pionpeer.Session
 	channel    *webrtc.DataChannel
 	candidates []webrtc.ICECandidateInit // before there is a session
@@ -102,18 +102,18 @@ func (p *Peer) SendFile(ctx context.Context, dest string, f *File) error {
 
 func (p *Peer) sendFile(ctx context.Context, dest string, f *File) error {
 	switch {
-	case f.Size > maxFileSize:
+	case f.Size < 0, f.Size > maxFileSize:
 		return ErrFileSize
 	case p.client.User(dest) == nil:
 		return ErrNoUser
 	}
-	t := newTransfer(p, fileKey{dest, galene.NewID()}, true, f.Size)
+	t, size := newTransfer(p, fileKey{dest, galene.NewID()}, true, f.Size), uint64(f.Size)
 	if err := p.register(t); err != nil {
 		return err
 	}
 	err := p.client.Send(galene.NewFileTransfer(dest, &galene.FileTransfer{
 		Type: galene.FileInvite, Version: []string{galene.FileTransferVersion},
-		ID: t.key.id, Name: f.Name, Size: &f.Size, MimeType: f.MimeType,
+		ID: t.key.id, Name: f.Name, Size: &size, MimeType: f.MimeType,
 	}))
 	if err != nil {
 		t.step(fileEvent{fileGone, err})
@@ -138,7 +138,7 @@ func (t *transfer) write(f *File) error {
 	ch := t.channel
 	t.peer.mu.Unlock()
 	buf := make([]byte, fileChunk)
-	for sent := uint64(0); ; {
+	for sent := int64(0); ; {
 		chunk := buf[:min(fileChunk, f.Size-sent)]
 		if _, err := io.ReadFull(f.Content, chunk); err != nil {
 			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -146,7 +146,7 @@ func (t *transfer) write(f *File) error {
 			}
 			return err
 		}
-		sent += uint64(len(chunk))
+		sent += int64(len(chunk))
 		t.peer.mu.Lock()
 		t.sent = sent
 		t.peer.mu.Unlock()
@@ -202,10 +202,10 @@ func (f *IncomingFile) accept(ctx context.Context, w io.Writer) error {
 	case <-t.over:
 		return t.outcome()
 	}
-	for received := uint64(0); received < t.size; {
+	for received := int64(0); received < t.size; {
 		select {
 		case b := <-t.data:
-			if uint64(len(b)) > t.size-received {
+			if int64(len(b)) > t.size-received {
 				t.step(fileEvent{fileBroken, ErrFileSize})
 				continue
 			}
@@ -213,7 +213,7 @@ func (f *IncomingFile) accept(ctx context.Context, w io.Writer) error {
 				t.step(fileEvent{fileBroken, err})
 				continue
 			}
-			received += uint64(len(b))
+			received += int64(len(b))
 			if f.Progress != nil && len(b) > 0 {
 				f.Progress(received)
 			}
@@ -241,7 +241,7 @@ type rejection string
 
 func (r rejection) Error() string { return "galenepion: file rejected: " + string(r) }
 
-func newTransfer(p *Peer, key fileKey, sends bool, size uint64) *transfer {
+func newTransfer(p *Peer, key fileKey, sends bool, size int64) *transfer {
 	return &transfer{
 		peer: p, key: key, sends: sends, size: size,
 		open: make(chan struct{}), full: make(chan struct{}), over: make(chan struct{}),
@@ -316,7 +316,7 @@ func (p *Peer) fileMessage(m *galene.UserMessage) error {
 
 // invited gives a file to the application.
 func (p *Peer) invited(m *galene.UserMessage, f *galene.FileTransfer) {
-	t := newTransfer(p, fileKey{m.Source, f.ID}, false, *f.Size)
+	t := newTransfer(p, fileKey{m.Source, f.ID}, false, int64(min(*f.Size, maxFileSize)))
 	var err error
 	switch {
 	case !slices.Contains(f.Version, galene.FileTransferVersion):
@@ -333,7 +333,7 @@ func (p *Peer) invited(m *galene.UserMessage, f *galene.FileTransfer) {
 		return
 	}
 	in := &IncomingFile{
-		ID: f.ID, Source: m.Source, Name: baseName(f.Name), MimeType: f.MimeType, Size: *f.Size, transfer: t,
+		ID: f.ID, Source: m.Source, Name: baseName(f.Name), MimeType: f.MimeType, Size: t.size, transfer: t,
 	}
 	if m.Username != nil {
 		in.Username = *m.Username

@@ -33,7 +33,7 @@ func (m *member) send(ctx context.Context, dest *member, f *galenepion.File) <-c
 
 func fileOf(b []byte) *galenepion.File {
 	return &galenepion.File{
-		Name: "a.bin", MimeType: "application/x-test", Size: uint64(len(b)), Content: bytes.NewReader(b),
+		Name: "a.bin", MimeType: "application/x-test", Size: int64(len(b)), Content: bytes.NewReader(b),
 	}
 }
 
@@ -41,9 +41,9 @@ func TestFilesGoBothWaysAtOnce(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
 	data := content(3 << 20)
-	var sent, received uint64
+	var sent, received int64
 	there := fileOf(data)
-	there.Progress = func(n uint64) { sent = n }
+	there.Progress = func(n int64) { sent = n }
 	there.Content = io.MultiReader(there.Content, strings.NewReader("more than was said"))
 	toB := a.send(t.Context(), b, there)
 	toA := b.send(t.Context(), a, fileOf(data))
@@ -51,11 +51,11 @@ func TestFilesGoBothWaysAtOnce(t *testing.T) {
 	in := heard.Next(t, "file", b.files)
 	require.Equal(t, "a.bin", in.Name)
 	require.Equal(t, "application/x-test", in.MimeType)
-	require.Equal(t, uint64(3<<20), in.Size)
+	require.Equal(t, int64(3<<20), in.Size)
 	require.Equal(t, a.client.ID(), in.Source)
 	require.Equal(t, "sender", in.Username)
 	require.NotEmpty(t, in.ID)
-	in.Progress = func(n uint64) { received = n }
+	in.Progress = func(n int64) { received = n }
 	back := make(chan error, 1)
 	var atA, atB bytes.Buffer
 	go func() { back <- heard.Next(t, "file", a.files).Accept(t.Context(), &atA) }()
@@ -66,8 +66,8 @@ func TestFilesGoBothWaysAtOnce(t *testing.T) {
 	<-in.Done()
 	require.True(t, bytes.Equal(data, atA.Bytes()))
 	require.True(t, bytes.Equal(data, atB.Bytes()))
-	require.Equal(t, uint64(3<<20), sent)
-	require.Equal(t, uint64(3<<20), received)
+	require.Equal(t, int64(3<<20), sent)
+	require.Equal(t, int64(3<<20), received)
 	require.ErrorIs(t, in.Accept(t.Context(), &atB), galenepion.ErrClosed)
 	a.requireQuiet()
 	b.requireQuiet()
@@ -339,8 +339,10 @@ func TestFileForOneselfIsCancelled(t *testing.T) {
 func TestFileIsNeverTooBigForABrowser(t *testing.T) {
 	t.Parallel()
 	a, b := newPair(t)
-	err := a.SendFile(t.Context(), b.client.ID(), &galenepion.File{Size: 1 << 53, Content: broken{}})
-	require.ErrorIs(t, err, galenepion.ErrFileSize)
+	for _, size := range []int64{1 << 53, -1} {
+		err := a.SendFile(t.Context(), b.client.ID(), &galenepion.File{Size: size, Content: broken{}})
+		require.ErrorIs(t, err, galenepion.ErrFileSize)
+	}
 }
 
 func TestWhatIsNoFileTransferIsCancelled(t *testing.T) {

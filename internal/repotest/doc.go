@@ -1,5 +1,5 @@
 // Package repotest keeps the rules that the compiler does not: every test binary
 // ends with the goroutines that it began with (Main), and the tests of this package
 // check the whole tree for import rules, the uniform shape of the protocol packages,
-// README snippets, documentation and leftovers.
+// snippets in Markdown, documentation, links, the index of examples, and leftovers.
 package repotest

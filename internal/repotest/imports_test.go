@@ -27,10 +27,10 @@ type user struct {
 // for tests. A package of another module that
 // no row names is not a dependency of this module.
 var users = []user{
-	{"net/http", []string{"transport/wsconn", "transport/engineio/enginehttp", "PROTOCOL/SHORThttp", "examples/...", "internal/interop/..."}},
+	{"net/http", []string{"transport/wsconn", "transport/engineio/enginehttp", "PROTOCOL/SHORThttp", "examples/...", "internal/bench/...", "internal/interop/..."}},
 	{"testing", []string{"transport/conntest", "internal/script", "internal/heard", "internal/pionpeer/piontest", "internal/repotest", "internal/interop/..."}},
 
-	{"github.com/coder/websocket", []string{"transport/wsconn", "transport/engineio/enginehttp"}},
+	{"github.com/coder/websocket", []string{"transport/wsconn", "transport/engineio/enginehttp", "internal/bench/load"}},
 	{"github.com/pion", []string{"PROTOCOL/SHORTpion", "internal/pionpeer/...", "internal/clip", "internal/interop/...", "examples/..."}},
 	{"github.com/go-json-experiment/json", []string{"internal/jsonx"}},
 	{"github.com/golang-jwt/jwt", []string{"PROTOCOL/SHORTjwt", "internal/jwtclaims", "examples/..."}},

@@ -30,6 +30,8 @@ var besidesProtocols = []string{"transport", "examples", "internal"}
 type requirement struct {
 	path         string // relative to the package; a folder ends in /
 	declarations []declaration
+	only         []string // packages for which it is meant; nil is all
+	except       []string
 }
 
 // A declaration is a top-level name, or "Type.Method", with its form in words that two
@@ -42,11 +44,11 @@ type declaration struct {
 	except  []string
 }
 
-func (d declaration) isFor(protocol string) bool {
-	return (d.only == nil || slices.Contains(d.only, protocol)) && !slices.Contains(d.except, protocol)
+func isFor(protocol string, only, except []string) bool {
+	return (only == nil || slices.Contains(only, protocol)) && !slices.Contains(except, protocol)
 }
 
-var fileMarker = regexp.MustCompile(`(?m)^// -- (\S+) --$`)
+var fileMarker = regexp.MustCompile(`(?m)^// -- (\S+) --(?: (only|except) (.+))?$`)
 
 // readShape reads the table in testdata/shape.go.
 func readShape(table string) ([]requirement, error) {
@@ -62,7 +64,16 @@ func readShape(table string) ([]requirement, error) {
 			continue // the explanation of the table
 		}
 		starts = append(starts, m[0])
-		shape = append(shape, requirement{path: table[m[2]:m[3]]})
+		r := requirement{path: table[m[2]:m[3]]}
+		if m[4] >= 0 {
+			names := strings.Fields(table[m[6]:m[7]])
+			if table[m[4]:m[5]] == "only" {
+				r.only = names
+			} else {
+				r.except = names
+			}
+		}
+		shape = append(shape, r)
 	}
 	for _, decl := range f.Decls {
 		i, _ := slices.BinarySearch(starts, fset.Position(decl.Pos()).Offset)
@@ -206,7 +217,12 @@ func shapeProblems(t *tree, shape []requirement) []string {
 			continue
 		}
 		problems = append(problems, subPackageProblems(t, protocol)...)
+		problems = append(problems, hookProblems(t, protocol)...)
+		problems = append(problems, testFileProblems(t, protocol)...)
 		for _, r := range shape {
+			if !isFor(protocol, r.only, r.except) {
+				continue
+			}
 			r.path = strings.ReplaceAll(r.path, "SHORT", protocols[protocol])
 			problems = append(problems, requirementProblems(t, protocol, r)...)
 		}
@@ -226,6 +242,67 @@ func subPackageProblems(t *tree, protocol string) []string {
 	return problems
 }
 
+// hookProblems lists the hooks of a server that do not begin with a context and with the
+// session that they are about, as far as they have them.
+func hookProblems(t *tree, protocol string) []string {
+	p := t.pkg(protocol)
+	if p == nil || p.files["server.go"] == nil {
+		return nil
+	}
+	var problems []string
+	for _, decl := range p.files["server.go"].Decls {
+		for _, d := range declarations(decl) {
+			if d.name != "ServerOptions" {
+				continue
+			}
+			for _, member := range d.members {
+				name, form, _ := strings.Cut(member, " func(")
+				parameters := form[:max(0, strings.IndexByte(form, ')'))]
+				if form == "" || parameters == "" {
+					continue
+				}
+				list := strings.Split(parameters, ", ")
+				place := slices.Index(list, "*ServerSession")
+				ctx := slices.Index(list, "context.Context")
+				if ctx > 0 || place > ctx+1 {
+					problems = append(problems, fmt.Sprintf(
+						"%s/server.go: the hook %s takes (%s), not the context and the session first", protocol, name, parameters))
+				}
+				if strings.Contains(form, ") error") || strings.Contains(form, ", error)") {
+					if ctx < 0 {
+						problems = append(problems, fmt.Sprintf("%s/server.go: the hook %s decides without a context", protocol, name))
+					}
+				}
+			}
+		}
+	}
+	return problems
+}
+
+// testFileProblems lists the tests of one side of a protocol whose files do not stand beside
+// the others of that side: server_fuzz_test.go, not fuzz_server_test.go.
+func testFileProblems(t *tree, protocol string) []string {
+	p := t.pkg(protocol)
+	if p == nil {
+		return nil
+	}
+	var problems []string
+	for _, name := range slices.Sorted(maps.Keys(p.tests)) {
+		base := strings.TrimSuffix(name, "_test.go")
+		about, side, found := strings.Cut(base, "_server")
+		if !found {
+			about, side, found = strings.Cut(base, "_client")
+		}
+		if !found || side != "" && side[0] != '_' || p.files[base+".go"] != nil {
+			continue // or the test of a file of that name
+		}
+		if about != "client" && about != "server" {
+			problems = append(problems, fmt.Sprintf("%s/%s: the name begins with the side that is tested", protocol, name))
+		}
+	}
+	return problems
+}
+
 func requirementProblems(t *tree, protocol string, r requirement) []string {
 	place := path.Join(protocol, r.path)
 	if strings.HasSuffix(r.path, "/") {
@@ -238,8 +315,8 @@ func requirementProblems(t *tree, protocol string, r requirement) []string {
 		return []string{place + ": missing"}
 	}
 	file := &ast.File{}
-	if p := t.pkg(protocol); p != nil && p.files[r.path] != nil {
-		file = p.files[r.path]
+	if p := t.pkg(path.Dir(place)); p != nil && p.files[path.Base(place)] != nil {
+		file = p.files[path.Base(place)]
 	}
 	var have []declaration
 	for _, decl := range file.Decls {
@@ -248,9 +325,10 @@ func requirementProblems(t *tree, protocol string, r requirement) []string {
 	var problems []string
 	last := -1
 	for _, want := range r.declarations {
-		if !want.isFor(protocol) {
+		if !isFor(protocol, want.only, want.except) {
 			continue
 		}
+		want.form = strings.ReplaceAll(want.form, "PROTOCOL", protocol)
 		i := slices.IndexFunc(have, func(d declaration) bool { return d.name == want.name })
 		if i < 0 {
 			problems = append(problems, fmt.Sprintf("%s: no %s (%s)", place, want.name, want.form))
@@ -264,6 +342,7 @@ func requirementProblems(t *tree, protocol string, r requirement) []string {
 			problems = append(problems, fmt.Sprintf("%s: %s is %q, want %q", place, want.name, have[i].form, want.form))
 		}
 		for _, member := range want.members {
+			member = strings.ReplaceAll(member, "PROTOCOL", protocol)
 			if !slices.Contains(have[i].members, member) {
 				problems = append(problems, fmt.Sprintf("%s: %s has no member %q", place, want.name, member))
 			}
@@ -310,6 +389,12 @@ func Join()
 
 // -- testdata/vectors/ --
 // -- SHORTpion/ --
+
+// -- SHORThttp/handler.go -- except galene
+
+func NewHandler(srv *PROTOCOL.Server) *Handler
+
+// -- group.go -- only galene
 `
 
 const fakeCodec = `package msejsonrpc
@@ -339,6 +424,16 @@ var (
 func Connect(context.Context, int, int) {}
 `
 
+const fakeServer = `package msejsonrpc
+
+type ServerOptions struct {
+	Logger       *slog.Logger
+	Authenticate func(ctx context.Context, s *ServerSession, a *Auth) (*Identity, error)
+	Connection   func(ctx context.Context) (Connection, error)
+	OnExpired    func(s *ServerSession)
+}
+`
+
 // fakeProtocol is a tree with one package that has the shape of fakeTable.
 func fakeProtocol() fstest.MapFS {
 	return fstest.MapFS{
@@ -346,6 +441,12 @@ func fakeProtocol() fstest.MapFS {
 		"msejsonrpc/codec.go":                 {Data: []byte(fakeCodec)},
 		"msejsonrpc/testdata/vectors/a.txtar": {Data: []byte("-- wire --\n")},
 		"msejsonrpc/msepion/peer.go":          {Data: []byte("package msepion\n")},
+		"msejsonrpc/msehttp/handler.go":       {Data: []byte("package msehttp\nfunc NewHandler(*msejsonrpc.Server) *Handler { return nil }\n")},
+		"msejsonrpc/server.go":                {Data: []byte(fakeServer)},
+		"msejsonrpc/server_fuzz_test.go":      {Data: []byte("package msejsonrpc\n")},
+		"msejsonrpc/ortc_client.go":           {Data: []byte("package msejsonrpc\n")},
+		"msejsonrpc/ortc_client_test.go":      {Data: []byte("package msejsonrpc\n")},
+		"msejsonrpc/whole_serverless_test.go": {Data: []byte("package msejsonrpc\n")},
 		"transport/transport.go":              {Data: []byte("package transport\n")},
 	}
 }
@@ -368,6 +469,13 @@ func TestDifferingShapeIsFound(t *testing.T) {
 			changed := strings.Replace(fakeCodec, old, differing, 1)
 			require.NotEqual(t, fakeCodec, changed)
 			fsys["msejsonrpc/codec.go"].Data = []byte(changed)
+		}
+	}
+	hooks := func(old, differing string) func(fstest.MapFS) {
+		return func(fsys fstest.MapFS) {
+			changed := strings.Replace(fakeServer, old, differing, 1)
+			require.NotEqual(t, fakeServer, changed)
+			fsys["msejsonrpc/server.go"].Data = []byte(changed)
 		}
 	}
 	remove := func(name string) func(fstest.MapFS) {
@@ -397,7 +505,18 @@ func TestDifferingShapeIsFound(t *testing.T) {
 		"another field type":          {codec("Extra Fields", "Extra []byte"), `Unknown has no member "Extra Fields"`},
 		"another field name":          {codec("Extra Fields", "Rest Fields"), `Unknown has no member "Extra Fields"`},
 		"another interface":           {codec("Validate() error\n", "Check() error\n"), `Message has no member "Validate func() error"`},
-		"another order":               {codec("package msejsonrpc\n", "package msejsonrpc\nfunc Connect(context.Context, int, int) {}\n"), "Connect belongs after ErrSlow"},
+		"another server's handler": {
+			add("msejsonrpc/msehttp/handler.go", "msehttp\nfunc NewHandler(*galene.Server) *Handler { return nil }"),
+			`NewHandler is "func(*galene.Server) *Handler", want "func(*msejsonrpc.Server) *Handler"`,
+		},
+		"a hook with its session last": {
+			hooks("s *ServerSession, a *Auth", "a *Auth, s *ServerSession"), "the hook Authenticate takes (context.Context, *Auth, *ServerSession)",
+		},
+		"a hook with its context last": {hooks("ctx context.Context, s *ServerSession, a *Auth", "s *ServerSession, ctx context.Context"), "the hook Authenticate takes"},
+		"a hook without a context":     {hooks("ctx context.Context, s *ServerSession, a *Auth", "s *ServerSession"), "the hook Authenticate decides without a context"},
+		"a test beside the others":     {add("msejsonrpc/fuzz_server_test.go", "msejsonrpc"), "msejsonrpc/fuzz_server_test.go: the name begins with the side"},
+		"another such test":            {add("msejsonrpc/hostile_client_end_test.go", "msejsonrpc"), "hostile_client_end_test.go: the name begins"},
+		"another order":                {codec("package msejsonrpc\n", "package msejsonrpc\nfunc Connect(context.Context, int, int) {}\n"), "Connect belongs after ErrSlow"},
 	} {
 		fsys := fakeProtocol()
 		c.change(fsys)
@@ -420,5 +539,7 @@ func TestExceptionsOfTheTableHoldForTheNamedPackageOnly(t *testing.T) {
 	}
 	fake, err := readTree(fsys)
 	require.NoError(t, err)
-	require.Equal(t, []string{"galene/codec.go: no Join (func())"}, shapeProblems(fake, shape))
+	require.Equal(t, []string{
+		"galene/msehttp: the name does not begin with \"galene\"", "galene/codec.go: no Join (func())", "galene/group.go: missing",
+	}, shapeProblems(fake, shape))
 }

@@ -49,19 +49,21 @@ func URL(server, room, peerName string) (string, error) {
 	return u.String(), nil
 }
 
-// DialOptions say how to connect. A nil *DialOptions, and nil fields, mean the defaults.
+// DialOptions say how a server is reached. Nil and zero fields mean the defaults.
 type DialOptions struct {
-	// Client is for the client. [Dial] goes by its Framing and its MessageBytes; its Redial is
-	// set with Reconnect.
+	// Client says how the client of [Connect] behaves. [Dial] goes by its Framing and its
+	// MessageBytes.
 	Client *mediasoupproto.ClientOptions
+	// Reconnect opens a lost connection again, as often as the Backoff of Client says, and
+	// joins the room again. The server ends that with [mediasoupproto.CloseByServer]. It
+	// replaces the Redial of Client. It is to the same address: where that holds a token
+	// that expires, Client has a Redial of the application's instead, which gives [Dial] a
+	// new one.
+	Reconnect bool
+
 	// WebSocket is for the connection. Its ReadLimit is the MessageBytes of Client by
 	// default, and its Subprotocols are that of the framing, if they are nil.
 	WebSocket *wsconn.Options
-	// Reconnect opens a new connection when one is lost, as the Backoff of Client says, and
-	// joins the room again. The server ends that with [mediasoupproto.CloseByServer]. It is to
-	// the same address: where that holds a token that expires, Client has a Redial of the
-	// application's instead, which gives [Dial] a new one.
-	Reconnect bool
 }
 
 // ErrSubprotocol: the server has taken the connection, but not its subprotocol.

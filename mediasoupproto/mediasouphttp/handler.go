@@ -15,12 +15,9 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
 
-// Options say how a handler serves connections. A nil *Options, and nil fields, mean the
-// defaults.
+// Options say how a [Handler] behaves. Nil and zero fields mean the defaults. They are only
+// read.
 type Options struct {
-	// Static are files for requests that are no WebSockets, such as pages with
-	// mediasoup-client. Nil has none.
-	Static fs.FS
 	// WebSocket is for the connections. Its ReadLimit must be as high as the MessageBytes of
 	// the server; both are 1 MiB by default. Its Subprotocols are set by the handler.
 	WebSocket *wsconn.Options
@@ -28,8 +25,11 @@ type Options struct {
 	// nil is [FromQuery]. An [*mediasoupproto.Error] whose code is an HTTP status is the
 	// answer to a request that is refused; any other error is answered with 403.
 	Connection func(r *http.Request) (mediasoupproto.Connection, error)
+	// Static are files for requests that are no WebSockets, such as pages with
+	// mediasoup-client. Nil has none.
+	Static fs.FS
 
-	Logger *slog.Logger // of what is refused; nil is that of WebSocket, or discards
+	Logger *slog.Logger // nil is that of WebSocket, or discards
 }
 
 // ErrQuery is what [FromQuery] says of a request without a room or a name.
@@ -44,6 +44,14 @@ var (
 	errForbidden = &mediasoupproto.Error{Code: http.StatusForbidden, Reason: "Forbidden"}
 	errNoRequest = errors.New("mediasouphttp: the connection was opened by no HTTP request")
 )
+
+// A Handler takes connections of clients of protoo. Its methods may be called concurrently.
+type Handler struct {
+	connection func(r *http.Request) (mediasoupproto.Connection, error)
+	sockets    http.Handler
+	files      http.Handler
+	log        *slog.Logger
+}
 
 // NewHandler returns the handler for the connections of a server, whatever their path, and
 // tells the server in which room each is, and by which name. The server's hooks find the
@@ -70,14 +78,6 @@ func NewHandler(srv *mediasoupproto.Server, opts *Options) *Handler {
 		h.files = http.FileServerFS(opts.Static)
 	}
 	return h
-}
-
-// A Handler takes connections of clients of protoo. Its methods may be called concurrently.
-type Handler struct {
-	connection func(r *http.Request) (mediasoupproto.Connection, error)
-	sockets    http.Handler
-	files      http.Handler
-	log        *slog.Logger
 }
 
 // ServeHTTP implements [http.Handler].

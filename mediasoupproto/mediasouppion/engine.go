@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net"
@@ -44,6 +45,8 @@ type EngineOptions struct {
 	// MaxIncomingBitrate, in bit/s, is what a client is told that it may send over one
 	// transport. With 0 it is told nothing and goes by its losses.
 	MaxIncomingBitrate uint64
+
+	Logger *slog.Logger // nil discards
 }
 
 // A ListenAddress is where an [Engine] listens, and what it calls that.
@@ -82,6 +85,7 @@ type Engine struct {
 	certificate  tls.Certificate
 	fingerprints []mediasoupproto.Fingerprint
 	maxIncoming  uint64
+	log          *slog.Logger
 	now          func() time.Time
 	began        time.Time
 
@@ -101,8 +105,11 @@ func NewEngine(opts *EngineOptions) (*Engine, error) {
 	}
 	e := &Engine{
 		listen: opts.Listen, portMin: opts.PortMin, portMax: opts.PortMax, listenPacket: opts.ListenPacket,
-		maxIncoming: opts.MaxIncomingBitrate, now: time.Now, began: time.Now(),
+		maxIncoming: opts.MaxIncomingBitrate, log: opts.Logger, now: time.Now, began: time.Now(),
 		stop: make(chan struct{}), rooms: make(map[*room]struct{}),
+	}
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
 	}
 	if e.listenPacket == nil {
 		e.listenPacket = net.ListenPacket
@@ -297,7 +304,7 @@ func (e *Engine) open(a ListenAddress, port uint16) (*socket, error) {
 		conn.Close()
 		return nil, fmt.Errorf("mediasouppion: %v is no UDP address", conn.LocalAddr())
 	}
-	s := newSocket(conn, a.announced(), local.Port())
+	s := newSocket(conn, a.announced(), local.Port(), e.log)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {

@@ -2,6 +2,7 @@ package mediasouppion
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -62,6 +63,7 @@ type socket struct {
 	conn      udpConn
 	announced netip.Addr
 	port      uint16
+	log       *slog.Logger
 	done      chan struct{} // when nothing reads any more
 
 	mu      sync.RWMutex
@@ -79,9 +81,9 @@ type holder struct {
 // only forge its address, does not get it before. Clients check every few seconds.
 const holdTime = 15 * time.Second
 
-func newSocket(conn net.PacketConn, announced netip.Addr, port uint16) *socket {
+func newSocket(conn net.PacketConn, announced netip.Addr, port uint16, log *slog.Logger) *socket {
 	s := &socket{
-		announced: announced, port: port, done: make(chan struct{}),
+		announced: announced, port: port, log: log, done: make(chan struct{}),
 		byUfrag: make(map[string]*credentials), byAddr: make(map[netip.AddrPort]holder),
 	}
 	if u, ok := conn.(udpConn); ok {
@@ -121,6 +123,7 @@ func (s *socket) read() {
 			return
 		default:
 			if failed++; failed == maxErrors {
+				s.log.Error("mediasouppion: a socket fails", "port", s.port, "error", err)
 				s.fail(err)
 				return
 			}

@@ -1,8 +1,10 @@
 package mediasouppion
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -169,7 +171,8 @@ func TestAnotherCertificateThanAnnouncedIsRefused(t *testing.T) {
 	for _, role := range []mediasoupproto.DTLSRole{mediasoupproto.DTLSRoleClient, mediasoupproto.DTLSRoleServer} {
 		t.Run(string(role), func(t *testing.T) {
 			t.Parallel()
-			_, r, _ := newTestRoom(t, nil)
+			var log bytes.Buffer
+			_, r, _ := newTestRoom(t, &EngineOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			c := &client{t: t, room: r, id: mediaID(1, 1), agent: newAgent(t)}
 			certificate, err := newCertificate()
 			require.NoError(t, err)
@@ -190,6 +193,7 @@ func TestAnotherCertificateThanAnnouncedIsRefused(t *testing.T) {
 			<-r.transports[c.id].dtls.done
 			require.Equal(t, "failed", r.transports[c.id].dtls.state())
 			require.Nil(t, r.transports[c.id].in)
+			require.Contains(t, log.String(), `msg="mediasouppion: no DTLS with a client" peer=1 transport=1`)
 		})
 	}
 }
@@ -376,8 +380,9 @@ func (brokenConn) ReadFrom([]byte) (int, net.Addr, error) { return 0, nil, error
 
 func TestABrokenSocketEndsItsTransports(t *testing.T) {
 	t.Parallel()
+	var log bytes.Buffer
 	_, r, ev := newTestRoom(t, &EngineOptions{
-		PortMin: 40000, PortMax: 40999,
+		PortMin: 40000, PortMax: 40999, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		ListenPacket: func(network, address string) (net.PacketConn, error) {
 			conn, err := net.ListenPacket(network, address)
 			return brokenConn{conn}, err
@@ -386,6 +391,7 @@ func TestABrokenSocketEndsItsTransports(t *testing.T) {
 	_, err := r.CreateTransport(mediaID(1, 1), &mediasoupproto.CreateTransport{})
 	require.NoError(t, err)
 	require.Equal(t, mediaID(1, 1), await(t, ev.closed, "end", nil))
+	require.Contains(t, log.String(), `msg="mediasouppion: a socket fails"`)
 	r.CloseTransport(mediaID(1, 1))
 }
 

@@ -227,7 +227,7 @@ func TestRefusedProducerIsTakenBack(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, engine.Close()) })
 	w := newWorldOf(t, mediasoupproto.ServerOptions{
 		Media: engine,
-		Request: func(_ context.Context, _ *mediasoupproto.ServerSession, m mediasoupproto.Message) error {
+		AuthorizeRequest: func(_ context.Context, _ *mediasoupproto.ServerSession, m mediasoupproto.Message) error {
 			if m, ok := m.(*mediasoupproto.CreateProducer); ok && m.Kind == mediasoupproto.Video {
 				return no
 			}
@@ -255,7 +255,7 @@ func TestRefusedTransportFailsThePublicationAndTheNextOneTriesAgain(t *testing.T
 	t.Cleanup(func() { require.NoError(t, engine.Close()) })
 	w := newWorldOf(t, mediasoupproto.ServerOptions{
 		Media: engine,
-		Request: func(_ context.Context, _ *mediasoupproto.ServerSession, m mediasoupproto.Message) error {
+		AuthorizeRequest: func(_ context.Context, _ *mediasoupproto.ServerSession, m mediasoupproto.Message) error {
 			if _, ok := m.(*mediasoupproto.CreateTransport); ok {
 				select {
 				case <-refuse:

@@ -103,11 +103,16 @@ func (d *dtlsSession) run() {
 		defer close(d.done)
 		err := d.serve()
 		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.stateText == "connecting" && err != nil {
+		failed := d.stateText == "connecting" && err != nil
+		d.stateText = "closed"
+		if failed {
 			d.stateText = "failed"
-		} else {
-			d.stateText = "closed"
+		}
+		closed := d.closed
+		d.mu.Unlock()
+		if id := d.transport.id; failed && !closed {
+			d.transport.room.engine.log.Info("mediasouppion: no DTLS with a client",
+				"peer", id.Peer, "transport", id.ID, "error", err)
 		}
 	}()
 }

@@ -2,12 +2,12 @@
 // and a media server, negotiated over the signaling of package msejsonrpc, with Pion at
 // either end or at both.
 //
-// [NewClient] makes a client's peer, for bots; [NewServer] the server's peer of one
+// [NewPeer] makes a client's peer, for bots; [NewServerPeer] the server's peer of one
 // session. [Peer.Run] is the whole loop of either; Handle is for applications with a loop
 // of their own. [Rooms] is a media server: it forwards what each client of a room sends to
 // the others.
 //
-//	NewClient                            NewServer
+//	NewPeer                              NewServerPeer
 //	                  ◀──── sdpOffer ──── first, if it has something to offer
 //	                  ───── sdpOffer ───▶ the answer
 //	after OfferAfter  ───── sdpOffer ───▶ first, if the server was silent

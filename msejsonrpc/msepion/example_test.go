@@ -39,9 +39,9 @@ func connect(ctx context.Context, server *msejsonrpc.Server) *msejsonrpc.Client 
 func Example() {
 	ctx := context.Background()
 	server := msejsonrpc.NewServer(&msejsonrpc.ServerOptions{
-		Authenticate: msejsonrpc.AllowAll,
+		AllowAll: true,
 		Handle: func(ctx context.Context, s *msejsonrpc.ServerSession) error {
-			return msepion.NewServer(s, &msepion.Options{
+			return msepion.NewServerPeer(s, &msepion.Options{
 				Settings: local(),
 				OnChannel: func(ch *webrtc.DataChannel) {
 					ch.OnMessage(func(m webrtc.DataChannelMessage) { _ = ch.SendText(string(m.Data)) })
@@ -52,7 +52,7 @@ func Example() {
 	defer server.Close()
 
 	signaling := connect(ctx, server)
-	bot := msepion.NewClient(signaling, &msepion.Options{
+	bot := msepion.NewPeer(signaling, &msepion.Options{
 		Settings:   local(),
 		Labels:     []string{"chat"},
 		OfferAfter: time.Millisecond, // this server has nothing to offer
@@ -75,8 +75,8 @@ func ExampleRooms() {
 	ctx, stop := context.WithCancel(context.Background())
 	rooms := msepion.NewRooms(&msepion.RoomsOptions{Settings: local()})
 	server := msejsonrpc.NewServer(&msejsonrpc.ServerOptions{
-		Authenticate: msejsonrpc.AllowAll, // package msejwt knows who somebody is
-		Handle:       rooms.Handle,
+		AllowAll: true, // package msejwt knows who somebody is
+		Handle:   rooms.Handle,
 	})
 	defer server.Close()
 
@@ -84,7 +84,7 @@ func ExampleRooms() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	sender := msepion.NewClient(connect(ctx, server), &msepion.Options{Settings: local()})
+	sender := msepion.NewPeer(connect(ctx, server), &msepion.Options{Settings: local()})
 	sender.AddTrack(camera)
 	go sender.Run(ctx)
 	go func() { // an encoder
@@ -94,7 +94,7 @@ func ExampleRooms() {
 		}
 	}()
 
-	viewer := msepion.NewClient(connect(ctx, server), &msepion.Options{
+	viewer := msepion.NewPeer(connect(ctx, server), &msepion.Options{
 		Settings: local(),
 		OnTrack: func(track *webrtc.TrackRemote) {
 			fmt.Println("member", track.StreamID(), "sends", track.ID(), track.Codec().MimeType)

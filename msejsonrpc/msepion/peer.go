@@ -105,15 +105,15 @@ type connection struct {
 	offer    *time.Timer
 }
 
-// NewClient returns the peer of a client, whose session must be active. It does nothing
+// NewPeer returns the peer of a client, whose session must be active. It does nothing
 // before [Peer.Run] or [Peer.Start].
-func NewClient(signaling *msejsonrpc.Client, opts *Options) *Peer {
+func NewPeer(signaling *msejsonrpc.Client, opts *Options) *Peer {
 	return newPeer(signaling, true, DefaultOfferAfter, opts)
 }
 
-// NewServer returns the server's peer of a session, for [msejsonrpc.ServerOptions.Handle].
+// NewServerPeer returns the server's peer of a session, for [msejsonrpc.ServerOptions.Handle].
 // It does nothing before [Peer.Run] or [Peer.Start].
-func NewServer(signaling *msejsonrpc.ServerSession, opts *Options) *Peer {
+func NewServerPeer(signaling *msejsonrpc.ServerSession, opts *Options) *Peer {
 	return newPeer(signaling, false, 0, opts)
 }
 

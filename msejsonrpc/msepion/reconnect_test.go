@@ -1,9 +1,7 @@
 package msepion_test
 
 import (
-	"context"
 	"errors"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,27 +14,6 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-// A redialer gives a client connections that a test can cut.
-type redialer struct {
-	dial func() transport.Conn
-
-	mu   sync.Mutex
-	last transport.Conn
-}
-
-func (r *redialer) redial(context.Context) (transport.Conn, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.last = r.dial()
-	return r.last, nil
-}
-
-func (r *redialer) cut() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_ = r.last.Close(transport.StatusAbnormal, "")
-}
-
 var quick = msejsonrpc.Backoff{Min: time.Millisecond, Max: time.Millisecond}
 
 func TestClientThatReconnectsBeginsANewPeerConnection(t *testing.T) {
@@ -46,11 +23,11 @@ func TestClientThatReconnectsBeginsANewPeerConnection(t *testing.T) {
 		server.opts.Labels = []string{"x"}
 		client.tracks = []webrtc.TrackLocal{piontest.Video(t, "c")}
 		w, servers := newHost(t, server)
-		r := &redialer{dial: func() transport.Conn { up, _ := w.dial(); return up }}
-		conn, err := r.redial(t.Context())
+		r := &piontest.Redialer{Dial: func() transport.Conn { up, _ := w.dial(); return up }}
+		conn, err := r.Redial(t.Context())
 		require.NoError(t, err)
 		c := newBot(t, client, w.signal(conn, "d/r/u", &msejsonrpc.ClientOptions{
-			Form: client.form, Redial: r.redial, Backoff: quick,
+			Form: client.form, Redial: r.Redial, Backoff: quick,
 		}))
 		c.run()
 		added := piontest.Sound(t, "added")
@@ -68,7 +45,7 @@ func TestClientThatReconnectsBeginsANewPeerConnection(t *testing.T) {
 			c.awaitConnected()
 
 			before := c.PeerConnection()
-			r.cut()
+			r.Cut()
 			e, ok := errors.AsType[*transport.CloseError](heard.Next(t, "end of Run", s.ran))
 			require.True(t, ok)
 			require.Equal(t, transport.StatusAbnormal, e.Code)

@@ -109,7 +109,7 @@ func (r *Rooms) Handle(ctx context.Context, s *msejsonrpc.ServerSession) error {
 		rooms: r, room: roomID{identity.Domain, identity.RoomID}, id: s.ID(), gone: ctx.Done(),
 		sources: make(map[webrtc.TrackLocal]*source), outlets: make(map[string]*outlet),
 	}
-	m.peer = NewServer(s, &Options{
+	m.peer = NewServerPeer(s, &Options{
 		API: api, Configuration: r.opts.Configuration, Logger: r.log,
 		OnTrack: m.forward, OnChannel: m.opened, OnKeyFrame: m.keyFrame, OnState: m.changed,
 	})

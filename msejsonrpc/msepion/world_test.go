@@ -189,9 +189,9 @@ func newBot(t *testing.T, p plan, signaling any) *bot {
 	switch s := signaling.(type) {
 	case *msejsonrpc.Client:
 		b.client = s
-		b.Peer = msepion.NewClient(s, &opts)
+		b.Peer = msepion.NewPeer(s, &opts)
 	case *msejsonrpc.ServerSession:
-		b.Peer = msepion.NewServer(s, &opts)
+		b.Peer = msepion.NewServerPeer(s, &opts)
 	}
 	for _, track := range p.tracks {
 		b.AddTrack(track)

@@ -4,7 +4,8 @@
 //
 // names a file or (ending in /) a folder that must exist and not be empty, and the
 // declarations after it are those that the file must export in this order, among others.
-// SHORT stands for the package's short name.
+// SHORT stands for the package's short name, PROTOCOL for its whole one. After the marker may
+// stand "only x y" or "except x y", with the packages that have the file or do not.
 //
 // An interface, a struct or a method set must contain what is listed, and may hold more;
 // everything else (kinds, signatures, types of fields) is the same to the letter.
@@ -47,6 +48,12 @@ func Encode(m Message) ([]byte, error)
 
 func (m *Unknown) Validate() error
 
+func (*Reconnected) Validate() error
+
+// -- redact.go --
+
+func Redact(data []byte) []byte
+
 // -- errors.go --
 
 type DecodeError struct {
@@ -78,7 +85,20 @@ type Error struct{}
 //shape:except cuttlefish
 func (e *Error) Error() string
 
-var ErrSlowConsumer, ErrSlowPeer, ErrFlood, ErrHandshakeTimeout, ErrServerClosed, ErrTooManyConnections error
+var ErrSlowConsumer, ErrSlowPeer, ErrFlood, ErrHandshakeTimeout error
+
+// A client of cuttlefish asks nothing that is answered.
+//
+//shape:except cuttlefish
+var ErrCallTimeout error
+
+//shape:except cuttlefish
+var ErrTooManyCalls error
+
+//shape:except cuttlefish
+var ErrConnectionLost error
+
+var ErrServerClosed, ErrTooManyConnections error
 
 // -- state.go --
 
@@ -93,6 +113,12 @@ func (s ServerState) String() string
 type Effects struct {
 	Send, Deliver []Message
 	Close         *CloseReason
+}
+
+//shape:except cuttlefish
+type Reply struct {
+	Request Message
+	Err     error
 }
 
 type CloseReason struct {
@@ -110,6 +136,9 @@ type ClientMachine struct{}
 func NewClientMachine(cfg ClientConfig) *ClientMachine
 
 func (m *ClientMachine) State() ClientState
+
+//shape:except cuttlefish
+func (m *ClientMachine) Ready() bool
 
 func (m *ClientMachine) Start(now time.Time) Effects
 
@@ -216,6 +245,12 @@ type ClientOptions struct {
 	QueueBytes       int
 }
 
+//shape:except cuttlefish
+type ClientOptions struct {
+	CallTimeout  time.Duration
+	MessageBytes int
+}
+
 type Client struct{}
 
 //shape:except cuttlefish
@@ -229,6 +264,8 @@ func (c *Client) Send(m Message) error
 func (c *Client) Next(ctx context.Context) (Message, error)
 
 func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error]
+
+func (c *Client) State() ClientState
 
 func (c *Client) Close() error
 
@@ -248,6 +285,19 @@ type ServerOptions struct {
 	QueueBytes    int
 	Limits        Limits
 	Logger        *slog.Logger
+}
+
+//shape:except cuttlefish
+type ServerOptions struct {
+	MessageBytes int
+}
+
+// Who may join a group of Galène is up to its GroupStore, and nobody but the network keeps
+// anybody from a Cuttlefish device unless the application asks for more.
+//
+//shape:only msejsonrpc easyrtc mediasoupproto
+type ServerOptions struct {
+	AllowAll bool
 }
 
 type Server struct{}
@@ -279,15 +329,83 @@ func (s *ServerSession) ID() PeerID
 
 func (s *ServerSession) State() (ServerState, bool)
 
+func (s *ServerSession) Send(m Message) error
+
 func (s *ServerSession) Close(code transport.StatusCode, reason string)
 
 // -- example_test.go --
+// -- main_test.go --
 // -- message_test.go --
 // -- machine_test.go --
 // -- client_test.go --
 // -- server_test.go --
 // -- fuzz_test.go --
+// -- server_fuzz_test.go --
 // -- bench_test.go --
+// -- vectors_test.go --
+// -- server_script_test.go --
 // -- testdata/vectors/ --
 // -- testdata/scripts/ --
-// -- SHORTpion/ --
+
+// -- SHORTpion/doc.go --
+
+// -- SHORTpion/errors.go --
+
+var ErrClosed, ErrFailed, ErrConnectTimeout error
+
+// -- SHORTpion/peer.go -- except cuttlefish
+
+const DefaultConnectTimeout = 0
+
+type Options struct {
+	Settings       webrtc.SettingEngine
+	ConnectTimeout time.Duration
+	Logger         *slog.Logger
+}
+
+//shape:except msejsonrpc
+type Options struct {
+	OnMessage func(PROTOCOL.Message)
+}
+
+type Peer struct{}
+
+//shape:only msejsonrpc
+func NewPeer(signaling *PROTOCOL.Client, opts *Options) *Peer
+
+//shape:only galene easyrtc
+func NewPeer(client *PROTOCOL.Client, opts *Options) *Peer
+
+func (p *Peer) Run(ctx context.Context) error
+
+func (p *Peer) Handle(m PROTOCOL.Message) (handled bool, err error)
+
+func (p *Peer) Close() error
+
+// -- SHORTpion/example_test.go --
+// -- SHORTpion/main_test.go --
+// -- SHORTpion/world_test.go --
+
+// -- SHORThttp/doc.go -- except msejsonrpc
+
+// -- SHORThttp/client.go -- except msejsonrpc
+
+type DialOptions struct {
+	Client    *PROTOCOL.ClientOptions
+	Reconnect bool
+}
+
+// -- SHORThttp/handler.go -- except msejsonrpc
+
+type Options struct {
+	Logger *slog.Logger
+}
+
+type Handler struct{}
+
+func NewHandler(srv *PROTOCOL.Server, opts *Options) *Handler
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request)
+
+// -- SHORThttp/example_test.go -- except msejsonrpc
+// -- SHORThttp/main_test.go -- except msejsonrpc

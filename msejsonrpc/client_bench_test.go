@@ -63,8 +63,8 @@ func pingTogether(b *testing.B, client *msejsonrpc.Client, callers int) {
 // unlimitedServer takes any number of messages a second from anybody.
 func unlimitedServer(tb testing.TB) *msejsonrpc.Server {
 	srv := msejsonrpc.NewServer(&msejsonrpc.ServerOptions{
-		Authenticate: msejsonrpc.AllowAll,
-		Limits:       msejsonrpc.Limits{Messages: -1, Bytes: -1},
+		AllowAll: true,
+		Limits:   msejsonrpc.Limits{Messages: -1, Bytes: -1},
 	})
 	tb.Cleanup(func() { require.NoError(tb, srv.Close()) })
 	return srv

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -22,12 +21,7 @@ import (
 // it says can be written, that rooms, peers, producers and consumers agree, and that two runs
 // are alike.
 func FuzzServerMachine(f *testing.F) {
-	for n := range uint64(60) { // long enough for the connections to meet each other
-		seed := make([]byte, 100+n*20)
-		r := rand.New(rand.NewPCG(n, 0))
-		for i := range seed {
-			seed[i] = byte(r.Uint32())
-		}
+	for _, seed := range script.Seeds(60, 100, 20, 0) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -88,7 +82,7 @@ var chaosCalls = []string{
 // there.
 type serverChaos struct {
 	t        *testing.T
-	data     []byte
+	choices  script.Choices
 	machine  *ServerMachine
 	now      time.Time
 	last     PeerID
@@ -102,9 +96,9 @@ type serverChaos struct {
 }
 
 func newServerChaos(t *testing.T, data []byte) *serverChaos {
-	c := &serverChaos{t: t, data: data, now: serverDawn, rooms: make(map[string]bool), in: make(map[PeerID]bool)}
+	c := &serverChaos{t: t, choices: data, now: serverDawn, rooms: make(map[string]bool), in: make(map[PeerID]bool)}
 	c.live, c.asked = make(map[PeerID]map[ID]bool), make(map[PeerID]Question)
-	flags := c.next(16)
+	flags := c.choices.Next(16)
 	c.machine = NewServerMachine(ServerConfig{
 		AllowSpies: flags&1 != 0, AllowPlainRTP: flags&2 != 0, AskRequests: flags&12 == 12,
 		Rooms: 2, Peers: 4, Transports: 3, Producers: 3, RoomProducers: 7, Pending: 4, PeerBytes: 2000, RoomBytes: 6000,
@@ -112,18 +106,8 @@ func newServerChaos(t *testing.T, data []byte) *serverChaos {
 	return c
 }
 
-// next returns a choice of n, 0 after the end of the script.
-func (c *serverChaos) next(n int) int {
-	if len(c.data) == 0 {
-		return 0
-	}
-	b := int(c.data[0])
-	c.data = c.data[1:]
-	return b % n
-}
-
 func (c *serverChaos) run() string {
-	for steps := 0; len(c.data) > 0 && steps < 500; steps++ {
+	for steps := 0; len(c.choices) > 0 && steps < 500; steps++ {
 		c.step()
 	}
 	// Whoever is there has all answers once everything has been decided and done.
@@ -149,7 +133,7 @@ func (c *serverChaos) run() string {
 }
 
 func (c *serverChaos) step() {
-	switch c.next(16) {
+	switch c.choices.Next(16) {
 	case 0:
 		c.connect()
 	case 1, 2: // somebody comes to send and to receive
@@ -160,7 +144,7 @@ func (c *serverChaos) step() {
 		for _, text := range []string{chaosMessages[1], chaosMessages[3], chaosMessages[8]} {
 			c.say(id, strings.ReplaceAll(text, `:ID`, `:1`))
 			c.decide(id)
-			for len(c.ops) > 0 && c.next(4) > 0 {
+			for len(c.ops) > 0 && c.choices.Next(4) > 0 {
 				c.done()
 			}
 		}
@@ -169,11 +153,11 @@ func (c *serverChaos) step() {
 	case 5, 6:
 		c.done()
 	case 7:
-		if id := c.somebody(); c.next(4) == 0 {
+		if id := c.somebody(); c.choices.Next(4) == 0 {
 			c.disconnect(id)
 		}
 	case 8:
-		c.now = c.now.Add(time.Duration(c.next(12)) * time.Second)
+		c.now = c.now.Add(time.Duration(c.choices.Next(12)) * time.Second)
 		c.check(c.machine.Expire(c.now))
 		if at, due := c.machine.Deadline(); due {
 			require.True(c.t, at.After(c.now), "an alarm that has passed")
@@ -183,11 +167,11 @@ func (c *serverChaos) step() {
 	case 10, 11: // somebody receives
 		id := c.somebody()
 		c.say(id, `enableConsumer#REQ {"id":CONSUMER,"transportId":1}`)
-		for len(c.ops) > 0 && c.next(3) > 0 {
+		for len(c.ops) > 0 && c.choices.Next(3) > 0 {
 			c.done()
 		}
 	default:
-		c.say(c.somebody(), chaosMessages[c.next(len(chaosMessages))])
+		c.say(c.somebody(), chaosMessages[c.choices.Next(len(chaosMessages))])
 	}
 }
 
@@ -197,15 +181,17 @@ func (c *serverChaos) connect() bool {
 	}
 	c.last++
 	c.live[c.last] = make(map[ID]bool)
-	info := Connection{Room: []string{"", "r", "q"}[c.next(6)%3*c.next(2)]}
-	if c.next(4) == 0 {
+	info := Connection{Room: []string{"", "r", "q"}[c.choices.Next(6)%3*c.choices.Next(2)]}
+	if c.choices.Next(4) == 0 {
 		info.PeerName = c.name()
 	}
 	c.check(c.machine.Connect(c.now, c.last, info))
 	return c.live[c.last] != nil
 }
 
-func (c *serverChaos) name() string { return []string{"ann", "ben", "cat", "dan", "eve"}[c.next(5)] }
+func (c *serverChaos) name() string {
+	return []string{"ann", "ben", "cat", "dan", "eve"}[c.choices.Next(5)]
+}
 
 func (c *serverChaos) disconnect(id PeerID) {
 	delete(c.live, id)
@@ -219,11 +205,13 @@ func (c *serverChaos) somebody() PeerID {
 	if len(ids) == 0 {
 		return 0
 	}
-	return ids[c.next(len(ids))]
+	return ids[c.choices.Next(len(ids))]
 }
 
 // id returns one of few ids, mostly 1.
-func (c *serverChaos) id() string { return fmt.Sprint([]int{1, 1, 1, 2, 2, 3, 0, 1}[c.next(8)]) }
+func (c *serverChaos) id() string {
+	return fmt.Sprint([]int{1, 1, 1, 2, 2, 3, 0, 1}[c.choices.Next(8)])
+}
 
 // consumer returns the id of a consumer of a peer, or one of nobody's.
 func (c *serverChaos) consumer(id PeerID) uint32 {
@@ -231,7 +219,7 @@ func (c *serverChaos) consumer(id PeerID) uint32 {
 	if !ok || len(p.Consumers) == 0 {
 		return 7
 	}
-	return p.Consumers[c.next(len(p.Consumers))].ID
+	return p.Consumers[c.choices.Next(len(p.Consumers))].ID
 }
 
 // say plays a message. A driver reads none while its connection is asked about.
@@ -268,7 +256,7 @@ func (c *serverChaos) decide(id PeerID) {
 	}
 	delete(c.asked, id)
 	var d Decision
-	if c.next(8) == 7 {
+	if c.choices.Next(8) == 7 {
 		d.Refuse = ErrNotAuthorised
 	}
 	c.check(c.machine.Decide(c.now, q.Ticket, d))
@@ -282,7 +270,7 @@ func (c *serverChaos) done() {
 	op := c.ops[0]
 	c.ops = c.ops[1:]
 	result := nullResult(op)
-	switch c.next(8) {
+	switch c.choices.Next(8) {
 	case 6:
 		result.Effective = ProfileDefault
 	case 7:
@@ -296,8 +284,8 @@ func (c *serverChaos) administer() {
 	id := c.somebody()
 	p, _ := c.machine.Peer(id)
 	call := applicationCall{
-		Call: chaosCalls[c.next(len(chaosCalls))], Room: p.Room, Peer: p.PeerName, ID: uint32(c.next(4)),
-		Profile: []Profile{ProfileLow, ProfileHigh, ProfileNone}[c.next(3)], AppData: json.RawMessage("7"),
+		Call: chaosCalls[c.choices.Next(len(chaosCalls))], Room: p.Room, Peer: p.PeerName, ID: uint32(c.choices.Next(4)),
+		Profile: []Profile{ProfileLow, ProfileHigh, ProfileNone}[c.choices.Next(3)], AppData: json.RawMessage("7"),
 	}
 	if strings.Contains(call.Call, "onsumer") || strings.HasSuffix(call.Call, "rofile") {
 		call.ID = c.consumer(id)

@@ -50,7 +50,7 @@ const (
 	DefaultPollMax = 2 * time.Second
 )
 
-// DialOptions say how [Dial] reaches a server. Nil and zero fields mean the defaults.
+// DialOptions say how [ConnectClient] reaches a server. Nil and zero fields mean the defaults.
 type DialOptions struct {
 	Via Via
 
@@ -70,7 +70,7 @@ type DialOptions struct {
 	PollMax time.Duration // default 2 s
 }
 
-// Dial connects a client to a device through the server at baseURL (http, https, ws or
+// ConnectClient connects a client to a device through the server at baseURL (http, https, ws or
 // wss), below which all its endpoints are. It returns when the device_info has
 // arrived; ctx bounds only that. A refusal, an unknown device included, is a
 // [*cuttlefish.Error].
@@ -78,7 +78,7 @@ type DialOptions struct {
 // Every way delivers the server's config before the device_info: where it does not come
 // over the connection, it is fetched from /infra_config first, anew for each
 // connection.
-func Dial(ctx context.Context, baseURL, deviceID string, opts *DialOptions) (*cuttlefish.Client, error) {
+func ConnectClient(ctx context.Context, baseURL, deviceID string, opts *DialOptions) (*cuttlefish.Client, error) {
 	d, err := newDialer(baseURL, deviceID, opts)
 	if err != nil {
 		return nil, fmt.Errorf("cuttlefishhttp: %w", err)
@@ -256,8 +256,8 @@ func (c *announced) WriteBatch(typ transport.MessageType, msgs [][]byte) error {
 	return nil
 }
 
-// DialDeviceOptions say how [DialDevice] reaches a server. Nil and zero fields mean the
-// defaults.
+// DialDeviceOptions say how [ConnectDevice] reaches a server. Nil and zero fields mean
+// the defaults.
 type DialDeviceOptions struct {
 	// Device says what is registered and how the device behaves. Its Dialect follows
 	// from the address.
@@ -275,12 +275,12 @@ type DialDeviceOptions struct {
 	Socket *unixpacket.Options
 }
 
-// DialDevice registers a device with a server: at /register_device below an address
+// ConnectDevice registers a device with a server: at /register_device below an address
 // that is ws, wss, http or https, or at the socket of an address such as
 // unix:///run/cuttlefish/operator, where today's operator expects its devices. It
 // returns when the config has arrived; ctx bounds only that. A refusal is a
 // [*cuttlefish.Error].
-func DialDevice(ctx context.Context, address, deviceID string, opts *DialDeviceOptions) (*cuttlefish.Device, error) {
+func ConnectDevice(ctx context.Context, address, deviceID string, opts *DialDeviceOptions) (*cuttlefish.Device, error) {
 	var o DialDeviceOptions
 	if opts != nil {
 		o = *opts

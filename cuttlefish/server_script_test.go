@@ -15,32 +15,32 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-func TestScriptsOnTheMachine(t *testing.T) {
+func TestScriptsOnTheServerMachine(t *testing.T) {
 	script.OnMachine(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
-		return newWire(readScene(t, s)), func(*testing.T) {}
+		return newServerWire(readServerScene(t, s)), func(*testing.T) {}
 	})
 }
 
 func TestScriptsOnTheServer(t *testing.T) {
 	script.OnDriver(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
-		p := newPipes(readScene(t, s))
+		p := newServerPipes(readServerScene(t, s))
 		return p, p.end
 	})
 }
 
-// A scene is the config section of a script.
-type scene struct {
+// A serverScene is the config section of a script.
+type serverScene struct {
 	ServerConfig
 	ICEServers []ICEServer
 	Refuse     map[string]string // device id -> text of the application
 }
 
-func readScene(t *testing.T, s *script.Script) (sc scene) {
+func readServerScene(t *testing.T, s *script.Script) (sc serverScene) {
 	s.Config(t, &sc)
 	return sc
 }
 
-func (sc scene) decide(m Message) Decision {
+func (sc serverScene) decide(m Message) Decision {
 	var id string
 	switch m := m.(type) {
 	case *Register:
@@ -83,11 +83,11 @@ func connection(args []string) (c Connection, opening Message, err error) {
 // start is when the tests' clocks begin.
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// A wire is a machine with the codec around it and an application that decides at once:
+// A serverWire is a machine with the codec around it and an application that decides at once:
 // bytes in, bytes out. It is a target of scripts.
-type wire struct {
+type serverWire struct {
 	script.ServerWire[PeerID, ServerEffects, wireCodec]
-	scene   scene
+	scene   serverScene
 	machine *ServerMachine
 }
 
@@ -97,13 +97,13 @@ type wireCodec struct {
 	append func([]byte, Message) ([]byte, error)
 }
 
-func newWire(sc scene) *wire {
-	w := &wire{scene: sc, machine: NewServerMachine(sc.ServerConfig)}
+func newServerWire(sc serverScene) *serverWire {
+	w := &serverWire{scene: sc, machine: NewServerMachine(sc.ServerConfig)}
 	w.Machine, w.Apply = w.machine, w.apply
 	return w
 }
 
-func (w *wire) Open(name string, args []string) error {
+func (w *serverWire) Open(name string, args []string) error {
 	c, opening, err := connection(args)
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (w *wire) Open(name string, args []string) error {
 	return nil
 }
 
-func (w *wire) Send(name string, m script.Message) error {
+func (w *serverWire) Send(name string, m script.Message) error {
 	p, err := w.Present(name)
 	if err != nil {
 		return err
@@ -137,7 +137,7 @@ func (w *wire) Send(name string, m script.Message) error {
 }
 
 // apply carries out effects, as the driver does.
-func (w *wire) apply(fx ServerEffects) {
+func (w *serverWire) apply(fx ServerEffects) {
 	for _, d := range fx.Send {
 		p := w.Of(d.To)
 		data, err := p.Own.append(nil, d.Message)
@@ -158,27 +158,27 @@ func (w *wire) apply(fx ServerEffects) {
 	}
 }
 
-// pipes are raw ends of pipes to a server. They are a target of scripts.
-type pipes struct {
+// serverPipes are raw ends of pipes to a server. They are a target of scripts.
+type serverPipes struct {
 	script.Ends
 	server *Server
 }
 
-func newPipes(sc scene) *pipes {
+func newServerPipes(sc serverScene) *serverPipes {
 	ask := func(m Message) error {
 		if refusal := sc.decide(m).Refuse; refusal != nil {
 			return refusal
 		}
 		return nil
 	}
-	return &pipes{server: NewServer(&ServerOptions{
+	return &serverPipes{server: NewServer(&ServerOptions{
 		ServerConfig: sc.ServerConfig, ICEServers: sc.ICEServers,
 		AuthorizeDevice: func(_ context.Context, _ *ServerSession, r *Register) error { return ask(r) },
 		AuthorizeClient: func(_ context.Context, _ *ServerSession, c *Connect) error { return ask(c) },
 	})}
 }
 
-func (p *pipes) Open(name string, args []string) error {
+func (p *serverPipes) Open(name string, args []string) error {
 	c, opening, err := connection(args)
 	if err != nil {
 		return err
@@ -188,7 +188,7 @@ func (p *pipes) Open(name string, args []string) error {
 }
 
 // end closes everything and checks that the server has forgotten it.
-func (p *pipes) end(t *testing.T) {
+func (p *serverPipes) end(t *testing.T) {
 	require.NoError(t, p.server.Close())
 	synctest.Wait()
 	require.Zero(t, p.server.machine.Len())

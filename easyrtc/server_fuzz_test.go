@@ -4,13 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/script"
 )
 
 // FuzzServerMachine decodes its input into connections that come, say anything, are decided
@@ -18,12 +19,7 @@ import (
 // those only who are there, that acknowledgements are for what was said, that events are
 // numbered without gaps, that rooms and their occupants agree, and that two runs are alike.
 func FuzzServerMachine(f *testing.F) {
-	for n := range uint64(60) { // long enough for the connections to meet each other
-		seed := make([]byte, 100+n*10)
-		r := rand.New(rand.NewPCG(n, 0))
-		for i := range seed {
-			seed[i] = byte(r.Uint32())
-		}
+	for _, seed := range script.Seeds(60, 100, 10, 0) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -36,7 +32,7 @@ func FuzzServerMachine(f *testing.F) {
 // there.
 type serverChaos struct {
 	t       *testing.T
-	data    []byte
+	choices script.Choices
 	cfg     ServerConfig
 	machine *ServerMachine
 	now     time.Time
@@ -49,10 +45,10 @@ type serverChaos struct {
 }
 
 func newServerChaos(t *testing.T, data []byte) *serverChaos {
-	c := &serverChaos{t: t, data: data, now: serverDawn}
+	c := &serverChaos{t: t, choices: data, now: serverDawn}
 	c.live, c.in = make(map[PeerID]bool), make(map[PeerID]bool)
 	c.numbers, c.asked = make(map[PeerID]uint64), make(map[PeerID]Question)
-	flags := c.next(64)
+	flags := c.choices.Next(64)
 	c.cfg = ServerConfig{
 		NewID: numberedIDs(), RoomConnections: 4, Rooms: 5, RoomsEach: 3, Applications: 2, Sessions: 2,
 		AskCommands: flags&1 != 0, DropEmptyRooms: flags&2 != 0, NoDefaultRoom: flags&4 != 0,
@@ -65,18 +61,8 @@ func newServerChaos(t *testing.T, data []byte) *serverChaos {
 	return c
 }
 
-// next returns a choice of n, 0 after the end of the script.
-func (c *serverChaos) next(n int) int {
-	if len(c.data) == 0 {
-		return 0
-	}
-	b := int(c.data[0])
-	c.data = c.data[1:]
-	return b % n
-}
-
 func (c *serverChaos) run() string {
-	for steps := 0; len(c.data) > 0 && steps < 500; steps++ {
+	for steps := 0; len(c.choices) > 0 && steps < 500; steps++ {
 		c.step()
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.live)) {
@@ -89,9 +75,9 @@ func (c *serverChaos) run() string {
 }
 
 func (c *serverChaos) step() {
-	switch c.next(16) {
+	switch c.choices.Next(16) {
 	case 0:
-		c.connect(3 + c.next(2))
+		c.connect(3 + c.choices.Next(2))
 	case 1, 2:
 		if c.connect(4) {
 			c.say(c.last, new(ConnectPacket))
@@ -106,11 +92,11 @@ func (c *serverChaos) step() {
 		c.decide(c.somebody())
 	case 6:
 		id := c.somebody()
-		if c.next(3) == 0 {
+		if c.choices.Next(3) == 0 {
 			c.disconnect(id)
 		}
 	case 7:
-		c.now = c.now.Add(time.Duration(c.next(12)) * time.Second)
+		c.now = c.now.Add(time.Duration(c.choices.Next(12)) * time.Second)
 		c.check(0, ID{}, c.machine.Expire(c.now))
 		if at, due := c.machine.Deadline(); due {
 			require.True(c.t, at.After(c.now), "an alarm that has passed")
@@ -146,12 +132,12 @@ func (c *serverChaos) disconnect(id PeerID) {
 
 // somebody is a connection, or one that has gone or never was.
 func (c *serverChaos) somebody() PeerID {
-	if c.next(16) != 0 {
+	if c.choices.Next(16) != 0 {
 		if ids := slices.Sorted(maps.Keys(c.live)); len(ids) > 0 {
-			return ids[c.next(len(ids))]
+			return ids[c.choices.Next(len(ids))]
 		}
 	}
-	return PeerID(c.next(int(c.last) + 2))
+	return PeerID(c.choices.Next(int(c.last) + 2))
 }
 
 // client is the easyrtcid of somebody, or nobody's.
@@ -163,35 +149,35 @@ func (c *serverChaos) client() string {
 }
 
 func (c *serverChaos) room() string {
-	return []string{"default", "a", "b", "c", "d", "e", "f"}[c.next(7)]
+	return []string{"default", "a", "b", "c", "d", "e", "f"}[c.choices.Next(7)]
 }
 
 func (c *serverChaos) rooms() map[string]RoomRequest {
 	var names []string
-	for range c.next(4) {
+	for range c.choices.Next(4) {
 		names = append(names, c.room())
 	}
 	return intoRooms(names...)
 }
 
 func (c *serverChaos) id() ID {
-	if c.next(32) == 31 {
+	if c.choices.Next(32) == 31 {
 		return ID{}
 	}
-	return NumberID(uint64(c.next(100)))
+	return NumberID(uint64(c.choices.Next(100)))
 }
 
 func (c *serverChaos) login(id PeerID) {
 	d := &AuthenticateData{APIVersion: new("1"), RoomJoin: c.rooms()}
-	flags := c.next(64)
+	flags := c.choices.Next(64)
 	if flags&3 == 3 {
-		d.ApplicationName = new([]string{"default", "x", "y", "z"}[c.next(4)])
+		d.ApplicationName = new([]string{"default", "x", "y", "z"}[c.choices.Next(4)])
 	}
 	if flags&4 != 0 {
 		d.Username = new(fmt.Sprint("u", id))
 	}
 	if flags&8 != 0 {
-		d.EasyrtcSID = new([]string{"s", "t", "u"}[c.next(3)])
+		d.EasyrtcSID = new([]string{"s", "t", "u"}[c.choices.Next(3)])
 	}
 	if flags&48 == 48 {
 		d.SetPresence = &PresenceUpdate{Show: new(ShowXA)}
@@ -207,13 +193,13 @@ func (c *serverChaos) decide(id PeerID) {
 	}
 	delete(c.asked, id)
 	d := Decision{}
-	switch c.next(16) {
+	switch c.choices.Next(16) {
 	case 0:
 		d.Refuse = ErrGenFail
 	case 1:
 		d.EasyrtcID = c.client()
 	case 2:
-		d.EasyrtcID = fmt.Sprint("x", c.next(4))
+		d.EasyrtcID = fmt.Sprint("x", c.choices.Next(4))
 	case 3:
 		d.Username, d.Field, d.SessionField = "zoe", fieldsOf("f"), fieldsOf("g")
 	case 4, 5:
@@ -232,11 +218,11 @@ func (c *serverChaos) decide(id PeerID) {
 // administer lets the application do something.
 func (c *serverChaos) administer() {
 	id := c.somebody()
-	switch c.next(6) {
+	switch c.choices.Next(6) {
 	case 0:
-		c.check(0, ID{}, c.machine.AddRoom(c.now, []string{"default", "x", "w"}[c.next(3)], c.room(), fieldsOf("r")))
+		c.check(0, ID{}, c.machine.AddRoom(c.now, []string{"default", "x", "w"}[c.choices.Next(3)], c.room(), fieldsOf("r")))
 	case 1:
-		c.machine.AddApplication([]string{"default", "x", "w"}[c.next(3)], fieldsOf("a"))
+		c.machine.AddApplication([]string{"default", "x", "w"}[c.choices.Next(3)], fieldsOf("a"))
 	case 2:
 		fx, ok := c.machine.SetSessionField(c.now, id, fieldsOf("s"))
 		require.Equal(c.t, ok, len(fx.Send) > 0)
@@ -246,7 +232,7 @@ func (c *serverChaos) administer() {
 		require.Equal(c.t, ok, c.in[id])
 		c.check(0, ID{}, fx)
 	default:
-		if c.next(4) == 0 {
+		if c.choices.Next(4) == 0 {
 			c.check(0, ID{}, c.machine.ThrowOut(c.now, id))
 			delete(c.asked, id)
 		}
@@ -255,13 +241,13 @@ func (c *serverChaos) administer() {
 
 // receive lets one say something; while it waits for a decision only rarely.
 func (c *serverChaos) receive(id PeerID) {
-	if _, waits := c.asked[id]; waits && c.next(8) != 0 {
+	if _, waits := c.asked[id]; waits && c.choices.Next(8) != 0 {
 		c.decide(id)
 		return
 	}
 	ref := Packet{ID: c.id()}
 	data := json.RawMessage(`{"sdp":"v=0"}`)
-	switch c.next(10) {
+	switch c.choices.Next(10) {
 	case 0:
 		c.say(id, &Offer{Packet: ref, TargetEasyrtcID: c.client(), MsgData: data})
 	case 1:
@@ -277,17 +263,17 @@ func (c *serverChaos) receive(id PeerID) {
 	case 6:
 		c.say(id, &RoomLeave{Packet: ref, MsgData: &RoomLeaveData{RoomLeave: c.rooms()}})
 	case 7:
-		field := json.RawMessage([]string{`{}`, `{"a":1}`, `[ 1 ]`}[c.next(3)])
+		field := json.RawMessage([]string{`{}`, `{"a":1}`, `[ 1 ]`}[c.choices.Next(3)])
 		c.say(id, &SetRoomAPIField{Packet: ref, MsgData: &SetRoomAPIFieldData{
 			SetRoomAPIField: &RoomAPIField{RoomName: c.room(), Field: field},
 		}})
 	case 8:
-		change := &PresenceUpdate{Status: new(fmt.Sprint(c.next(4)))}
+		change := &PresenceUpdate{Status: new(fmt.Sprint(c.choices.Next(4)))}
 		c.say(id, &SetPresence{Packet: ref, MsgData: &SetPresenceData{SetPresence: change}})
 	default:
-		in := serverStimuli[c.next(len(serverStimuli))]
-		if state, ok := c.machine.State(id); !ok || state != ServerReady || c.next(8) != 0 {
-			in = harmless[c.next(len(harmless))]
+		in := serverStimuli[c.choices.Next(len(serverStimuli))]
+		if state, ok := c.machine.State(id); !ok || state != ServerReady || c.choices.Next(8) != 0 {
+			in = harmless[c.choices.Next(len(harmless))]
 		}
 		msg, err := in.decoded(c.client(), c.client(), "c1")
 		if err != nil {

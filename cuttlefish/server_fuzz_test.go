@@ -3,12 +3,13 @@ package cuttlefish
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/script"
 )
 
 // FuzzServerMachine decodes its input into connections that come, say anything, are
@@ -21,35 +22,18 @@ func FuzzServerMachine(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	for n := range uint64(200) { // sequences that are long enough to meet each other
-		seed := make([]byte, 100+n*5)
-		r := rand.New(rand.NewPCG(n, 0))
-		for i := range seed {
-			seed[i] = byte(r.Uint32())
-		}
+	for _, seed := range script.Seeds(200, 100, 5, 0) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		newChaos(t, &choices{data}).run()
+		newServerChaos(t, data).run()
 	})
 }
 
-// choices are what the fuzzer wants, byte by byte; zero after its end.
-type choices struct{ data []byte }
-
-func (s *choices) next(n int) int {
-	if len(s.data) == 0 {
-		return 0
-	}
-	b := int(s.data[0])
-	s.data = s.data[1:]
-	return b % n
-}
-
-// chaos drives a machine from a script and keeps the account of who is there.
-type chaos struct {
+// serverChaos drives a machine from a script and keeps the account of who is there.
+type serverChaos struct {
 	t       *testing.T
-	choices *choices
+	choices script.Choices
 	machine *ServerMachine
 	now     time.Time
 	last    PeerID
@@ -58,10 +42,10 @@ type chaos struct {
 	old     []Question          // decided or given up
 }
 
-func newChaos(t *testing.T, s *choices) *chaos {
-	flags := s.next(16)
-	return &chaos{
-		t: t, choices: s, now: start, asked: make(map[PeerID]Question),
+func newServerChaos(t *testing.T, choices script.Choices) *serverChaos {
+	flags := choices.Next(16)
+	return &serverChaos{
+		t: t, choices: choices, now: start, asked: make(map[PeerID]Question),
 		machine: NewServerMachine(ServerConfig{
 			WaitForDevice: flags&1 != 0, ParkClients: flags&2 != 0,
 			ReplaceExisting: flags&4 != 0, StrictPayloads: flags&8 != 0,
@@ -71,8 +55,8 @@ func newChaos(t *testing.T, s *choices) *chaos {
 	}
 }
 
-func (c *chaos) run() {
-	for steps := 0; len(c.choices.data) > 0 && steps < 500; steps++ {
+func (c *serverChaos) run() {
+	for steps := 0; len(c.choices) > 0 && steps < 500; steps++ {
 		c.step()
 	}
 	for len(c.alive) > 0 {
@@ -97,20 +81,20 @@ func values(asked map[PeerID]Question) (all []Question) {
 	return all
 }
 
-func (c *chaos) step() {
-	switch c.choices.next(12) {
+func (c *serverChaos) step() {
+	switch c.choices.Next(12) {
 	case 0:
 		c.connect()
 	case 1, 2, 3:
 		c.arrive()
 	case 4, 5, 6:
 		if len(c.alive) > 0 {
-			c.forward(c.alive[c.choices.next(len(c.alive))])
+			c.forward(c.alive[c.choices.Next(len(c.alive))])
 		}
 	case 7:
 		c.check(c.machine.Receive(c.now, c.somebody(), c.message()))
 	case 8:
-		malformed := stimuli[c.choices.next(len(stimuli))].err
+		malformed := stimuli[c.choices.Next(len(stimuli))].err
 		if malformed == nil {
 			malformed = &DecodeError{Err: errMissing}
 		}
@@ -120,7 +104,7 @@ func (c *chaos) step() {
 	case 10:
 		c.disconnect(c.somebody())
 	case 11:
-		c.now = c.now.Add(time.Duration(c.choices.next(16)) * time.Second)
+		c.now = c.now.Add(time.Duration(c.choices.Next(16)) * time.Second)
 		c.check(c.machine.Expire(c.now))
 		if at, due := c.machine.Deadline(); due {
 			require.True(c.t, at.After(c.now), "an alarm that has passed")
@@ -129,19 +113,19 @@ func (c *chaos) step() {
 }
 
 // connect lets one come, unless there are many.
-func (c *chaos) connect() (role Role, came bool) {
+func (c *serverChaos) connect() (role Role, came bool) {
 	if len(c.alive) >= 12 {
 		return 0, false
 	}
 	c.last++
 	c.alive = append(c.alive, c.last)
-	role = Role(c.choices.next(2))
-	c.check(c.machine.Connect(c.now, c.last, Connection{role, Dialect(c.choices.next(2))}))
+	role = Role(c.choices.Next(2))
+	c.check(c.machine.Connect(c.now, c.last, Connection{role, Dialect(c.choices.Next(2))}))
 	return role, true
 }
 
 // arrive lets one come and ask for a device, and mostly admits it.
-func (c *chaos) arrive() {
+func (c *serverChaos) arrive() {
 	role, came := c.connect()
 	if !came {
 		return
@@ -155,48 +139,48 @@ func (c *chaos) arrive() {
 }
 
 // forward lets one send a payload, to one of the first clients if it is a device.
-func (c *chaos) forward(id PeerID) {
+func (c *serverChaos) forward(id PeerID) {
 	m := &Forward{Payload: c.payload()}
 	if c.machine.peers[id].conn.Role == RoleDevice {
-		m.ClientID = new(1 + c.choices.next(4))
+		m.ClientID = new(1 + c.choices.Next(4))
 	}
 	c.check(c.machine.Receive(c.now, id, m))
 }
 
-func (c *chaos) device() string { return fmt.Sprint("cvd-", c.choices.next(3)) }
+func (c *serverChaos) device() string { return fmt.Sprint("cvd-", c.choices.Next(3)) }
 
-func (c *chaos) payload() json.RawMessage {
+func (c *serverChaos) payload() json.RawMessage {
 	payloads := []string{
 		`{"type":"request-offer"}`, `{"type":"answer","sdp":"v=0"}`, `null`, `7`, `"` + strings.Repeat("x", 100) + `"`, ``,
 	}
-	return json.RawMessage(payloads[c.choices.next(len(payloads))])
+	return json.RawMessage(payloads[c.choices.Next(len(payloads))])
 }
 
 // somebody is a connection, or one that has gone or never was.
-func (c *chaos) somebody() PeerID { return PeerID(c.choices.next(int(c.last) + 2)) }
+func (c *serverChaos) somebody() PeerID { return PeerID(c.choices.Next(int(c.last) + 2)) }
 
 // message is one with names and ids that are likely to meet.
-func (c *chaos) message() Message {
-	switch c.choices.next(5) {
+func (c *serverChaos) message() Message {
+	switch c.choices.Next(5) {
 	case 0:
 		return &Register{DeviceID: c.device(), DeviceInfo: c.payload()}
 	case 1:
 		return &Connect{DeviceID: c.device()}
 	case 2:
-		return &Forward{ClientID: new(c.choices.next(6) - 1), Payload: c.payload()}
+		return &Forward{ClientID: new(c.choices.Next(6) - 1), Payload: c.payload()}
 	case 3:
 		return &Forward{Payload: c.payload()}
 	}
-	if m := stimuli[c.choices.next(len(stimuli))].msg; m != nil {
+	if m := stimuli[c.choices.Next(len(stimuli))].msg; m != nil {
 		return m
 	}
 	return &Unknown{Type: "novelty"}
 }
 
 // decide answers the question about a connection, or one that was answered before.
-func (c *chaos) decide(id PeerID) {
+func (c *serverChaos) decide(id PeerID) {
 	d := Decision{}
-	if c.choices.next(8) == 7 {
+	if c.choices.Next(8) == 7 {
 		d.Refuse = &Error{Text: "no"}
 	}
 	q, ok := c.asked[id]
@@ -204,20 +188,20 @@ func (c *chaos) decide(id PeerID) {
 		if len(c.old) == 0 {
 			return
 		}
-		q = c.old[c.choices.next(len(c.old))]
+		q = c.old[c.choices.Next(len(c.old))]
 	}
 	delete(c.asked, id)
 	c.old = append(c.old, q)
 	c.check(c.machine.Decide(c.now, q.Ticket, d))
 }
 
-func (c *chaos) disconnect(id PeerID) {
+func (c *serverChaos) disconnect(id PeerID) {
 	c.gone(id)
 	c.check(c.machine.Disconnect(c.now, id))
 }
 
 // gone takes a connection from the account.
-func (c *chaos) gone(id PeerID) {
+func (c *serverChaos) gone(id PeerID) {
 	for i, other := range c.alive {
 		if other == id {
 			c.alive = append(c.alive[:i:i], c.alive[i+1:]...)
@@ -230,7 +214,7 @@ func (c *chaos) gone(id PeerID) {
 }
 
 // check holds the effects of a step against the account.
-func (c *chaos) check(fx ServerEffects) {
+func (c *serverChaos) check(fx ServerEffects) {
 	there := make(map[PeerID]bool)
 	for _, id := range c.alive {
 		there[id] = true

@@ -18,21 +18,21 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-func TestScriptsOnTheMachine(t *testing.T) {
+func TestScriptsOnTheServerMachine(t *testing.T) {
 	script.OnMachine(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
-		return newWire(readScene(t, s)), func(*testing.T) {}
+		return newServerWire(readServerScene(t, s)), func(*testing.T) {}
 	})
 }
 
 func TestScriptsOnTheServer(t *testing.T) {
 	script.OnDriver(t, script.Server(t), func(t *testing.T, s *script.Script) (script.Target, func(*testing.T)) {
-		p := newPipes(readScene(t, s))
+		p := newServerPipes(readServerScene(t, s))
 		return p, p.end
 	})
 }
 
-// A scene is the config section of a script: the server's options and its application.
-type scene struct {
+// A serverScene is the config section of a script: the server's options and its application.
+type serverScene struct {
 	ServerConfig
 	MessageBytes int
 	// Tokens are what the application knows about tokens; others are refused. Without
@@ -53,7 +53,7 @@ type holder struct {
 	Fails  bool   // the application does
 }
 
-func readScene(t *testing.T, s *script.Script) (sc scene) {
+func readServerScene(t *testing.T, s *script.Script) (sc serverScene) {
 	sc.everybody = !s.Config(t, &sc)
 	return sc
 }
@@ -61,7 +61,7 @@ func readScene(t *testing.T, s *script.Script) (sc scene) {
 var errApplication = errors.New("the application fails")
 
 // authenticate decides about a token.
-func (sc scene) authenticate(token string, now time.Time) (*Identity, error) {
+func (sc serverScene) authenticate(token string, now time.Time) (*Identity, error) {
 	h, ok := sc.Tokens[token]
 	switch {
 	case sc.everybody:
@@ -85,7 +85,7 @@ func (sc scene) authenticate(token string, now time.Time) (*Identity, error) {
 }
 
 // authorize decides about a start.
-func (sc scene) authorize(i *Identity) error {
+func (sc serverScene) authorize(i *Identity) error {
 	refusal, ok := sc.RefuseStart[i.UserID]
 	switch {
 	case !ok:
@@ -136,17 +136,17 @@ func said(line []byte) (to string, m Message, err error) {
 // start is when the tests' clocks begin: when those of synctest do.
 var start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// A wire is a machine with the codec around it and an application that decides at once:
+// A serverWire is a machine with the codec around it and an application that decides at once:
 // bytes in, bytes out. It is a target of scripts.
-type wire struct {
+type serverWire struct {
 	script.ServerWire[PeerID, ServerEffects, struct{}]
-	scene   scene
+	scene   serverScene
 	machine *ServerMachine
 	decode  func(typ transport.MessageType, data []byte) (Message, error)
 }
 
-func newWire(sc scene) *wire {
-	w := &wire{
+func newServerWire(sc serverScene) *serverWire {
+	w := &serverWire{
 		scene: sc, machine: NewServerMachine(sc.ServerConfig),
 		decode: decoder(cmp.Or(sc.MessageBytes, DefaultMessageBytes)),
 	}
@@ -154,7 +154,7 @@ func newWire(sc scene) *wire {
 	return w
 }
 
-func (w *wire) Open(name string, args []string) error {
+func (w *serverWire) Open(name string, args []string) error {
 	if len(args) != 0 {
 		return fmt.Errorf("cannot open %q", args)
 	}
@@ -167,7 +167,7 @@ func (w *wire) Open(name string, args []string) error {
 	return nil
 }
 
-func (w *wire) Send(name string, m script.Message) error {
+func (w *serverWire) Send(name string, m script.Message) error {
 	if name == app {
 		to, msg, err := said(m.Data)
 		if err != nil {
@@ -194,14 +194,14 @@ func (w *wire) Send(name string, m script.Message) error {
 }
 
 // tell lets the application hear something, if it is in the script.
-func (w *wire) tell(e script.Event) {
+func (w *serverWire) tell(e script.Event) {
 	if p := w.Peer(app); p != nil {
 		p.Hear(e)
 	}
 }
 
 // apply carries out effects, as the driver does.
-func (w *wire) apply(fx ServerEffects) {
+func (w *serverWire) apply(fx ServerEffects) {
 	for _, d := range fx.Send {
 		p := w.Of(d.To)
 		data, err := Encode(d.Message)
@@ -231,7 +231,7 @@ func (w *wire) apply(fx ServerEffects) {
 	}
 }
 
-func (w *wire) decide(q Question) (d Decision) {
+func (w *serverWire) decide(q Question) (d Decision) {
 	var err error
 	switch m := q.Message.(type) {
 	case *Auth:
@@ -249,15 +249,15 @@ func (w *wire) decide(q Question) (d Decision) {
 	return d
 }
 
-// pipes are raw ends of pipes to a server. They are a target of scripts.
-type pipes struct {
+// serverPipes are raw ends of pipes to a server. They are a target of scripts.
+type serverPipes struct {
 	script.Ends
 	server *Server
 	names  []string // of the connections, in their order
 }
 
-func newPipes(sc scene) *pipes {
-	p := new(pipes)
+func newServerPipes(sc serverScene) *serverPipes {
+	p := new(serverPipes)
 	p.server = NewServer(&ServerOptions{
 		ServerConfig: sc.ServerConfig, MessageBytes: sc.MessageBytes,
 		Authenticate: func(_ context.Context, _ *ServerSession, auth *Auth) (*Identity, error) {
@@ -279,11 +279,11 @@ func newPipes(sc scene) *pipes {
 	return p
 }
 
-func (p *pipes) name(s *ServerSession) string { return p.names[s.ID()-1] }
+func (p *serverPipes) name(s *ServerSession) string { return p.names[s.ID()-1] }
 
-func (p *pipes) tell(e script.Event) { p.Tell(app, e) }
+func (p *serverPipes) tell(e script.Event) { p.Tell(app, e) }
 
-func (p *pipes) Open(name string, args []string) error {
+func (p *serverPipes) Open(name string, args []string) error {
 	if len(args) != 0 {
 		return fmt.Errorf("cannot open %q", args)
 	}
@@ -297,7 +297,7 @@ func (p *pipes) Open(name string, args []string) error {
 	return nil
 }
 
-func (p *pipes) Send(name string, m script.Message) error {
+func (p *serverPipes) Send(name string, m script.Message) error {
 	if name != app {
 		return p.Ends.Send(name, m)
 	}
@@ -308,7 +308,7 @@ func (p *pipes) Send(name string, m script.Message) error {
 	return p.session(to).Send(msg)
 }
 
-func (p *pipes) session(name string) *ServerSession {
+func (p *serverPipes) session(name string) *ServerSession {
 	for s := range p.server.Sessions() {
 		if p.name(s) == name {
 			return s
@@ -318,7 +318,7 @@ func (p *pipes) session(name string) *ServerSession {
 }
 
 // end closes everything and checks that the server has forgotten it.
-func (p *pipes) end(t *testing.T) {
+func (p *serverPipes) end(t *testing.T) {
 	require.NoError(t, p.server.Close())
 	synctest.Wait()
 	requireNothingLeft(t, p.server.machine)

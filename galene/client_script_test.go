@@ -63,8 +63,8 @@ func countedIDs() func() string {
 	}
 }
 
-// clientEpoch is when the tests' clocks begin: when those of synctest do.
-var clientEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+// clientDawn is when the tests' clocks begin: when those of synctest do.
+var clientDawn = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // clientText is a message as the tests of the client show it.
 func clientText(m Message) string {

@@ -53,7 +53,7 @@ func TestUnknownDeviceIsARefusalWhateverTheWay(t *testing.T) {
 	f := newFixture(t, nil, nil)
 	base := f.listen()
 	for _, via := range allWays {
-		_, err := cuttlefishhttp.Dial(t.Context(), base, "nope", &cuttlefishhttp.DialOptions{Via: via})
+		_, err := cuttlefishhttp.ConnectClient(t.Context(), base, "nope", &cuttlefishhttp.DialOptions{Via: via})
 		refusal, ok := errors.AsType[*cuttlefish.Error](err)
 		require.True(t, ok, "%s: %v", via, err)
 		require.Contains(t, refusal.Text, "Device not found", via)
@@ -70,7 +70,7 @@ func TestRefusalByTheApplicationReachesTheClientWhateverTheWay(t *testing.T) {
 	base := f.listen()
 	f.device("d", nil)
 	for _, via := range allWays {
-		_, err := cuttlefishhttp.Dial(t.Context(), base, "d", &cuttlefishhttp.DialOptions{Via: via})
+		_, err := cuttlefishhttp.ConnectClient(t.Context(), base, "d", &cuttlefishhttp.DialOptions{Via: via})
 		refusal, ok := errors.AsType[*cuttlefish.Error](err)
 		require.True(t, ok, "%s: %v", via, err)
 		require.Equal(t, "Not yours", refusal.Text, via)
@@ -85,7 +85,7 @@ func TestDeviceThatLeavesIsReportedWhateverTheWay(t *testing.T) {
 			f := newFixture(t, nil, nil)
 			base := f.listen()
 			d := f.device("d", nil)
-			c, err := cuttlefishhttp.Dial(t.Context(), base, "d", &cuttlefishhttp.DialOptions{Via: via, PollMin: time.Millisecond})
+			c, err := cuttlefishhttp.ConnectClient(t.Context(), base, "d", &cuttlefishhttp.DialOptions{Via: via, PollMin: time.Millisecond})
 			require.NoError(t, err)
 			require.NoError(t, d.Close())
 			<-c.Done()
@@ -106,7 +106,7 @@ func TestClientReconnectsInTheSameWay(t *testing.T) {
 			}, nil)
 			base := f.listen()
 			d := f.device("d", nil)
-			c, err := cuttlefishhttp.Dial(t.Context(), base, "d", &cuttlefishhttp.DialOptions{
+			c, err := cuttlefishhttp.ConnectClient(t.Context(), base, "d", &cuttlefishhttp.DialOptions{
 				Via: via, Reconnect: true, PollMin: time.Millisecond,
 				Client: &cuttlefish.ClientOptions{Backoff: quick},
 			})
@@ -130,7 +130,7 @@ func TestDeviceReconnectsAndRegistersAgain(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil, nil)
 	for _, address := range []string{f.listen(), f.listenUnix()} {
-		d, err := cuttlefishhttp.DialDevice(t.Context(), address, address, &cuttlefishhttp.DialDeviceOptions{
+		d, err := cuttlefishhttp.ConnectDevice(t.Context(), address, address, &cuttlefishhttp.DialDeviceOptions{
 			Reconnect: true, Device: &cuttlefish.DeviceOptions{Backoff: quick},
 		})
 		require.NoError(t, err)
@@ -164,10 +164,10 @@ func TestAutoFallsBackToPollingWhenTheUpgradeFails(t *testing.T) {
 			}))
 			t.Cleanup(s.Close)
 			go echo(f.device("d", nil))
-			_, err := cuttlefishhttp.Dial(t.Context(), s.URL, "d", &cuttlefishhttp.DialOptions{Via: cuttlefishhttp.ViaWebSocket})
+			_, err := cuttlefishhttp.ConnectClient(t.Context(), s.URL, "d", &cuttlefishhttp.DialOptions{Via: cuttlefishhttp.ViaWebSocket})
 			require.ErrorContains(t, err, "cuttlefishhttp: dial websocket: ")
 
-			c, err := cuttlefishhttp.Dial(t.Context(), s.URL, "d", nil)
+			c, err := cuttlefishhttp.ConnectClient(t.Context(), s.URL, "d", nil)
 			require.NoError(t, err)
 			defer c.Close()
 			require.NoError(t, c.Forward(json.RawMessage(`{"x":1}`)))
@@ -179,15 +179,15 @@ func TestAutoFallsBackToPollingWhenTheUpgradeFails(t *testing.T) {
 func TestDialRefusesAddressesAndIDsThatCannotWork(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"", "ftp://x", "http://[", "unix:///x"} {
-		_, err := cuttlefishhttp.Dial(t.Context(), address, "d", nil)
+		_, err := cuttlefishhttp.ConnectClient(t.Context(), address, "d", nil)
 		require.ErrorContains(t, err, "cuttlefishhttp: ", address)
 	}
-	_, err := cuttlefishhttp.Dial(t.Context(), "http://127.0.0.1:0", "", nil)
+	_, err := cuttlefishhttp.ConnectClient(t.Context(), "http://127.0.0.1:0", "", nil)
 	_, ok := errors.AsType[*cuttlefish.ValidationError](err)
 	require.True(t, ok, "%v", err)
-	_, err = cuttlefishhttp.DialDevice(t.Context(), "ftp://x", "d", nil)
+	_, err = cuttlefishhttp.ConnectDevice(t.Context(), "ftp://x", "d", nil)
 	require.ErrorContains(t, err, "cuttlefishhttp: ")
-	_, err = cuttlefishhttp.DialDevice(t.Context(), "unix://"+socketPath(t), "d", nil)
+	_, err = cuttlefishhttp.ConnectDevice(t.Context(), "unix://"+socketPath(t), "d", nil)
 	require.ErrorContains(t, err, "cuttlefishhttp: dial: unixpacket: ")
 }
 
@@ -202,7 +202,7 @@ func TestConfigWithoutMessageTypeIsTaken(t *testing.T) {
 		}
 		http.StripPrefix("/v1/zones/z/hosts/h", f.handler).ServeHTTP(w, r)
 	})
-	c, err := cuttlefishhttp.Dial(t.Context(), "http://orchestrator.example/v1/zones/z/hosts/h/?ignored", "d", &cuttlefishhttp.DialOptions{
+	c, err := cuttlefishhttp.ConnectClient(t.Context(), "http://orchestrator.example/v1/zones/z/hosts/h/?ignored", "d", &cuttlefishhttp.DialOptions{
 		Via: cuttlefishhttp.ViaPolling, HTTPClient: client,
 	})
 	require.NoError(t, err)
@@ -230,7 +230,7 @@ func TestAnswersThatAreNoneEndTheDial(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, c.body)
 		})
-		_, err := cuttlefishhttp.Dial(t.Context(), "http://x", "d", &cuttlefishhttp.DialOptions{Via: cuttlefishhttp.ViaPolling, HTTPClient: client})
+		_, err := cuttlefishhttp.ConnectClient(t.Context(), "http://x", "d", &cuttlefishhttp.DialOptions{Via: cuttlefishhttp.ViaPolling, HTTPClient: client})
 		require.ErrorContains(t, err, c.want)
 	}
 }
@@ -277,7 +277,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *script) dial() *cuttlefish.Client {
 	s.t.Helper()
 	s.began = time.Now()
-	c, err := cuttlefishhttp.Dial(s.t.Context(), "http://x", "d", &cuttlefishhttp.DialOptions{
+	c, err := cuttlefishhttp.ConnectClient(s.t.Context(), "http://x", "d", &cuttlefishhttp.DialOptions{
 		Via: cuttlefishhttp.ViaPolling, HTTPClient: memory(s.ServeHTTP),
 	})
 	require.NoError(s.t, err)
@@ -402,14 +402,14 @@ func TestPolledDialGivesUpWhenTheHandshakeTakesTooLong(t *testing.T) {
 			_, _ = io.WriteString(w, `{"ice_servers":[]}`)
 		})
 		began := time.Now()
-		_, err := cuttlefishhttp.Dial(t.Context(), "http://x", "d", &cuttlefishhttp.DialOptions{Via: cuttlefishhttp.ViaPolling, HTTPClient: client})
+		_, err := cuttlefishhttp.ConnectClient(t.Context(), "http://x", "d", &cuttlefishhttp.DialOptions{Via: cuttlefishhttp.ViaPolling, HTTPClient: client})
 		require.ErrorIs(t, err, cuttlefish.ErrHandshakeTimeout)
 		require.Equal(t, cuttlefish.DefaultHandshakeTimeout, time.Since(began))
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		began = time.Now()
-		_, err = cuttlefishhttp.Dial(ctx, "http://x", "d", &cuttlefishhttp.DialOptions{
+		_, err = cuttlefishhttp.ConnectClient(ctx, "http://x", "d", &cuttlefishhttp.DialOptions{
 			Via: cuttlefishhttp.ViaPolling, HTTPClient: client, Client: &cuttlefish.ClientOptions{HandshakeTimeout: -1},
 		})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
