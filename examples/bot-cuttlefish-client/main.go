@@ -54,7 +54,7 @@ func main() {
 }
 
 func run(ctx context.Context, server, id string, via cuttlefishhttp.Via, record string) error {
-	signaling, err := cuttlefishhttp.Dial(ctx, server, id, &cuttlefishhttp.DialOptions{Via: via})
+	signaling, err := cuttlefishhttp.ConnectClient(ctx, server, id, &cuttlefishhttp.DialOptions{Via: via})
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func run(ctx context.Context, server, id string) error {
 	go func() { _ = player.Play(ctx) }() // ends with ctx
 
 	// snippet:bot
-	signaling, err := cuttlefishhttp.DialDevice(ctx, server, id, &cuttlefishhttp.DialDeviceOptions{
+	signaling, err := cuttlefishhttp.ConnectDevice(ctx, server, id, &cuttlefishhttp.DialDeviceOptions{
 		Device:    &cuttlefish.DeviceOptions{DeviceInfo: info},
 		Reconnect: true,
 	})

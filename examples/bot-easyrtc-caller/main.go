@@ -60,7 +60,7 @@ func run(ctx context.Context, server string, login *easyrtc.Login, version engin
 		OnTrack:    count,
 		OnKeyFrame: func(*easyrtcpion.Call, webrtc.TrackLocal) { player.RequestKeyFrame() },
 		OnOpen:     func(c *easyrtcpion.Call) { go greet(ctx, c) },
-		OnMessage: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
+		OnData: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
 			fmt.Println(c.EasyrtcID(), "says", m.MsgType, string(m.MsgData))
 		},
 	})

@@ -56,14 +56,14 @@ func run(ctx context.Context, server string, login *easyrtc.Login, version engin
 		OnCall:     e.accept,
 		OnTrack:    e.track,
 		OnKeyFrame: e.keyFrame,
-		OnMessage: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
+		OnData: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
 			bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
 			defer cancel()
 			if err := c.Send(bounded, m.MsgType, m.MsgData); err != nil {
 				log.Print(err)
 			}
 		},
-		OnOther: func(m easyrtc.Message) {
+		OnMessage: func(m easyrtc.Message) {
 			if msg, ok := m.(*easyrtc.Msg); ok && msg.TargetEasyrtcID == client.EasyrtcID() {
 				_ = client.Send(&easyrtc.Msg{MsgType: msg.MsgType, MsgData: msg.MsgData, TargetEasyrtcID: msg.SenderEasyrtcID})
 			}

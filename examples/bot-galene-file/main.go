@@ -46,7 +46,7 @@ func run(ctx context.Context, group, user, password, to, file, into string, limi
 	defer client.Close()
 	peer := galenepion.NewPeer(client, &galenepion.Options{
 		OnFile: func(f *galenepion.IncomingFile) {
-			if f.Size > uint64(limit) {
+			if f.Size > limit {
 				f.Reject("too big")
 				return
 			}
@@ -89,7 +89,7 @@ func send(ctx context.Context, client *galene.Client, peer *galenepion.Peer, to,
 	fmt.Println("waiting for", to, "to accept", info.Name())
 	return peer.SendFile(ctx, u.ID, &galenepion.File{
 		Name: info.Name(), MimeType: mime.TypeByExtension(filepath.Ext(name)),
-		Size: uint64(info.Size()), Content: file,
+		Size: info.Size(), Content: file,
 	})
 }
 

@@ -46,6 +46,7 @@ func run(ctx context.Context, server, token string) error {
 	player := &clip.Player{Video: video, Audio: audio}
 	go func() { _ = player.Play(ctx) }() // ends with ctx
 
+	// snippet:bot
 	dial := func(ctx context.Context) (transport.Conn, error) { return wsconn.Dial(ctx, server, nil) }
 	conn, err := dial(ctx)
 	if err != nil {
@@ -56,7 +57,7 @@ func run(ctx context.Context, server, token string) error {
 		return err
 	}
 	defer signaling.Close()
-	bot := msepion.NewClient(signaling, &msepion.Options{
+	bot := msepion.NewPeer(signaling, &msepion.Options{
 		Labels:     []string{"data"},
 		OnChannel:  echo,
 		OnKeyFrame: func(webrtc.TrackLocal) { player.RequestKeyFrame() },
@@ -66,6 +67,7 @@ func run(ctx context.Context, server, token string) error {
 	bot.AddTrack(video)
 	bot.AddTrack(audio)
 	return bot.Run(ctx)
+	// end snippet
 }
 
 // echo sends back what arrives on a channel, once: what comes from another echo goes no

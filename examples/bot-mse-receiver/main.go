@@ -57,7 +57,7 @@ func run(ctx context.Context, server, token, record string) error {
 
 	var first sync.Once
 	var bot *msepion.Peer
-	bot = msepion.NewClient(signaling, &msepion.Options{
+	bot = msepion.NewPeer(signaling, &msepion.Options{
 		Labels: []string{"data"},
 		OnTrack: func(track *webrtc.TrackRemote) {
 			file := ""

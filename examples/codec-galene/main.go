@@ -10,6 +10,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/rtcsignal/rtcsignal/examples/internal/lines"
 	"github.com/rtcsignal/rtcsignal/galene"
@@ -32,20 +34,34 @@ func main() { lines.Main(samples, explain) }
 
 // explain decodes a message, validates it, and prints what it is.
 func explain(data []byte) error {
+	// snippet:codec
 	m, err := galene.Decode(data)
 	if err != nil {
-		return err
+		return err // no message
 	}
 	if err := m.Validate(); err != nil {
-		return err
+		return err // one that breaks the rules
 	}
-	describe(m)
+	switch m := m.(type) {
+	case *galene.Chat:
+		text, _ := galene.Text(m.Value)
+		fmt.Printf("chat %q at %s\n", text, m.Time)
+	case *galene.Offer:
+		fmt.Printf("offer of stream %s, %d bytes\n", m.ID, len(m.SDP))
+	case *galene.Unknown:
+		fmt.Println("not ours:", m.Type)
+	default:
+		describe(m)
+	}
+	// end snippet
+
 	if err := galene.Check(data); err != nil {
 		fmt.Println("  today's server would close the connection:", err)
 	}
 	return nil
 }
 
+// describe prints what a few other messages are.
 func describe(m galene.Message) {
 	switch m := m.(type) {
 	case *galene.Handshake:
@@ -56,22 +72,15 @@ func describe(m galene.Message) {
 		fmt.Println("joined", m.Kind, m.Group, m.Permissions, m.Value)
 	case *galene.User:
 		fmt.Println("user", m.Kind, m.ID, m.Permissions)
-	case *galene.Chat:
-		text, _ := galene.Text(m.Value)
-		fmt.Printf("chat %q at %s\n", text, m.Time)
 	case *galene.Request:
-		for label, kinds := range m.Request {
-			fmt.Printf("request %v of streams labelled %q\n", kinds, label)
+		for _, label := range slices.Sorted(maps.Keys(m.Request)) {
+			fmt.Printf("request %v of streams labelled %q\n", m.Request[label], label)
 		}
-		for track, wanted := range m.Tracks {
-			fmt.Printf("request %s for tracks labelled %q\n", wanted, track)
+		for _, track := range slices.Sorted(maps.Keys(m.Tracks)) {
+			fmt.Printf("request %s for tracks labelled %q\n", m.Tracks[track], track)
 		}
-	case *galene.Offer:
-		fmt.Printf("offer of stream %s, %d bytes\n", m.ID, len(m.SDP))
 	case *galene.ICE:
 		c, _ := m.Init() // it is valid
 		fmt.Println("candidate of stream", m.ID, c.Candidate)
-	case *galene.Unknown:
-		fmt.Println("not ours:", m.Type)
 	}
 }

@@ -66,7 +66,7 @@ func run(ctx context.Context, addr, stun string, files *easyrtchttp.Options) err
 	srv := easyrtc.NewServer(&easyrtc.ServerOptions{
 		ServerConfig: easyrtc.ServerConfig{ICEServers: ice},
 		AllowAll:     true, // or Authenticate, which looks at the credential
-		RoomJoin: func(ctx context.Context, r *easyrtc.RoomEntry) error {
+		AuthorizeRoomJoin: func(ctx context.Context, _ *easyrtc.ServerSession, r *easyrtc.RoomEntry) error {
 			slog.Info("join", "room", r.Room, "client", r.Client.EasyrtcID, "username", r.Client.Username)
 			return nil
 		},

@@ -49,7 +49,7 @@ func run(ctx context.Context, addr, framing string, anyOrigin bool) error {
 		Connection: mediasouphttp.Connection,
 		AllowAll:   true, // or Authenticate, which looks at the join
 		OnJoined:   printJoined,
-		Request:    printRequest,
+		AuthorizeRequest:    printRequest,
 		Message:    answer,
 		Logger:     slog.Default(), // and no Media, which would move something
 	}

@@ -36,7 +36,7 @@ type client struct {
 func startClient(t *testing.T, url string, via cuttlefishhttp.Via) *client {
 	t.Helper()
 	c := &client{start: time.Now()}
-	signaling, err := cuttlefishhttp.Dial(t.Context(), url, deviceID, &cuttlefishhttp.DialOptions{Via: via})
+	signaling, err := cuttlefishhttp.ConnectClient(t.Context(), url, deviceID, &cuttlefishhttp.DialOptions{Via: via})
 	require.NoError(t, err)
 	c.Client = cuttlefishpion.NewClient(signaling, &cuttlefishpion.ClientOptions{
 		Labels:        []string{cuttlefish.LabelInput, cuttlefish.LabelADB},

@@ -30,7 +30,7 @@ type device struct {
 	tracks   journal[webrtc.RTPCodecType] // from clients, each when its first packet is there
 }
 
-// startDevice registers a device at an address of [cuttlefishhttp.DialDevice]. filePort is
+// startDevice registers a device at an address of [cuttlefishhttp.ConnectDevice]. filePort is
 // where its page is served, 0 when nowhere.
 func startDevice(t *testing.T, address string, filePort int) *device {
 	t.Helper()
@@ -46,7 +46,7 @@ func startDevice(t *testing.T, address string, filePort int) *device {
 	if filePort != 0 {
 		opts.DevicePort = &filePort
 	}
-	signaling, err := cuttlefishhttp.DialDevice(t.Context(), address, deviceID,
+	signaling, err := cuttlefishhttp.ConnectDevice(t.Context(), address, deviceID,
 		&cuttlefishhttp.DialDeviceOptions{Device: opts})
 	require.NoError(t, err)
 

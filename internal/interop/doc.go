@@ -46,6 +46,10 @@
 // that started it. What a test saw (versions, time to the first picture,
 // frames, packets) is in its log: go test -v.
 //
+// Tests with browsers run one after the other, because browsers need the processor. All others
+// wait for peers and media most of the time and run beside each other: -parallel=4 suits two
+// processors.
+//
 // The browsers are driven from Go, Chromium with chromedp and Firefox through WebDriver BiDi,
 // because nothing else is needed to build and run the peers of Cuttlefish; what runs in
 // Node.js is in package.json.

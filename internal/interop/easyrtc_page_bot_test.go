@@ -94,13 +94,13 @@ func visitEasyRTC(t *testing.T, h easyrtcHost) *easyrtcVisitor {
 			}
 		},
 		OnTrack: v.receive,
-		OnMessage: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
+		OnData: func(c *easyrtcpion.Call, m *easyrtc.DataMessage) {
 			v.told.add(m)
 			running.Go(func() { _ = c.Send(living, "echo", m.MsgData) }) // the page waits for it
 		},
 		OnStreamReceived: func(_ *easyrtcpion.Call, name string) { v.seen.add(name) },
 		OnKeyFrame:       func(*easyrtcpion.Call, webrtc.TrackLocal) { player.RequestKeyFrame() },
-		OnOther:          v.others.add,
+		OnMessage:          v.others.add,
 		OnClosed:         func(c *easyrtcpion.Call, err error) { v.closed.add(visitorClosed{c, err}) },
 		OnFiles: func(in *easyrtcpion.IncomingFiles) {
 			if v.reject.Load() {

@@ -227,7 +227,7 @@ func TestEasyRTCPagesComeBackWhenTheServerStartsAgain(t *testing.T) {
 func TestEasyRTCPageLogsInAgainOnTheSameConnection(t *testing.T) {
 	var logins journal[easyrtc.LoginRequest]
 	browser, s := startEasyRTCPages(t, easyrtc.ServerOptions{
-		Authenticate: func(_ context.Context, l *easyrtc.LoginRequest) error {
+		Authenticate: func(_ context.Context, _ *easyrtc.ServerSession, l *easyrtc.LoginRequest) error {
 			logins.add(*l)
 			if l.Again && string(l.Credential) != `{"renewed":1}` {
 				return easyrtc.NewError(easyrtc.CodeLoginAppAuthFail)
@@ -368,7 +368,7 @@ func TestEasyRTCPagesOfOneBrowserShareTheirSession(t *testing.T) {
 
 func TestEasyRTCPageHearsWhyItIsRefused(t *testing.T) {
 	browser, s := startEasyRTCPages(t, easyrtc.ServerOptions{
-		Authenticate: func(context.Context, *easyrtc.LoginRequest) error { return easyrtc.NewError("NOT_TODAY") },
+		Authenticate: func(context.Context, *easyrtc.ServerSession, *easyrtc.LoginRequest) error { return easyrtc.NewError("NOT_TODAY") },
 	})
 	p := openEasyRTCPage(t, browser, s.url, easyrtc218)
 	require.Equal(t, "NOT_TODAY", p.asks("connect", admitted("alice", nil)).Code)
@@ -385,7 +385,7 @@ func TestEasyRTCNetworkedAframeMeetsThroughOurServer(t *testing.T) {
 		t.Run(adapter, func(t *testing.T) {
 			s := startEasyRTCSite(t, easyrtc.ServerOptions{
 				ServerConfig: easyrtc.ServerConfig{NoDefaultRoom: true},
-				Authenticate: func(context.Context, *easyrtc.LoginRequest) error { return nil },
+				Authenticate: func(context.Context, *easyrtc.ServerSession, *easyrtc.LoginRequest) error { return nil },
 			})
 			alice, bob := openNAFPage(t, browser, s.url), openNAFPage(t, browser, s.url)
 			alice.enter(adapter, s.url, "scene")

@@ -59,7 +59,7 @@ type easyrtcSite struct {
 func startEasyRTCSite(t *testing.T, opts easyrtc.ServerOptions) *easyrtcSite {
 	t.Helper()
 	if opts.Authenticate == nil {
-		opts.Authenticate = func(_ context.Context, l *easyrtc.LoginRequest) error {
+		opts.Authenticate = func(_ context.Context, _ *easyrtc.ServerSession, l *easyrtc.LoginRequest) error {
 			var c struct{ Password string }
 			if err := json.Unmarshal(l.Credential, &c); err != nil || c.Password != "right" {
 				return errors.New("denied")
@@ -67,7 +67,7 @@ func startEasyRTCSite(t *testing.T, opts easyrtc.ServerOptions) *easyrtcSite {
 			return nil
 		}
 	}
-	opts.RoomJoin = func(_ context.Context, r *easyrtc.RoomEntry) error {
+	opts.AuthorizeRoomJoin = func(_ context.Context, _ *easyrtc.ServerSession, r *easyrtc.RoomEntry) error {
 		if r.Room == "closed" {
 			return errors.New("refused")
 		}

@@ -155,21 +155,21 @@ func (s *easyrtcSetup) options() *easyrtc.ServerOptions {
 			Applications: -1,
 		},
 		Limits: easyrtc.Limits{Messages: -1, Bytes: -1},
-		Authenticate: func(_ context.Context, l *easyrtc.LoginRequest) error {
+		Authenticate: func(_ context.Context, _ *easyrtc.ServerSession, l *easyrtc.LoginRequest) error {
 			if slices.ContainsFunc(s.deny, func(c string) bool { return sameJSON(c, string(l.Credential)) }) {
 				return errors.New("denied")
 			}
 			l.Field, l.SessionField = fieldMap(s.connectionField), fieldMap(s.sessionField)
 			return nil
 		},
-		RoomJoin: func(_ context.Context, r *easyrtc.RoomEntry) error {
+		AuthorizeRoomJoin: func(_ context.Context, _ *easyrtc.ServerSession, r *easyrtc.RoomEntry) error {
 			want, asks := s.expect[r.Room]
 			if slices.Contains(s.refuse, r.Room) || asks && !sameJSON(want, string(r.Parameter)) {
 				return errors.New("refused")
 			}
 			return nil
 		},
-		ICE: func(context.Context, easyrtc.ClientInfo) ([]easyrtc.ICEServer, error) {
+		ICEServersFor: func(context.Context, *easyrtc.ServerSession, easyrtc.ClientInfo) ([]easyrtc.ICEServer, error) {
 			if s.iceFail {
 				return nil, errors.New("no servers")
 			}

@@ -190,7 +190,7 @@ func TestGaleneClearChatInAllItsForms(t *testing.T) {
 					texts = append(texts, textOf(t, h.Value))
 				}
 			}
-			require.NoError(t, late.Leave())
+			require.NoError(t, late.Close())
 			return texts
 		}
 		cleared := func() *galene.ClearChat {

@@ -218,7 +218,7 @@ func TestGaleneRosterOfThreeClients(t *testing.T) {
 		require.ElementsMatch(t, []string{"alice", "bob"}, initial(carol))
 
 		id := bob.ID()
-		require.NoError(t, bob.Leave())
+		require.NoError(t, bob.Close())
 		for _, c := range []*galeneClient{alice, carol} {
 			gone := expect(c, "leaving", func(u *galene.User) bool { return u.Kind == galene.UserDelete })
 			require.Equal(t, id, gone.ID)
@@ -231,7 +231,7 @@ func TestGaleneRosterOfThreeClients(t *testing.T) {
 func TestGaleneLeavingKeepsTheConnection(t *testing.T) {
 	onGalene(t, func(t *testing.T, s *galeneServer) {
 		alice, bob := s.join(t, "test", "alice"), s.join(t, "test", "bob")
-		require.NoError(t, bob.SendLeave(bounded(t)))
+		require.NoError(t, bob.Leave(bounded(t)))
 		require.Equal(t, galene.ClientReady, bob.State())
 		require.Empty(t, bob.Users())
 		gone := expect(alice, "leaving", func(u *galene.User) bool { return u.Kind == galene.UserDelete })
@@ -241,7 +241,7 @@ func TestGaleneLeavingKeepsTheConnection(t *testing.T) {
 		require.Equal(t, "somebody", bob.Username())
 		require.NoError(t, bob.Chat("hello"))
 		expect(bob, "chat", func(m *galene.Chat) bool { return textOf(t, m.Value) == "hello" && *m.Username == "somebody" })
-		require.NoError(t, bob.Leave())
+		require.NoError(t, bob.Close())
 		require.NoError(t, bob.ended())
 	})
 }
@@ -253,7 +253,7 @@ func TestGaleneAutolockLocksWhenTheLastOperatorLeaves(t *testing.T) {
 		require.NoError(t, alice.GroupAction(galene.GroupUnlock))
 		expect(alice, "unlocking", func(m *galene.Joined) bool { return m.Kind == galene.JoinedChange && !m.Status.Locked })
 		bob := s.join(t, "autolock", "bob")
-		require.NoError(t, alice.Leave())
+		require.NoError(t, alice.Close())
 		expect(bob, "lock", func(m *galene.Joined) bool { return m.Kind == galene.JoinedChange && m.Status.Locked })
 		_, err := s.connect(t, nil).Join(bounded(t), &galene.Join{Group: "autolock", Username: new("carol"), Password: "cpw"})
 		require.ErrorIs(t, err, galene.ErrLocked)
@@ -263,7 +263,7 @@ func TestGaleneAutolockLocksWhenTheLastOperatorLeaves(t *testing.T) {
 func TestGaleneAutokickSendsAllAwayWhenTheLastOperatorLeaves(t *testing.T) {
 	onGalene(t, func(t *testing.T, s *galeneServer) {
 		alice, bob := s.join(t, "autokick", "alice"), s.join(t, "autokick", "bob")
-		require.NoError(t, alice.Leave())
+		require.NoError(t, alice.Close())
 		var kicked *galene.KickedError
 		require.ErrorAs(t, bob.ended(), &kicked)
 		require.Equal(t, "there are no operators in this group", kicked.Message)

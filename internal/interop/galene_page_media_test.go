@@ -230,7 +230,7 @@ func TestGaleneWebUIAndOurBotSendFilesToEachOther(t *testing.T) {
 	sent := make(chan error, 1)
 	send := func() {
 		sent <- bot.SendFile(bounded(t), page.id(), &galenepion.File{
-			Name: "from the bot.txt", MimeType: "text/plain", Size: uint64(len(aFile)), Content: strings.NewReader(aFile),
+			Name: "from the bot.txt", MimeType: "text/plain", Size: int64(len(aFile)), Content: strings.NewReader(aFile),
 		})
 	}
 	go send()

@@ -171,7 +171,7 @@ func TestGaleneWebUIMeetsOurClient(t *testing.T) {
 	erin := s.join(t, "test", "erin")
 	require.NoError(t, erin.Caption("what is being said"))
 	page.Await(`document.getElementById('captions').textContent.includes('what is being said')`)
-	require.NoError(t, erin.Leave())
+	require.NoError(t, erin.Close())
 	page.lists("alice", "bob")
 
 	page.command("/warn bob watch out")

@@ -12,7 +12,8 @@ import (
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouppion"
 )
 
-// onMediasoupPages runs a test with a browser, on the real server and on ours.
+// onMediasoupPages runs a test with a browser, on the real server and on ours at the same time, but
+// not at that of other tests: browsers need the processor.
 func onMediasoupPages(
 	t *testing.T, browser func(*testing.T) *mediasoupBrowser,
 	test func(t *testing.T, h mediasoupHost, b *mediasoupBrowser),
@@ -20,7 +21,12 @@ func onMediasoupPages(
 	t.Helper()
 	b := browser(t)
 	t.Log(b.version)
-	onMediasoupHosts(t, overProtoo, func(t *testing.T, h mediasoupHost) { test(t, h, b) })
+	for _, host := range mediasoupHosts {
+		t.Run(host.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, host.start(t, overProtoo), b)
+		})
+	}
 }
 
 // enterPage opens a page that joins the room.

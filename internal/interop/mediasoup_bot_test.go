@@ -26,6 +26,7 @@ func newBots(t *testing.T, h mediasoupHost, names ...string) []*mediasoupBot {
 }
 
 func TestMediasoupBotsMeetInEveryEnvelope(t *testing.T) {
+	t.Parallel()
 	for _, envelope := range []string{overProtoo, overProtoo2, overSocketIO} {
 		t.Run(envelope, func(t *testing.T) {
 			onMediasoupHosts(t, envelope, func(t *testing.T, h mediasoupHost) {

@@ -146,13 +146,28 @@ func (s *mediasoupSFU) restarts(peer string) (n int) {
 	return n
 }
 
-// onMediasoupHosts runs a test with the real server and with ours.
+// mediasoupHosts start the real server and ours.
+var mediasoupHosts = []struct {
+	name  string
+	start func(t *testing.T, envelope string) mediasoupHost
+}{
+	{"mediasoup 2.6.19", func(t *testing.T, envelope string) mediasoupHost { return startMediasoup(t, envelope) }},
+	{"ours", func(t *testing.T, envelope string) mediasoupHost {
+		return startMediasoupSFU(t, envelope, mediasoupproto.ServerOptions{})
+	}},
+}
+
+// onMediasoupHosts runs a test with the real server and with ours, at the same time and at that of
+// other tests: bots wait for media most of the time.
 func onMediasoupHosts(t *testing.T, envelope string, test func(t *testing.T, h mediasoupHost)) {
 	t.Helper()
-	t.Run("mediasoup 2.6.19", func(t *testing.T) { test(t, startMediasoup(t, envelope)) })
-	t.Run("ours", func(t *testing.T) {
-		test(t, startMediasoupSFU(t, envelope, mediasoupproto.ServerOptions{}))
-	})
+	t.Parallel()
+	for _, host := range mediasoupHosts {
+		t.Run(host.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, host.start(t, envelope))
+		})
+	}
 }
 
 // A mediasoupBot is a client with media that receives everything. It has the clip to publish.
@@ -392,20 +407,34 @@ func (b *mediasoupBot) gets(kind mediasoupproto.Kind, of string) *botFlow {
 	b.t.Helper()
 	f := b.flow(kind, of)
 	b.goesOn(f)
-	if kind == mediasoupproto.Video {
-		eventually(b.t, "key frame of "+of, func() bool { return f.keyFrames.Load() > 0 })
-	}
+	b.begins(f)
 	return f
+}
+
+// begins waits for a key frame of video.
+func (b *mediasoupBot) begins(f *botFlow) {
+	b.t.Helper()
+	if f.consumer.Kind() == mediasoupproto.Video {
+		eventually(b.t, "key frame of "+f.consumer.PeerName(), func() bool { return f.keyFrames.Load() > 0 })
+	}
 }
 
 // goesOn waits for further packets.
 func (b *mediasoupBot) goesOn(f *botFlow) {
 	b.t.Helper()
+	b.more(f)()
+}
+
+// more returns what waits for further packets, counted from now.
+func (b *mediasoupBot) more(f *botFlow) (wait func()) {
 	const some = 20
 	before := f.packets.Load()
-	eventually(b.t, fmt.Sprintf("packets of %s of %s", f.consumer.Kind(), f.consumer.PeerName()), func() bool {
-		return f.packets.Load() >= before+some
-	})
+	return func() {
+		b.t.Helper()
+		eventually(b.t, fmt.Sprintf("packets of %s of %s", f.consumer.Kind(), f.consumer.PeerName()), func() bool {
+			return f.packets.Load() >= before+some
+		})
+	}
 }
 
 // fallsSilent waits until nothing comes of one track while many packets come of another one.
@@ -462,6 +491,7 @@ func (b *mediasoupBot) leaves(appData string) {
 
 // meet demands that bots get what the others send.
 func meet(bots ...*mediasoupBot) {
+	var all []func()
 	for _, b := range bots {
 		b.t.Helper()
 		for _, other := range bots {
@@ -469,11 +499,20 @@ func meet(bots ...*mediasoupBot) {
 				continue
 			}
 			for _, kind := range []mediasoupproto.Kind{mediasoupproto.Audio, mediasoupproto.Video} {
-				f := b.gets(kind, other.name)
-				b.t.Logf("%s gets %s of %s: %d packets, %d key frames",
-					b.name, kind, other.name, f.packets.Load(), f.keyFrames.Load())
+				f := b.flow(kind, other.name)
+				more := b.more(f)
+				all = append(all, func() {
+					b.t.Helper()
+					more()
+					b.begins(f)
+					b.t.Logf("%s gets %s of %s: %d packets, %d key frames",
+						b.name, kind, other.name, f.packets.Load(), f.keyFrames.Load())
+				})
 			}
 		}
+	}
+	for _, wait := range all { // they run at the same time
+		wait()
 	}
 }
 

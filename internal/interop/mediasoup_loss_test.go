@@ -362,6 +362,7 @@ func TestMediasoupPageDecodesABotDespiteLoss(t *testing.T) {
 func TestMediasoupPagesMeetOnOurServerDespiteLoss(t *testing.T) {
 	for _, pair := range mediasoupPairs[:2] {
 		t.Run(pair.name, func(t *testing.T) {
+			t.Parallel() // with the other pair only: browsers need the processor
 			lossy := newLossyNet()
 			s, _ := startMediasoupSFUAt(t, "127.0.0.1:0", overProtoo, mediasoupproto.ServerOptions{}, lossy.listen)
 			pages := s.openPages(pair.browsers, 2)

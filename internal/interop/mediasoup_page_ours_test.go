@@ -60,8 +60,8 @@ func startMediasoupSFUAt(
 		opts.Framing = mediasoupproto.SocketIO
 	}
 	s = &mediasoupSFU{t: t, envelope: envelope}
-	if opts.Request == nil {
-		opts.Request = func(_ context.Context, sess *mediasoupproto.ServerSession, m mediasoupproto.Message) error {
+	if opts.AuthorizeRequest == nil {
+		opts.AuthorizeRequest = func(_ context.Context, sess *mediasoupproto.ServerSession, m mediasoupproto.Message) error {
 			if p, ok := sess.Peer(); ok {
 				s.requests.add(fmt.Sprintf("%s %T", p.PeerName, m))
 			}

@@ -279,7 +279,7 @@ func joinMSEBot(t *testing.T, s *mediaServer, token string) (*mseBot, error) {
 		return nil, err
 	}
 	player := &clip.Player{Video: both{tracks[0], b.track}, Audio: tracks[1]}
-	b.Peer = msepion.NewClient(b.signaling, &msepion.Options{
+	b.Peer = msepion.NewPeer(b.signaling, &msepion.Options{
 		Labels:     []string{mseLabel},
 		Settings:   loopback.Settings(),
 		OfferAfter: time.Millisecond, // it has the clip in any case

@@ -139,6 +139,7 @@ func TestMSEPageWithdrawsOffersThatCrossTheServers(t *testing.T) {
 	const rounds = 10
 	for _, form := range mseForms[:2] {
 		t.Run(form.name, func(t *testing.T) {
+			t.Parallel() // with the other form only: browsers need the processor
 			browser := chromium.Start(t)
 			s := startMediaServer(t, form.server)
 			bot := startMSEBot(t, s, "bot")
@@ -239,6 +240,7 @@ func TestMSEPageNegotiatesWhileMembersComeAndGo(t *testing.T) {
 	const rounds = 10
 	for _, form := range mseForms[:2] {
 		t.Run(form.name, func(t *testing.T) {
+			t.Parallel() // with the other form only: browsers need the processor
 			browser := chromium.Start(t)
 			s := startMediaServer(t, form.server)
 			bot := startMSEBot(t, s, "bot")

@@ -316,7 +316,7 @@ func TestMSEOurClientKnowsTheErrorsOfJSONRPCLite(t *testing.T) {
 func TestMSEOurClientHearsOfTheNotificationsThatJSONRPCLiteRefuses(t *testing.T) {
 	t.Parallel()
 	s := startLiteServer(t)
-	for _, code := range []msejsonrpc.Code{msejsonrpc.CodeInvalidObject, msejsonrpc.CodeInvalidRequest} {
+	for _, code := range []msejsonrpc.ErrorCode{msejsonrpc.CodeInvalidObject, msejsonrpc.CodeInvalidRequest} {
 		t.Run(fmt.Sprint(int(code)), func(t *testing.T) {
 			t.Parallel()
 			query := fmt.Sprintf("null=refused&invalid=%d", code)

@@ -38,7 +38,6 @@ func (s *shelf) stream(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		at, oldest = rec.start()
 	}
-	out.comment() // so that the browser knows that it is connected
 	for {
 		p := rec.after(at, maxBatch)
 		if p.cleared {
@@ -56,6 +55,9 @@ func (s *shelf) stream(w http.ResponseWriter, r *http.Request) {
 		if ended {
 			out.event("end", "", nil)
 		}
+		if out.pending.Len() == 0 {
+			out.comment() // both ends see that the other one is there
+		}
 		if out.flush() != nil || ended {
 			return
 		}
@@ -64,9 +66,6 @@ func (s *shelf) stream(w http.ResponseWriter, r *http.Request) {
 		}
 		if !p.more && !wait(r.Context(), alive, p.changed, p.entries) {
 			return
-		}
-		if !p.more {
-			out.comment()
 		}
 	}
 }
@@ -104,14 +103,11 @@ func (e *events) event(name, id string, data any) {
 	fmt.Fprintf(&e.pending, "data: %s\n\n", text)
 }
 
-// comment writes what says no more than that both ends are there.
+// comment writes what has no meaning.
 func (e *events) comment() { e.pending.WriteString(":\n\n") }
 
-// flush sends what has been written, if there is anything.
+// flush sends what has been written.
 func (e *events) flush() error {
-	if e.pending.Len() == 0 {
-		return nil
-	}
 	defer e.pending.Reset()
 	_ = e.control.SetWriteDeadline(time.Now().Add(patience)) // recorders of tests have none
 	if _, err := e.w.Write(e.pending.Bytes()); err != nil {

@@ -22,11 +22,11 @@ func TestPageRunsScriptsBeforeItsOwnAndAfterReload(t *testing.T) {
 	page := chromium.Start(t).Open(t, server.URL, `window.early = 'bird'`)
 	page.Await(`window.late`)
 	require.Equal(t, "bird", chromium.Eval[string](page, `Promise.resolve(early)`))
-	require.Eventually(t, func() bool { return slices.Contains(page.Console(), "log: saw bird") }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return slices.Contains(page.Console(), "log: saw bird") }, 10*time.Second, 10*time.Millisecond)
 	page.Run(`early = 'worm'`)
 	page.Reload()
 	require.Equal(t, "bird", chromium.Eval[string](page, `early`))
 	require.Empty(t, page.Exceptions())
 	page.Run(`setTimeout(() => { throw new Error('thrown'); }); new Promise(r => setTimeout(r, 10))`)
-	require.Eventually(t, func() bool { return len(page.Exceptions()) == 1 }, time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(page.Exceptions()) == 1 }, 10*time.Second, 10*time.Millisecond)
 }

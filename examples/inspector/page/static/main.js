@@ -30,13 +30,14 @@ const detail = new Detail({
 
 // Recordings.
 
-async function load(id) {
+async function load(id, number) {
   recordings = await api.recordings();
   const list = byId('recordings');
   list.replaceChildren(...recordings.map(r =>
     el('option', {value: r.id}, r.live ? r.name : `${r.name} (${r.protocol})`)));
   list.disabled = recordings.length === 0;
-  open(recordings.find(r => r.id === id) ?? recordings[0] ?? null);
+  const asked = recordings.find(r => r.id === id);
+  open(asked ?? recordings[0] ?? null, asked ? number : 0);
 }
 
 function open(recording, number = 0) {
@@ -89,7 +90,7 @@ function open(recording, number = 0) {
       state: lamp,
     });
   }
-  history.replaceState(null, '', recording ? `#${recording.id}` : ' ');
+  history.replaceState(null, '', recording ? `#${recording.id}` : location.pathname);
   show();
 }
 
@@ -429,13 +430,19 @@ byId('divider').onpointerdown = e => {
   divider.onpointerup = () => { divider.onpointermove = null; };
 };
 
-// start shows what the address names: #recording/arrow.
-const [id, number] = decodeURIComponent(location.hash.slice(1)).split('/');
-try {
-  await load(id);
-  if (current && current.id === id && Number(number) > 0) {
-    open(current, Number(number));
+// go shows what the address names: #recording/arrow.
+async function go() {
+  const [id, number] = decodeURIComponent(location.hash.slice(1)).split('/');
+  if (current && current.id === id) {
+    select(Number(number));
+    return;
   }
-} catch (e) {
-  toast(`The inspector does not answer: ${e.message}`, true);
+  try {
+    await load(id, Number(number) || 0);
+  } catch (e) {
+    toast(`The inspector does not answer: ${e.message}`, true);
+  }
 }
+
+addEventListener('hashchange', go);
+go();

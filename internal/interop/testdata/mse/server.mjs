@@ -21,7 +21,7 @@ import { jsonrpc, JsonRpcError } from 'jsonrpc-lite'
 import { WebSocketServer } from 'ws'
 import { read, report, versions } from './lite.mjs'
 
-const life = 60_000 // ms, for all tests of one server
+const life = 20 * 60_000 // ms, for all tests of one server, which wait for their turn
 
 class Failure {
   constructor (code, message, data) {
