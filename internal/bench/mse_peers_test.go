@@ -79,7 +79,7 @@ func mseOverWebSocket(tb testing.TB) mseCaller { return mseClient(tb, dialed(tb,
 func mseServer(tb testing.TB) *msejsonrpc.Server {
 	srv := msejsonrpc.NewServer(&msejsonrpc.ServerOptions{
 		AllowAll: true,
-		Limits:       msejsonrpc.Limits{Messages: -1, Bytes: -1},
+		Limits:   msejsonrpc.Limits{Messages: -1, Bytes: -1},
 	})
 	tb.Cleanup(func() { require.NoError(tb, srv.Close()) })
 	return srv

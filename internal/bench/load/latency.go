@@ -166,7 +166,7 @@ func knee() scenario {
 // times their p99 was what it is without it; the limits of our servers are on.
 func flood() scenario {
 	return scenario{
-		name: "four quiet pairs beside a flood", unit: "times the quiet p99",
+		name: "four quiet pairs beside a flood", unit: "times the quiet p99", limited: true,
 		fits: func(p *protocol) bool { return p.meet != nil },
 		run: func(p *protocol, t *target, o *options) (sample, error) {
 			quiet := &openLoop{pairs: 4, value: candidate, rate: 160, during: o.during}

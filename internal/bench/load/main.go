@@ -9,8 +9,8 @@
 // Absolute figures mean nothing on a machine that others use, so each round measures all
 // servers one after the other, and what is printed are the medians of the ratios that the
 // rounds had. The generator and the servers are processes on one machine and talk over
-// loopback. Limits of what a client may send are off in our servers; everything else has
-// its default.
+// loopback. Limits of how much a client may send are off in our servers, but where a flood is
+// measured; everything else has its default.
 //
 // The real servers are found as package interop finds them: CUTTLEFISH_OPERATOR_BIN and GALENE_BIN
 // name programs, open-easyrtc and mediasoup are in ../interop/node_modules after npm ci there.
@@ -41,6 +41,9 @@ type options struct {
 	during    time.Duration
 	out       io.Writer
 	progress  io.Writer
+	jsonFile  string
+	chartFile string
+	profile   string
 }
 
 // scenarios are all of them, in the order of the table.
@@ -59,21 +62,25 @@ var scenarios = []scenario{
 
 func main() {
 	serving := flag.String("serve", "", "be this `server`; for the program itself")
+	profile := flag.String("profile", "", "have our servers write a CPU profile into this `file`")
+	limited := flag.Bool("limits", false, "that server has its default limits")
 	socket := flag.String("socket", "", "`path` of the socket of that server")
 	only := flag.String("scenario", "", "measure those only whose names match this `expression`")
 	names := flag.String("protocol", "", "measure these `names` only, separated by commas")
 	rounds := flag.Int("rounds", 5, "how often each server is measured")
 	during := flag.Duration("for", time.Second, "how `long` each time")
 	jsonFile := flag.String("json", "", "write the results into this `file` as well")
+	chartFile := flag.String("svg", "", "draw the ratios into this `file`")
 	flag.Parse()
 	var err error
 	if *serving != "" {
-		err = serve(*serving, *socket)
+		err = serve(*serving, *socket, *limited, *profile)
 	} else {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		err = measure(ctx, &options{
 			rounds: *rounds, during: *during, out: os.Stdout, progress: os.Stderr,
-		}, *only, *names, *jsonFile)
+			jsonFile: *jsonFile, chartFile: *chartFile, profile: *profile,
+		}, *only, *names)
 		stop()
 	}
 	if err != nil {
@@ -102,7 +109,7 @@ type column struct {
 	Error  string        `json:"error,omitempty"`
 }
 
-func measure(ctx context.Context, o *options, only, names, jsonFile string) error {
+func measure(ctx context.Context, o *options, only, names string) error {
 	var err error
 	if o.scenarios, err = regexp.Compile(only); err != nil {
 		return err
@@ -129,14 +136,15 @@ func measure(ctx context.Context, o *options, only, names, jsonFile string) erro
 	if len(rows) == 0 {
 		return errors.New("nothing matches")
 	}
-	if err := printRows(o.out, rows); err != nil || jsonFile == "" {
-		return err
+	err = printRows(o.out, rows)
+	if o.jsonFile != "" {
+		data, e := json.MarshalIndent(rows, "", "  ")
+		err = errors.Join(err, e, os.WriteFile(o.jsonFile, append(data, '\n'), 0o644))
 	}
-	data, err := json.MarshalIndent(rows, "", "  ")
-	if err != nil {
-		return err
+	if o.chartFile != "" {
+		err = errors.Join(err, os.WriteFile(o.chartFile, []byte(chart(rows)), 0o644))
 	}
-	return os.WriteFile(jsonFile, append(data, '\n'), 0o644)
+	return err
 }
 
 // measureRow measures the servers of a protocol by turns. Each run has a fresh server.
@@ -169,7 +177,14 @@ func measureRow(ctx context.Context, p *protocol, s scenario, o *options) (*row,
 }
 
 func measureOnce(p *protocol, s scenario, name string, o *options) (sample, error) {
-	t, err := startTarget(p, name)
+	var flags []string
+	if name == "rtcsignal" && o.profile != "" {
+		flags = append(flags, "-profile", o.profile)
+	}
+	if s.limited {
+		flags = append(flags, "-limits")
+	}
+	t, err := startTarget(p, name, flags...)
 	if err != nil {
 		return sample{}, err
 	}

@@ -24,6 +24,8 @@ type scenario struct {
 	// fits reports whether a protocol has it.
 	fits func(p *protocol) bool
 	run  func(p *protocol, t *target, o *options) (sample, error)
+	// limited says that servers of ours keep their default limits.
+	limited bool
 }
 
 // relay is pairs of which each has window values under way: whoever is told one tells one.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"time"
@@ -27,11 +28,23 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
 
-// unlimited is what all servers here give their clients: the generator is not to be slowed.
-const unlimited = -1
-
 // serve is a server of ours, or the bare relay, until its standard input ends.
-func serve(name, socket string) error {
+func serve(name, socket string, limited bool, profile string) error {
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	limit := 0.0 // the default
+	if !limited {
+		limit = -1 // the generator is not to be slowed
+	}
 	var handler http.Handler
 	var drain func() error
 	switch name {
@@ -39,7 +52,7 @@ func serve(name, socket string) error {
 		handler, drain = new(bare), func() error { return nil }
 	case "cuttlefish":
 		srv := cuttlefish.NewServer(&cuttlefish.ServerOptions{
-			Limits: cuttlefish.Limits{Messages: unlimited, Bytes: unlimited},
+			Limits: cuttlefish.Limits{Messages: limit, Bytes: limit},
 		})
 		h := cuttlefishhttp.NewHandler(srv, nil)
 		if socket != "" {
@@ -53,25 +66,25 @@ func serve(name, socket string) error {
 		handler, drain = h, func() error { return errors.Join(h.Close(), srv.Close()) }
 	case "easyrtc":
 		srv := easyrtc.NewServer(&easyrtc.ServerOptions{
-			AllowAll: true, Limits: easyrtc.Limits{Messages: unlimited, Bytes: unlimited},
+			AllowAll: true, Limits: easyrtc.Limits{Messages: limit, Bytes: limit},
 		})
 		handler, drain = easyrtchttp.NewHandler(srv, nil), srv.Close
 	case "galene":
 		anybody := &galene.MemoryUser{AnyPassword: true, Set: "op"}
 		srv := galene.NewServer(&galene.ServerOptions{
 			Groups: galene.Groups{"bench": {Wildcard: anybody, Group: galene.Group{AutoSubgroups: true}}},
-			Limits: galene.Limits{Messages: unlimited, Bytes: unlimited},
+			Limits: galene.Limits{Messages: limit, Bytes: limit},
 		})
 		h := galenehttp.NewHandler(srv, nil)
 		handler, drain = h, func() error { return errors.Join(h.Close(), srv.Close()) }
 	case "mediasoup":
 		srv := mediasoupproto.NewServer(&mediasoupproto.ServerOptions{
-			AllowAll: true, Limits: mediasoupproto.Limits{Messages: unlimited, Bytes: unlimited},
+			AllowAll: true, Limits: mediasoupproto.Limits{Messages: limit, Bytes: limit},
 		})
 		handler, drain = mediasouphttp.NewHandler(srv, nil), srv.Close
 	case "mse":
 		srv := msejsonrpc.NewServer(&msejsonrpc.ServerOptions{
-			AllowAll: true, Limits: msejsonrpc.Limits{Messages: unlimited, Bytes: unlimited},
+			AllowAll: true, Limits: msejsonrpc.Limits{Messages: limit, Bytes: limit},
 		})
 		handler, drain = wsconn.Handler(srv.Serve, nil), srv.Close
 	default:

@@ -38,13 +38,13 @@ func drained() (context.Context, context.CancelFunc) {
 // errAbsent is a real server that is not there.
 var errAbsent = errors.New("absent")
 
-// startTarget starts a server of a protocol: bare, rtcsignal, or the real one.
-func startTarget(p *protocol, name string) (*target, error) {
+// startTarget starts a server of a protocol: bare, rtcsignal with further flags, or the real one.
+func startTarget(p *protocol, name string, flags ...string) (*target, error) {
 	switch name {
 	case "bare":
-		return startSelf(name, "bare", true)
+		return startSelf(name, "bare")
 	case "rtcsignal":
-		return startSelf(name, p.name, false)
+		return startSelf(name, p.name, flags...)
 	}
 	start, ok := map[string]func() (*target, error){
 		"cuttlefish": startOperator, "easyrtc": startOpenEasyRTC, "galene": startGalene, "mediasoup": startMediasoup,
@@ -66,7 +66,7 @@ func targets(p *protocol) []string {
 }
 
 // startSelf starts this program as a server.
-func startSelf(name, serves string, bare bool) (*target, error) {
+func startSelf(name, serves string, flags ...string) (*target, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -76,13 +76,13 @@ func startSelf(name, serves string, bare bool) (*target, error) {
 		return nil, err
 	}
 	socket := filepath.Join(dir, "device")
-	p, err := start(exec.Command(self, "-serve", serves, "-socket", socket), 0)
+	p, err := start(exec.Command(self, append([]string{"-serve", serves, "-socket", socket}, flags...)...), 0)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return &target{
 		name: name, process: p, remove: func() error { return os.RemoveAll(dir) },
-		at: address{ws: "ws://127.0.0.1:" + strconv.Itoa(p.port), socket: socket, bare: bare},
+		at: address{ws: "ws://127.0.0.1:" + strconv.Itoa(p.port), socket: socket, bare: serves == "bare"},
 	}, nil
 }
 
