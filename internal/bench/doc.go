@@ -67,4 +67,12 @@
 // Both servers run in processes of their own, in front of the same bare WebSockets, with
 // sixteen messages under way at once. That of Node tells its standard output of each login,
 // which is over when the measurement begins.
+//
+// # Load
+//
+// Command load, in the folder of that name, measures whole servers: ours, the real ones and a
+// relay that looks at nothing, as processes of their own beside each other, with relays,
+// broadcasts, joins, idle members, floods, stalled readers and the end by a signal.
+//
+//	go run ./load
 package bench
