@@ -4,10 +4,9 @@
 // validators, a device, a client and a server, over any connection.
 //
 //	srv := cuttlefish.NewServer(nil)
-//	http.Handle("/register_device", wsconn.Handler(srv.ServeDevice, nil))
-//	http.Handle("/connect_client", wsconn.Handler(srv.ServeClient, nil))
+//	http.Handle("/", cuttlefishhttp.NewHandler(srv, nil))
 //	…
-//	client, err := cuttlefish.ConnectClient(ctx, conn, "cvd-1", nil)
+//	client, err := cuttlefishhttp.ConnectClient(ctx, "http://127.0.0.1:8443", "cvd-1", nil)
 //	err = client.SendPayload(&cuttlefish.RequestOffer{})
 //	for {
 //		m, err := client.Next(ctx) // what the device says

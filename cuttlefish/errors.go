@@ -107,10 +107,12 @@ const (
 	textOperatorNoDevice   = "Device not found"
 
 	// Ours: no real server has these limits or hooks.
-	textTooBig       = "Forward failed: Message too large for the device"
-	textTooManyOffer = "Forward failed: Too many request-offer messages"
-	textBadPayload   = "Forward failed: Invalid payload: %s"
-	textTooMany      = "Too many %s"
-	textWaited       = "Connection failed: Device did not register in time: '%s'"
-	textInternal     = "Internal server error"
+	textTooBig        = "Forward failed: Message too large for the device"
+	textTooManyOffer  = "Forward failed: Too many request-offer messages"
+	textBadPayload    = "Forward failed: Invalid payload: %s"
+	textTooMany       = "Too many %s"
+	textLongDeviceID  = "Device id too long"
+	textBigDeviceInfo = "Device info too large"
+	textWaited        = "Connection failed: Device did not register in time: '%s'"
+	textInternal      = "Internal server error"
 )

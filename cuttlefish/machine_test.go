@@ -1,6 +1,7 @@
 package cuttlefish
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -431,6 +432,7 @@ func TestNegativeLimitsAreNone(t *testing.T) {
 	m := NewServerMachine(ServerConfig{
 		WaitForDevice: true, HandshakeTimeout: -1, WaitTimeout: -1, Devices: -1, ClientsPerDevice: -1,
 		Waiting: -1, WaitingPerDevice: -1, RequestOffers: -1, DeviceMessage: -1,
+		DeviceIDBytes: -1, DeviceInfoBytes: -1,
 	})
 	id := PeerID(0)
 	join := func(role Role, msg Message) ServerEffects {
@@ -449,8 +451,49 @@ func TestNegativeLimitsAreNone(t *testing.T) {
 	for range DefaultRequestOffers + 1 {
 		require.Empty(t, m.Receive(start, 1, &Forward{Payload: []byte(`{"type":"request-offer"}`)}).Close)
 	}
-	large := &Forward{Payload: fmt.Appendf(nil, "%q", strings.Repeat("x", 1<<20))}
-	require.Len(t, m.Receive(start, 1, large).Send, 1)
+	text := fmt.Appendf(nil, "%q", strings.Repeat("x", 1<<20))
+	require.Len(t, m.Receive(start, 1, &Forward{Payload: text}).Send, 1)
+	require.Empty(t, join(RoleDevice, &Register{DeviceID: string(text), DeviceInfo: text}).Close)
+	require.Empty(t, join(RoleClient, &Connect{DeviceID: string(text)}).Close)
+}
+
+func TestWhatIsKeptOfADeviceIsBounded(t *testing.T) {
+	t.Parallel()
+	id := func(n int) string { return strings.Repeat("d", n) }
+	info := func(n int) json.RawMessage { return fmt.Appendf(nil, "%q", strings.Repeat("i", n-2)) }
+	for _, cfg := range []ServerConfig{{}, {DeviceIDBytes: DefaultDeviceIDBytes, DeviceInfoBytes: DefaultDeviceInfoBytes}} {
+		for _, dialect := range []Dialect{DialectDocument, DialectOperator} {
+			m := NewServerMachine(cfg)
+			join := func(peer PeerID, role Role, msg Message) ServerEffects {
+				m.Connect(start, peer, Connection{Role: role, Dialect: dialect})
+				fx := m.Receive(start, peer, msg)
+				if len(fx.Ask) > 0 {
+					return answer(m, fx, Decision{})
+				}
+				return fx
+			}
+			largest := &Register{DeviceID: id(DefaultDeviceIDBytes), DeviceInfo: info(DefaultDeviceInfoBytes)}
+			require.Empty(t, join(1, RoleDevice, largest).Close)
+			require.Empty(t, join(2, RoleClient, &Connect{DeviceID: id(DefaultDeviceIDBytes)}).Close)
+			for i, c := range []struct {
+				role Role
+				msg  Message
+				code transport.StatusCode
+				text string
+			}{
+				{RoleDevice, &Register{DeviceID: id(DefaultDeviceIDBytes + 1)}, transport.StatusPolicyViolation, "Device id too long"},
+				{RoleClient, &Connect{DeviceID: id(DefaultDeviceIDBytes + 1)}, transport.StatusPolicyViolation, "Device id too long"},
+				{RoleDevice, &Register{DeviceID: "d", DeviceInfo: info(DefaultDeviceInfoBytes + 1)}, transport.StatusMessageTooBig, "Device info too large"},
+			} {
+				peer := PeerID(3 + i)
+				fx := join(peer, c.role, c.msg)
+				require.Empty(t, fx.Ask, "nobody is asked")
+				require.Equal(t, []Delivery{{peer, &Error{Text: c.text}}}, fx.Send)
+				require.Equal(t, []Closing{{Peer: peer, Code: c.code}}, fx.Close)
+			}
+			require.Equal(t, 2, m.Len())
+		}
+	}
 }
 
 func TestStatesHaveNames(t *testing.T) {

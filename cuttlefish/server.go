@@ -39,6 +39,7 @@ type ServerOptions struct {
 	AuthorizeClient func(ctx context.Context, s *ServerSession, c *Connect) error
 
 	Connections   int    // at once; default 20,000, negative without a limit
+	Newcomers     int    // of these those that neither registered nor connected to a device; default half of them, more end the oldest
 	QueueMessages int    // waiting for one connection; default 256, more end it
 	QueueBytes    int    // their bytes; default 1 MiB
 	Limits        Limits // of what one connection may send
@@ -82,7 +83,7 @@ func NewServer(opts *ServerOptions) *Server {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.machine = NewServerMachine(s.opts.ServerConfig)
-	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections)
+	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections, s.opts.Newcomers)
 	return s
 }
 
@@ -154,7 +155,12 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 	})
 	for _, q := range questions {
 		d := s.decide(ctx, sess, q.Message)
-		s.hub.Step(func(now time.Time) { s.apply(s.machine.Decide(now, q.Ticket, d)) })
+		s.hub.Step(func(now time.Time) {
+			s.apply(s.machine.Decide(now, q.Ticket, d))
+			if state, _ := s.machine.State(sess.ID()); state >= ServerRegistered {
+				s.hub.Admit(uint64(sess.ID()))
+			}
+		})
 	}
 }
 

@@ -40,6 +40,8 @@ type ServerConfig struct {
 	Waiting          int // clients without a device, in all; default 1,000
 	WaitingPerDevice int // default 100
 	RequestOffers    int // of one client a minute, because each costs the device a peer connection; default 30
+	DeviceIDBytes    int // default 1,024
+	DeviceInfoBytes  int // that a server keeps of a device; default 64 KiB
 	// DeviceMessage is the largest message in bytes towards a device; default 65,535
 	// in the document's dialect, because devices of 2020 to 2025 parse each 64 KiB
 	// for themselves, and 128 KiB in the operator's, whose socket takes about 200 kB.
@@ -54,6 +56,8 @@ const (
 	DefaultWaiting               = 1_000
 	DefaultWaitingPerDevice      = 100
 	DefaultRequestOffers         = 30
+	DefaultDeviceIDBytes         = 1 << 10
+	DefaultDeviceInfoBytes       = 64 << 10
 	DefaultDeviceMessage         = 1<<16 - 1
 	DefaultOperatorDeviceMessage = 128 << 10
 )
@@ -166,6 +170,8 @@ func NewServerMachine(cfg ServerConfig) *ServerMachine {
 	def(&cfg.Waiting, DefaultWaiting)
 	def(&cfg.WaitingPerDevice, DefaultWaitingPerDevice)
 	def(&cfg.RequestOffers, DefaultRequestOffers)
+	def(&cfg.DeviceIDBytes, DefaultDeviceIDBytes)
+	def(&cfg.DeviceInfoBytes, DefaultDeviceInfoBytes)
 	if cfg.HandshakeTimeout == 0 {
 		cfg.HandshakeTimeout = DefaultHandshakeTimeout
 	}
@@ -254,6 +260,10 @@ func (m *ServerMachine) fromDevice(fx *ServerEffects, p *peer, msg Message) {
 			m.refuse(fx, p, transport.StatusPolicyViolation, fmt.Sprintf(textRegistered, p.device.id))
 		case msg.DeviceID == "":
 			m.refuse(fx, p, transport.StatusPolicyViolation, p.text(textNoDeviceID, textOperatorNoDeviceID))
+		case m.tooLong(msg.DeviceID):
+			m.refuse(fx, p, transport.StatusPolicyViolation, textLongDeviceID)
+		case m.cfg.DeviceInfoBytes >= 0 && len(msg.DeviceInfo) > m.cfg.DeviceInfoBytes:
+			m.refuse(fx, p, transport.StatusMessageTooBig, textBigDeviceInfo)
 		default:
 			m.ask(fx, p, msg)
 		}
@@ -272,6 +282,8 @@ func (m *ServerMachine) fromClient(fx *ServerEffects, p *peer, msg Message) {
 			m.refuse(fx, p, transport.StatusPolicyViolation, textConnectedTwice)
 		case msg.DeviceID == "":
 			m.refuse(fx, p, transport.StatusPolicyViolation, textConnectNoID)
+		case m.tooLong(msg.DeviceID):
+			m.refuse(fx, p, transport.StatusPolicyViolation, textLongDeviceID)
 		default:
 			m.ask(fx, p, msg)
 		}
@@ -608,6 +620,11 @@ func (p *peer) text(document, operator string) string {
 		return operator
 	}
 	return document
+}
+
+// tooLong reports whether nobody may have or ask for a device id.
+func (m *ServerMachine) tooLong(id string) bool {
+	return m.cfg.DeviceIDBytes >= 0 && len(id) > m.cfg.DeviceIDBytes
 }
 
 // over reports whether one more than n would be over a limit; negative limits are

@@ -305,18 +305,45 @@ func TestServeTellsWhyAConnectionEnded(t *testing.T) {
 func TestServerHoldsSoManyConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(&ServerOptions{Connections: 2})
+		s := NewServer(&ServerOptions{Connections: 2, Newcomers: -1})
 		one, two := serveDevice(t, s), serveClient(t, s)
 		synctest.Wait()
 		three := serveClient(t, s)
 		three.Closed(transport.StatusTryAgainLater)
 		require.ErrorIs(t, <-three.Served, ErrTooManyConnections)
+		require.EqualValues(t, 1, s.Stats().Refused)
 		require.NoError(t, one.Close(transport.StatusNormal, ""))
 		require.NoError(t, <-one.Served)
 		four := serveDevice(t, s).Say(sayRegister).Hear(hearConfig)
 		require.NoError(t, s.Close())
 		two.Closed(transport.StatusGoingAway)
 		four.Closed(transport.StatusGoingAway)
+	})
+}
+
+func TestNewcomersMakeWayForNewcomersOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(&ServerOptions{Newcomers: 1, ServerConfig: ServerConfig{WaitForDevice: true}})
+		d := serveDevice(t, s).Say(sayRegister).Hear(hearConfig)
+		waiting := serveClient(t, s).Say(`{"message_type":"connect","device_id":"later"}`).Hear(hearConfig)
+		first := serveClient(t, s)
+		synctest.Wait()
+		c := serveClient(t, s)
+		first.Closed(transport.StatusTryAgainLater, "too many connections")
+		require.ErrorIs(t, <-first.Served, ErrTooManyConnections)
+		c.Say(sayConnect).Hear(hearConfig, hearInfo)
+		last := serveClient(t, s)
+		synctest.Wait()
+		require.Len(t, slices.Collect(s.Sessions()), 4, "who is in stays")
+		require.EqualValues(t, 1, s.Stats().Crowded)
+		c.Say(`{"message_type":"forward","payload":1}`)
+		d.Hear(`{"message_type":"client_msg","client_id":1,"payload":1}`)
+		d.Drain()
+		c.Drain()
+		require.NoError(t, s.Close())
+		waiting.Closed(transport.StatusGoingAway)
+		last.Closed(transport.StatusGoingAway)
 	})
 }
 
@@ -339,6 +366,7 @@ func TestSlowPeerIsDroppedAndNobodyElse(t *testing.T) {
 		}
 		mute.Closed(transport.StatusTryAgainLater)
 		require.ErrorIs(t, <-mute.Served, ErrSlowPeer)
+		require.EqualValues(t, 1, s.Stats().Slow)
 		require.Zero(t, time.Since(begin), "nobody waited")
 		require.NoError(t, s.Close())
 		good.Closed(transport.StatusGoingAway)
@@ -365,6 +393,7 @@ func TestFloodIsCutOff(t *testing.T) {
 			}
 		}
 		require.ErrorIs(t, <-c.Served, ErrFlood)
+		require.EqualValues(t, 1, s.Stats().Flooded)
 		require.InDelta(t, 2, time.Since(begin).Seconds(), 0.2)
 		require.NoError(t, s.Close())
 	})

@@ -9,6 +9,9 @@
 //	for {
 //		m, err := client.Next(ctx) // what others and the server say
 //
+// A conn is any [github.com/rtcsignal/rtcsignal/transport.Conn] that carries messages of
+// Engine.IO. easyrtchttp.Login makes one for the address of a server, and logs in.
+//
 // # Roles
 //
 // [Connect] makes a [Client] of a connection; [Client.Login] logs it in; the verbs of the
@@ -56,10 +59,16 @@
 //	Engine.IO     4          message                      package transport/engineio
 //	WebSocket or polling                                  package transport/engineio/enginehttp
 //
+// The 4 says that it is a message, the 2 that it is an event, and 0 is the event's number.
 // [Decode] and [Encode] are for what an Engine.IO message holds, 20["easyrtcCmd",{…}]. What a
 // browser's tools show of a WebSocket has the digit of Engine.IO before that,
-// 420["easyrtcCmd",{…}]: engineio.ParsePacket takes it off. A message may have binary
-// attachments, which come behind it in messages of their own; a [Decoder] puts them together.
+// 420["easyrtcCmd",{…}], and engineio.ParsePacket takes it off:
+//
+//	packet, err := engineio.ParsePacket(engineio.V4, transport.Text, frame)
+//	m, err := easyrtc.Decode(packet.Data)
+//
+// A message may have binary attachments, which come behind it in messages of their own; a
+// [Decoder] puts them together.
 //
 // Every event is acknowledged, in both directions: the acknowledgement of a command is its
 // answer. [Client.Call] waits for it. Client and server acknowledge by themselves.

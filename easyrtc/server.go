@@ -70,6 +70,7 @@ type ServerOptions struct {
 	OnDisconnected  func(ctx context.Context, s *ServerSession, c ClientInfo)
 
 	Connections   int    // at once; default 20,000, negative without a limit
+	Newcomers     int    // of these those that have not logged in; default half of them, more end the oldest
 	QueueMessages int    // waiting for one connection; default 1024, more end it
 	QueueBytes    int    // their bytes; default 4 MiB
 	MessageBytes  int    // of the largest message, with its attachments; default 1 MB, more end the connection
@@ -143,7 +144,7 @@ func NewServer(opts *ServerOptions) *Server {
 	}
 	cfg.AskCommands = cfg.AskCommands || s.opts.AuthorizeCommand != nil
 	s.machine = NewServerMachine(cfg)
-	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections)
+	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections, s.opts.Newcomers)
 	return s
 }
 
@@ -208,6 +209,9 @@ func (s *ServerSession) run(ctx context.Context) error {
 	return s.member.RunFrames(func(typ transport.MessageType, f *link.Frame) {
 		m, err := decoded(s.decode.Decode(typ, f.Data))
 		f.Free()
+		if errors.Is(err, socketio.ErrTooBig) {
+			s.server.counters.TooBig.Add(1)
+		}
 		if err != link.ErrMore {
 			s.server.receive(ctx, s, m, err)
 		}
@@ -224,7 +228,7 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 	})
 	for _, q := range fx.Ask {
 		d := s.decide(ctx, sess, q)
-		s.step(func(now time.Time) ServerEffects { return s.machine.Decide(now, q.Ticket, d) })
+		s.step(func(now time.Time) ServerEffects { return s.decided(now, q.Ticket, d) })
 		if _, ok := q.Message.(*Authenticate); ok && s.opts.OnAuthenticated != nil {
 			if _, ok := sess.Client(); ok {
 				s.opts.OnAuthenticated(ctx, sess)
@@ -247,6 +251,15 @@ func (s *Server) disconnected(ctx context.Context, sess *ServerSession) {
 	for _, c := range gone {
 		s.opts.OnDisconnected(ctx, sess, c)
 	}
+}
+
+// decided gives the machine a decision. Called under the hub's lock.
+func (s *Server) decided(now time.Time, t Ticket, d Decision) ServerEffects {
+	fx := s.machine.Decide(now, t, d)
+	if state, _ := s.machine.State(t.Peer); state == ServerReady {
+		s.hub.Admit(uint64(t.Peer))
+	}
+	return fx
 }
 
 // step runs a step of the machine under the hub's lock, carries out what it asks for,

@@ -55,6 +55,7 @@ func TestASlowReaderIsDroppedAndNobodyElse(t *testing.T) {
 		require.EqualValues(t, (members-1)*messages, heard.Load())
 		require.EqualValues(t, members, farewells.Load())
 		require.ErrorIs(t, <-slow.served, ErrSlowPeer)
+		require.EqualValues(t, 1, s.Stats().Slow)
 		closeServer(t, s)
 	})
 }
@@ -112,6 +113,7 @@ func TestAFloodIsPacedAndThenCutOffWhileOthersAreServed(t *testing.T) {
 		}
 		other.drain()
 		require.ErrorIs(t, <-flood.served, ErrFlood)
+		require.EqualValues(t, 1, s.Stats().Flooded)
 		require.Equal(t, transport.StatusPolicyViolation, <-ended)
 		require.InDelta(t, 2, time.Since(begin).Seconds(), 0.2)
 		require.Len(t, s.Occupants("default", "default"), 1)
@@ -136,6 +138,7 @@ func TestMessagesAreBounded(t *testing.T) {
 		g.closed(transport.StatusNoStatus)
 		// So does the first message.
 		visit(t, s).say(message(DefaultMessageBytes + 1)).closed(transport.StatusNoStatus)
+		require.EqualValues(t, 3, s.Stats().TooBig)
 		closeServer(t, s)
 
 		s = NewServer(&ServerOptions{AllowAll: true, MessageBytes: -1, Limits: Limits{Bytes: -1}})
@@ -147,14 +150,38 @@ func TestMessagesAreBounded(t *testing.T) {
 func TestAServerHoldsSoManyConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(&ServerOptions{AllowAll: true, Connections: 2})
+		s := NewServer(&ServerOptions{AllowAll: true, Connections: 2, Newcomers: -1})
 		a, _ := visit(t, s).enter(""), visit(t, s).say("0")
 		c := visit(t, s)
 		c.closed(transport.StatusTryAgainLater)
 		require.ErrorIs(t, <-c.served, ErrTooManyConnections)
+		require.EqualValues(t, 1, s.Stats().Refused)
 		require.NoError(t, a.Close(transport.StatusNormal, ""))
 		require.NoError(t, <-a.served)
 		visit(t, s).enter("")
+		closeServer(t, s)
+	})
+}
+
+func TestNewcomersMakeWayForNewcomersOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(&ServerOptions{AllowAll: true, Newcomers: 1})
+		in := visit(t, s).enter(`,"roomJoin":{"a":{"roomName":"a"}}`)
+		first := visit(t, s).say("0")
+		_, _, err := first.Read(nil)
+		require.NoError(t, err)
+		second := visit(t, s)
+		first.closed(transport.StatusTryAgainLater)
+		require.ErrorIs(t, <-first.served, ErrTooManyConnections)
+		second.enter(`,"roomJoin":{"b":{"roomName":"b"}}`)
+		visit(t, s)
+		synctest.Wait()
+		require.Len(t, slices.Collect(s.Sessions()), 3, "who is in stays")
+		require.EqualValues(t, 1, s.Stats().Crowded)
+		for _, g := range []*guest{in, second} {
+			g.say(`21["easyrtcMsg",{"msgType":"m","msgData":1}]`).hear(`31[{"msgType":"ack"}]`)
+		}
 		closeServer(t, s)
 	})
 }

@@ -9,6 +9,9 @@
 //	for {
 //		m, err := client.Next(ctx) // what the server says
 //
+// A conn is any [github.com/rtcsignal/rtcsignal/transport.Conn], such as one of wsconn.Dial.
+// galenehttp.Join makes one for the address of a group, and joins.
+//
 // # Roles
 //
 // A [Client] shakes hands, joins a group, and then sends and receives. A [Server] has the

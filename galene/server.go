@@ -49,6 +49,7 @@ type ServerOptions struct {
 	RefusalDelay time.Duration // of the answer to bad credentials; default 200 ms, negative none
 
 	Connections   int    // at once; default 20,000, negative without a limit
+	Newcomers     int    // of these those that have joined no group yet; default half of them, more end the oldest
 	Inbox         int    // messages of a member waiting for Router; default 256, more end the connection
 	QueueMessages int    // waiting for one connection; default 4096, more end it: who joins is told of all members at once
 	QueueBytes    int    // their bytes; default 4 MiB
@@ -121,7 +122,7 @@ func NewServer(opts *ServerOptions) *Server {
 	}
 	s.decode = decoder(cmp.Or(s.opts.MessageBytes, DefaultMessageBytes), true)
 	s.machine = NewServerMachine(cfg)
-	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections)
+	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections, s.opts.Newcomers)
 	return s
 }
 
@@ -158,7 +159,12 @@ func (s *Server) serve(ctx context.Context, conn transport.Conn, c Connection) e
 		QueueBytes:    cmp.Or(s.opts.QueueBytes, DefaultQueueBytes),
 		Limits:        link.Limits(s.opts.Limits), Counters: &s.counters,
 	}
-	begin := func(now time.Time) { s.apply(s.machine.Connect(now, sess.ID(), c)) }
+	begin := func(now time.Time) {
+		s.apply(s.machine.Connect(now, sess.ID(), c))
+		if c.System != "" {
+			s.hub.Admit(uint64(sess.ID()))
+		}
+	}
 	err := s.hub.Serve(ctx, conn, &sess.member, opts, begin, sess.run)
 	if link.Orderly(err) {
 		return nil
@@ -194,8 +200,17 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 	})
 	for _, q := range fx.Ask {
 		d := s.decide(ctx, sess, q)
-		s.step(func(now time.Time) ServerEffects { return s.machine.Decide(now, q.Ticket, d) })
+		s.step(func(now time.Time) ServerEffects { return s.decided(now, q.Ticket, d) })
 	}
+}
+
+// decided gives the machine a decision. Called under the hub's lock.
+func (s *Server) decided(now time.Time, t Ticket, d Decision) ServerEffects {
+	fx := s.machine.Decide(now, t, d)
+	if state, _ := s.machine.State(t.Peer); state == ServerJoined {
+		s.hub.Admit(uint64(t.Peer))
+	}
+	return fx
 }
 
 // step runs a step of the machine under the hub's lock, carries out what it asks for,

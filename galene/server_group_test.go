@@ -235,6 +235,33 @@ func TestAServerThatDoesNotRecordSaysSo(t *testing.T) {
 	m.unrecorded("elsewhere")
 }
 
+func TestAGroupHasSoManyMembers(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[int]int{2: 2, 0: 1000, -1: 1010} {
+		m := NewServerMachine(ServerConfig{Members: limit})
+		join := func(id PeerID, group string) *Joined {
+			m.Connect(serverDawn, id, Connection{})
+			shakeHands(m, id, fmt.Sprint("c", id))
+			username := "u"
+			fx := m.Receive(serverDawn, id, &Join{Kind: JoinJoin, Group: group, Username: &username})
+			fx = m.Decide(serverDawn, fx.Ask[0].Ticket, Decision{Group: &Group{}, Grant: Grant{username, asOperator}})
+			require.Empty(t, fx.Close)
+			return fx.Send[0].Message.(*Joined)
+		}
+		for id := range PeerID(1010) {
+			joined := join(id+1, "g")
+			if int(id) >= want {
+				require.Equal(t, JoinedFail, joined.Kind)
+				require.Equal(t, "too many users", joined.Value)
+			} else {
+				require.Equal(t, JoinedJoin, joined.Kind)
+			}
+		}
+		require.Len(t, m.groups["g"].members, want)
+		require.Equal(t, JoinedJoin, join(9999, "other").Kind)
+	}
+}
+
 func TestNamesThatAreTooLongAreNoNames(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

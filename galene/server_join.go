@@ -44,6 +44,9 @@ func (m *ServerMachine) admit(fx *ServerEffects, p *peer, msg *Join, d Decision)
 	}
 	g := m.group(fx, msg.Group, d.Group)
 	err := g.refusal(p, d.Grant, m.now)
+	if err == nil && m.cfg.Members >= 0 && len(g.members) >= m.cfg.Members {
+		err = ErrTooManyUsers
+	}
 	if err != nil {
 		refusal := *err
 		refusal.Username = d.Grant.Username
@@ -68,7 +71,7 @@ func (m *ServerMachine) refuse(fx *ServerEffects, p *peer, msg *Join, err *Error
 
 // enter makes a connection a member.
 func (m *ServerMachine) enter(fx *ServerEffects, p *peer, g *group) {
-	p.state, p.group, p.down = ServerJoined, g, make(map[string]*stream)
+	p.state, p.group, p.down, p.until = ServerJoined, g, make(map[string]*stream), time.Time{}
 	others := g.members
 	g.add(p)
 	m.groups[g.desc.Name] = g // its last member may have been thrown out just now

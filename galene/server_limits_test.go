@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -58,6 +59,7 @@ func TestASlowReaderIsDroppedAndNobodyElse(t *testing.T) {
 		require.EqualValues(t, members*chats, heard.Load())
 		require.EqualValues(t, members, farewells.Load())
 		require.ErrorIs(t, <-slow.Served, ErrSlowPeer)
+		require.EqualValues(t, 1, s.Stats().Slow)
 		closeServer(t, s)
 	})
 }
@@ -135,6 +137,7 @@ func TestAFloodIsPacedAndThenCutOffWhileOthersAreServed(t *testing.T) {
 			require.Zero(t, time.Since(before))
 		}
 		require.ErrorIs(t, <-flood.Served, ErrFlood)
+		require.EqualValues(t, 1, s.Stats().Flooded)
 		require.InDelta(t, 2, time.Since(begin).Seconds(), 0.2)
 		require.Less(t, s.Stats().MessagesWritten, uint64(60), "its burst and its rate, and the other's")
 		closeServer(t, s)
@@ -156,6 +159,7 @@ func TestMessagesAreBounded(t *testing.T) {
 		// In the handshake as well.
 		p = serve(t, s).Say(chat(DefaultMessageBytes + 1))
 		p.Closed(transport.StatusMessageTooBig, "")
+		require.EqualValues(t, 2, s.Stats().TooBig)
 		closeServer(t, s)
 
 		s = NewServer(&ServerOptions{Groups: traceGroups(), MessageBytes: 100})
@@ -193,14 +197,66 @@ func TestBinaryFramesAreTakenForText(t *testing.T) {
 func TestAServerHoldsSoManyConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(&ServerOptions{Connections: 2, Groups: traceGroups()})
+		s := NewServer(&ServerOptions{Connections: 2, Newcomers: -1, Groups: traceGroups()})
 		a, _ := shake(serve(t, s), "a"), shake(serve(t, s), "b")
 		c := serve(t, s)
 		c.Closed(transport.StatusTryAgainLater, "")
 		require.ErrorIs(t, <-c.Served, ErrTooManyConnections)
+		require.EqualValues(t, 1, s.Stats().Refused)
 		require.NoError(t, a.Close(transport.StatusNormal, ""))
 		require.NoError(t, <-a.Served)
 		shake(serve(t, s), "d")
+		closeServer(t, s)
+	})
+}
+
+func TestWhoNeverJoinsAGroupIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for timeout, want := range map[time.Duration]time.Duration{0: 5 * time.Minute, time.Minute: time.Minute, -1: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			s := NewServer(&ServerOptions{Groups: traceGroups(), ServerConfig: ServerConfig{JoinTimeout: timeout}})
+			begin := time.Now()
+			idle := shake(serve(t, s), "i")
+			left := enter(serve(t, s), "l", "open", "ann", "", 0).Say(`{"type":"join","kind":"leave","group":"open"}`).Skip(1)
+			ended := make(chan time.Duration, 1)
+			go func() {
+				<-idle.Served
+				ended <- time.Since(begin)
+			}()
+			for time.Since(begin) < 10*time.Minute { // both show that they live
+				time.Sleep(10 * time.Second)
+				_ = idle.Write(transport.Text, []byte(wirePong))
+				left.Say(wirePong)
+			}
+			if want > 0 {
+				require.InDelta(t, want, <-ended, float64(ServerTick))
+				idle.Closed(transport.StatusPolicyViolation, "no group joined")
+			} else {
+				idle.Say(wirePing).Hear(wirePong)
+			}
+			left.Say(wirePing).Hear(wirePong)
+			closeServer(t, s)
+		})
+	}
+}
+
+func TestNewcomersMakeWayForNewcomersOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(&ServerOptions{Newcomers: 1, Groups: traceGroups()})
+		in := enter(serve(t, s), "a", "open", "ann", "", 0)
+		first := shake(serve(t, s), "b").Say(joinOf("test", "bob", "wrong")).Skip(1)
+		second := serve(t, s)
+		first.Closed(transport.StatusTryAgainLater, "too many connections")
+		require.ErrorIs(t, <-first.Served, ErrTooManyConnections)
+		enter(second, "c", "test", "bob", "bpw", 0).Say(`{"type":"join","kind":"leave","group":"test"}`).Skip(1)
+		shake(serve(t, s), "d")
+		synctest.Wait()
+		require.Len(t, slices.Collect(s.Sessions()), 3, "who is in stays, and who was")
+		require.EqualValues(t, 1, s.Stats().Crowded)
+		for _, p := range []*script.Line{in, second} {
+			p.Say(wirePing).Hear(wirePong)
+		}
 		closeServer(t, s)
 	})
 }

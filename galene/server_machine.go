@@ -36,10 +36,13 @@ type ServerConfig struct {
 	Recorder bool
 
 	HandshakeTimeout time.Duration // default 15 s
+	JoinTimeout      time.Duration // from connecting to the first group, after which 1008 follows; default 5 min
 	HistoryMessages  int           // of a group; default 50
 	HistoryBytes     int           // their values; default 1 MiB
 	DataBytes        int           // of a user's or a group's data; default 64 KiB
 	Streams          int           // that one member sends at once; default 32
+	OfferBytes       int           // of a member's streams, kept for the other one without a MediaRouter; default 2 MiB
+	Members          int           // of a group, whatever its MaxClients and who they are; default 1000
 	EmptyGroups      int           // that are kept for their history, lock or data; default 1000
 }
 
@@ -140,6 +143,7 @@ type peer struct {
 	state    ServerState
 	client   string // the client's id
 	received time.Time
+	until    time.Time // when it must have joined a group; zero for who has
 
 	question *Question // that the driver has been asked
 	ticket   uint64
@@ -162,10 +166,13 @@ func (p *peer) isUser() bool { return p.system == "" && !p.program }
 // NewServerMachine returns a machine without connections.
 func NewServerMachine(cfg ServerConfig) *ServerMachine {
 	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)
+	cfg.JoinTimeout = cmp.Or(cfg.JoinTimeout, 5*time.Minute)
 	cfg.HistoryMessages = cmp.Or(cfg.HistoryMessages, DefaultHistoryMessages)
 	cfg.HistoryBytes = cmp.Or(cfg.HistoryBytes, 1<<20)
 	cfg.DataBytes = cmp.Or(cfg.DataBytes, 64<<10)
 	cfg.Streams = cmp.Or(cfg.Streams, 32)
+	cfg.OfferBytes = cmp.Or(cfg.OfferBytes, 2<<20)
+	cfg.Members = cmp.Or(cfg.Members, 1000)
 	cfg.EmptyGroups = cmp.Or(cfg.EmptyGroups, 1000)
 	m := &ServerMachine{cfg: cfg, peers: make(map[PeerID]*peer), groups: make(map[string]*group)}
 	m.SetRTCConfiguration(cfg.RTCConfiguration)
@@ -225,6 +232,9 @@ func (m *ServerMachine) Connect(now time.Time, id PeerID, c Connection) ServerEf
 	m.peers[id] = p
 	if g := m.groups[c.System]; g != nil && g.recording && g.recorder == nil {
 		g.recorder = p
+	}
+	if m.cfg.JoinTimeout > 0 {
+		p.until = now.Add(m.cfg.JoinTimeout)
 	}
 	if m.cfg.HandshakeTimeout > 0 {
 		m.clock.Set(id, now.Add(m.cfg.HandshakeTimeout))
@@ -460,6 +470,9 @@ func (m *ServerMachine) Expire(now time.Time) ServerEffects {
 			continue
 		case silence > DeadAfter && p.question == nil:
 			m.drop(&fx, p, transport.StatusInternalError, "")
+			continue
+		case !p.until.IsZero() && !now.Before(p.until) && p.question == nil:
+			m.drop(&fx, p, transport.StatusPolicyViolation, "no group joined")
 			continue
 		case silence > PingAfter:
 			fx.send(p, &Ping{})

@@ -43,6 +43,10 @@ func (m *ServerMachine) media(fx *ServerEffects, p *peer, msg Message) {
 			m.drop(fx, p, transport.StatusInternalError, "")
 			return
 		}
+		if !msg.bounded() {
+			m.fail(fx, p, "too many labels")
+			return
+		}
 		p.request = msg.wishes()
 		m.route(fx, p, msg)
 		return
@@ -144,7 +148,16 @@ func (m *ServerMachine) offered(fx *ServerEffects, p *peer, msg *Offer) {
 	}
 	s := p.stream(msg.ID)
 	switch {
+	case m.keepsTooMuch(p, msg):
+		if s != nil {
+			m.endStream(fx, s, true)
+		}
+		m.failStream(fx, p, msg.ID, "offer too big")
+		return
 	case s != nil:
+	case len(msg.ID) > nameBytes, len(msg.Label) > nameBytes:
+		m.failStream(fx, p, msg.ID, "name too long")
+		return
 	case p.down[msg.ID] != nil || p.group.streams[msg.ID] != nil: // or somebody else's
 		m.failStream(fx, p, msg.ID, "adding duplicate connection")
 		return
@@ -174,6 +187,21 @@ func (m *ServerMachine) offered(fx *ServerEffects, p *peer, msg *Offer) {
 		r.lose(replaced.id)
 		fx.send(r, &Close{ID: replaced.id})
 	}
+}
+
+// keepsTooMuch reports whether an offer, with those that are kept of a member's other streams,
+// is more than may be kept.
+func (m *ServerMachine) keepsTooMuch(p *peer, msg *Offer) bool {
+	if m.cfg.Media || m.cfg.OfferBytes < 0 {
+		return false
+	}
+	kept := len(msg.SDP) + len(msg.Replace)
+	for _, s := range p.up {
+		if s.offer != nil && s.id != msg.ID {
+			kept += len(s.offer.SDP) + len(s.offer.Replace)
+		}
+	}
+	return kept > m.cfg.OfferBytes
 }
 
 // receiverOf returns whom a stream was relayed to, or nil.
@@ -371,6 +399,19 @@ func (m *ServerMachine) settle(fx *ServerEffects, g *group) {
 			}
 		}
 	}
+}
+
+// maxLabels is how many labels a member may ask for; each has nameBytes at most.
+const maxLabels = 64
+
+// bounded reports whether a server may keep what is requested.
+func (m *Request) bounded() bool {
+	for label := range m.Request {
+		if len(label) > nameBytes {
+			return false
+		}
+	}
+	return len(m.Request) <= maxLabels
 }
 
 // wishes returns by label whether any track is requested.

@@ -46,6 +46,73 @@ func TestAMemberSendsSoManyStreams(t *testing.T) {
 	}
 }
 
+func TestSoMuchOfAMembersOffersIsKept(t *testing.T) {
+	t.Parallel()
+	offer := func(id string, n int) *Offer { return &Offer{ID: id, SDP: strings.Repeat("x", n)} }
+	refused := func(fx ServerEffects) {
+		t.Helper()
+		require.Len(t, fx.Send, 2)
+		require.Equal(t, &Abort{ID: "s"}, fx.Send[0].Message)
+		require.Contains(t, wireTextOf(fx.Send[1].Message), "offer too big")
+		require.Equal(t, []PeerID{1, 1}, []PeerID{fx.Send[0].To, fx.Send[1].To}, "nobody else is told")
+		require.Empty(t, fx.Close)
+	}
+	m := population(ServerConfig{OfferBytes: 100}, 2)
+	require.Zero(t, m.Receive(serverDawn, 1, offer("r", 40)))
+	require.Zero(t, m.Receive(serverDawn, 1, offer("s", 60)))
+	require.Zero(t, m.Receive(serverDawn, 1, offer("s", 60)), "the newest one counts")
+	refused(m.Receive(serverDawn, 1, offer("s", 61)))
+	require.Len(t, m.peers[1].up, 1, "a stream that nobody can be told of has ended")
+	refused(m.Receive(serverDawn, 1, &Offer{ID: "s", SDP: strings.Repeat("x", 50), Replace: strings.Repeat("y", 50)}))
+	require.Zero(t, m.Receive(serverDawn, 2, offer("t", 100)), "each has its own")
+
+	m = population(ServerConfig{}, 2)
+	require.Zero(t, m.Receive(serverDawn, 1, offer("s", 2<<20)))
+	refused(m.Receive(serverDawn, 1, offer("s", 2<<20+1)))
+	m = population(ServerConfig{OfferBytes: -1}, 2)
+	require.Zero(t, m.Receive(serverDawn, 1, offer("s", 4<<20)))
+	m = population(ServerConfig{OfferBytes: 1, Media: true}, 1)
+	require.Len(t, m.Receive(serverDawn, 1, offer("s", 1000)).Media, 1, "the media router keeps what it wants")
+}
+
+func TestStreamsHaveShortNames(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("n", nameBytes)
+	for _, media := range []bool{false, true} {
+		m := population(ServerConfig{Media: media}, 1)
+		m.Receive(serverDawn, 1, &Offer{ID: long, Label: long, SDP: "v=0"})
+		require.Len(t, m.peers[1].up, 1)
+		for _, o := range []*Offer{{ID: long + "n", SDP: "v=0"}, {ID: "s", Label: long + "n", SDP: "v=0"}} {
+			fx := m.Receive(serverDawn, 1, o)
+			require.Equal(t, &Abort{ID: o.ID}, fx.Send[0].Message)
+			require.Contains(t, wireTextOf(fx.Send[1].Message), "name too long")
+			require.Len(t, m.peers[1].up, 1)
+		}
+	}
+}
+
+func TestAMemberAsksForSoManyLabels(t *testing.T) {
+	t.Parallel()
+	ask := func(label func(n int) string, n int) *Request {
+		r := &Request{Request: make(map[string][]TrackKind)}
+		for i := range n {
+			r.Request[label(i)] = []TrackKind{TrackAudio}
+		}
+		return r
+	}
+	short := func(n int) string { return fmt.Sprint("label", n) }
+	long := func(int) string { return strings.Repeat("l", nameBytes+1) }
+	m := population(ServerConfig{}, 1)
+	m.Receive(serverDawn, 1, ask(short, maxLabels))
+	require.Len(t, m.peers[1].request, maxLabels)
+	for _, r := range []*Request{ask(short, maxLabels+1), ask(long, 1)} {
+		fx := m.Receive(serverDawn, 1, r)
+		require.Contains(t, wireTextOf(fx.Send[0].Message), "too many labels")
+		require.Empty(t, fx.Close)
+		require.Len(t, m.peers[1].request, maxLabels, "what was asked for before stands")
+	}
+}
+
 func TestWhichLabelsAreWanted(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -12,6 +12,9 @@
 //	for {
 //		m, err := client.Next(ctx) // what the server says
 //
+// A conn is any [github.com/rtcsignal/rtcsignal/transport.Conn]. mediasouphttp.Connect makes
+// one for the address of a room.
+//
 // # Roles
 //
 // [Connect] makes a [Client] of a connection. It asks what the room can do, computes with

@@ -36,16 +36,26 @@ type Limits struct {
 	Patience     time.Duration // default 10 s
 }
 
-// Stats counts what a client or a server has read and written since it began.
+// Stats counts what a client or a server has read and written since it began, and what
+// limits have ended.
 type Stats struct {
 	MessagesRead, MessagesWritten uint64
 	BytesRead, BytesWritten       uint64
+
+	// Connections that limits have refused or ended.
+	Refused uint64 // because a server had too many
+	Crowded uint64 // because a server had too many newcomers
+	Slow    uint64 // because the peer did not read, see [ErrSlowPeer]
+	Flooded uint64 // because it sent too fast, see [ErrFlood]
+	TooBig  uint64 // because of the size of a message
 }
 
 func statsOf(c *link.Counters) Stats {
 	return Stats{
 		MessagesRead: c.MessagesRead.Load(), MessagesWritten: c.MessagesWritten.Load(),
 		BytesRead: c.BytesRead.Load(), BytesWritten: c.BytesWritten.Load(),
+		Refused: c.Refused.Load(), Crowded: c.Crowded.Load(),
+		Slow: c.Slow.Load(), Flooded: c.Flooded.Load(), TooBig: c.TooBig.Load(),
 	}
 }
 

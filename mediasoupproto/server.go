@@ -73,6 +73,7 @@ type ServerOptions struct {
 	OnLeft func(ctx context.Context, s *ServerSession, d Departure)
 
 	Connections   int    // at once; default 20,000, negative without a limit
+	Newcomers     int    // of these those that have not joined; default half of them, more end the oldest
 	QueueMessages int    // waiting for one connection; default 1024, more end it
 	QueueBytes    int    // their bytes; default 4 MiB
 	MessageBytes  int    // of the largest message; default 1 MiB, more end the connection
@@ -135,7 +136,7 @@ func NewServer(opts *ServerOptions) *Server {
 	cfg.AskRequests = cfg.AskRequests || s.opts.AuthorizeRequest != nil
 	s.machine = NewServerMachine(cfg)
 	s.machine.lateJoins = true
-	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections)
+	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections, s.opts.Newcomers)
 	return s
 }
 
@@ -266,7 +267,7 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 	})
 	for _, q := range fx.Ask {
 		d := s.decide(ctx, sess, q)
-		s.step(func(now time.Time) ServerEffects { return s.machine.Decide(now, q.Ticket, d) })
+		s.step(func(now time.Time) ServerEffects { return s.decided(now, q.Ticket, d) })
 		if _, ok := q.Message.(*Join); ok && s.opts.OnJoined != nil {
 			if state, _ := sess.State(); state == ServerJoined {
 				s.opts.OnJoined(ctx, sess)
@@ -323,6 +324,15 @@ func (s *Server) refusal(ctx context.Context, sess *ServerSession, m Message, er
 func tellable(err error) (*Error, bool) {
 	e, ok := errors.AsType[*Error](err)
 	return e, ok && e != nil && utf8.ValidString(e.Reason)
+}
+
+// decided gives the machine a decision. Called under the hub's lock.
+func (s *Server) decided(now time.Time, t Ticket, d Decision) ServerEffects {
+	fx := s.machine.Decide(now, t, d)
+	if state, _ := s.machine.State(t.Peer); state == ServerJoined {
+		s.hub.Admit(uint64(t.Peer))
+	}
+	return fx
 }
 
 // step runs a step of the machine under the hub's lock, carries out what it asks for,

@@ -356,7 +356,9 @@ func (c *serverChaos) inspect() {
 	m := c.machine
 	require.Len(c.t, m.conns, len(c.live))
 	require.Len(c.t, m.waiting, len(c.ops))
-	require.LessOrEqual(c.t, len(m.rooms), 2)
+	require.LessOrEqual(c.t, len(m.rooms), len(m.conns))
+	require.LessOrEqual(c.t, m.open, 2)
+	require.Len(c.t, c.rooms, m.open)
 	for name, r := range m.rooms {
 		require.Equal(c.t, name, r.name)
 		require.Len(c.t, r.names, len(r.peers))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,6 +65,7 @@ func TestASlowReaderIsDroppedAndNobodyElse(t *testing.T) {
 		require.EqualValues(t, members*notices, heard.Load())
 		require.EqualValues(t, members, farewells.Load())
 		require.ErrorIs(t, <-slow.Served, ErrSlowPeer)
+		require.EqualValues(t, 1, s.Stats().Slow)
 		require.Len(t, peers, members)
 		closeServer(t, s)
 	})
@@ -131,6 +133,7 @@ func TestAFloodIsPacedAndThenCutOffWhileOthersAreServed(t *testing.T) {
 			require.Zero(t, time.Since(before))
 		}
 		require.ErrorIs(t, <-flood.Served, ErrFlood)
+		require.EqualValues(t, 1, s.Stats().Flooded)
 		require.InDelta(t, 2, time.Since(begin).Seconds(), 0.2)
 		other.hears(`{"data":{"method":"peerClosed","name":"flood"}}`)
 		other.Drain()
@@ -175,6 +178,7 @@ func TestMessagesAreBounded(t *testing.T) {
 		g.says(`queryRoom#3`).hears(cannedRoom)
 		g.Say(message(1001))
 		g.Closed(transport.StatusMessageTooBig)
+		require.EqualValues(t, 1, s.Stats().TooBig)
 		closeServer(t, s)
 
 		s = NewServer(&ServerOptions{AllowAll: true, MessageBytes: -1, Limits: Limits{Bytes: -1}})
@@ -189,16 +193,40 @@ func TestMessagesAreBounded(t *testing.T) {
 func TestAServerHoldsSoManyConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(&ServerOptions{AllowAll: true, Connections: 2})
+		s := NewServer(&ServerOptions{AllowAll: true, Connections: 2, Newcomers: -1})
 		a, b := visit(t, s).enters("a"), visit(t, s)
 		synctest.Wait()
 		c := visit(t, s)
 		c.Closed(transport.StatusTryAgainLater)
 		require.ErrorIs(t, <-c.Served, ErrTooManyConnections)
+		require.EqualValues(t, 1, s.Stats().Refused)
 		require.NoError(t, a.Close(transport.StatusNormal, ""))
 		require.NoError(t, <-a.Served)
 		visit(t, s).enters("c").Drain()
 		b.Drain()
+		closeServer(t, s)
+	})
+}
+
+func TestNewcomersMakeWayForNewcomersOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(&ServerOptions{AllowAll: true, Newcomers: 1})
+		in := visit(t, s).enters("a")
+		first := visit(t, s).says(`queryRoom#3`).hears(cannedRoom)
+		second := visit(t, s)
+		first.Closed(transport.StatusTryAgainLater, "too many connections")
+		require.ErrorIs(t, <-first.Served, ErrTooManyConnections)
+		second.enters("b")
+		in.skips(1) // newPeer
+		visit(t, s)
+		synctest.Wait()
+		require.Len(t, slices.Collect(s.Sessions()), 3, "who is in stays")
+		require.EqualValues(t, 1, s.Stats().Crowded)
+		for _, g := range []guest{in, second} {
+			g.says(`queryRoom#3`).hears(cannedRoom)
+			g.Drain()
+		}
 		closeServer(t, s)
 	})
 }

@@ -44,7 +44,7 @@ type ServerConfig struct {
 	AllowPlainRTP bool // transports without ICE and DTLS, if the media engine has them; refused otherwise
 
 	JoinTimeout   time.Duration // for a connection's first join; default 15 s
-	Rooms         int           // default 10,000
+	Rooms         int           // with peers; default 10,000
 	Peers         int           // of one room; default 1,000
 	Transports    int           // of one peer; default 16
 	Producers     int           // of one peer; default 32
@@ -137,6 +137,7 @@ type ServerMachine struct {
 	cfg     ServerConfig
 	conns   map[PeerID]*conn
 	rooms   map[string]*room
+	open    int // rooms with peers
 	clock   alarm.Clock[clockKey]
 	tickets uint64
 	waiting map[uint64]*mediaWait // by the number of the ticket
@@ -286,10 +287,6 @@ func (m *ServerMachine) Connect(now time.Time, id PeerID, info Connection) Serve
 	var fx ServerEffects
 	r := m.rooms[info.Room]
 	if r == nil {
-		if m.cfg.Rooms > 0 && len(m.rooms) >= m.cfg.Rooms {
-			fx.Close = append(fx.Close, Closing{id, transport.StatusTryAgainLater, "too many rooms"})
-			return fx
-		}
 		r = &room{name: info.Room, names: make(map[string]*peer), bound: make(map[string]*conn)}
 		m.rooms[info.Room] = r
 	}

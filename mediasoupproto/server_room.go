@@ -83,6 +83,8 @@ func (m *ServerMachine) mayJoin(c *conn, msg *Join) *Error {
 		return ErrSpy
 	case m.cfg.Peers > 0 && len(r.peers) >= m.cfg.Peers:
 		return NewError("Error", "too many peers")
+	case m.cfg.Rooms > 0 && len(r.peers) == 0 && m.open >= m.cfg.Rooms: // who has not joined takes no room
+		return NewError("Error", "too many rooms")
 	}
 	return m.keeps(r, 0, sizeOfPeer(msg))
 }
@@ -167,6 +169,7 @@ func (m *ServerMachine) admit(fx *ServerEffects, c *conn, msg *Join, d Decision)
 	}
 	m.clock.Clear(clockKey{peer: c.id})
 	if len(r.peers) == 0 {
+		m.open++
 		fx.Media = append(fx.Media, MediaOp{Kind: MediaOpenRoom, Room: r.name})
 	}
 	result := &JoinResult{Peers: make([]*PeerInfo, 0, len(r.peers))}
@@ -241,6 +244,7 @@ func (m *ServerMachine) leave(fx *ServerEffects, p *peer, appData json.RawMessag
 		r.broadcast(fx, &PeerClosed{Name: p.name, AppData: appData})
 	}
 	if len(r.peers) == 0 {
+		m.open--
 		fx.Media = append(fx.Media, MediaOp{Kind: MediaCloseRoom, Room: r.name})
 	}
 	fx.Gone = append(fx.Gone, Departure{Peer: c.id, Room: r.name, PeerName: p.name, AppData: p.appData})

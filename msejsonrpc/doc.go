@@ -8,6 +8,8 @@
 //	for {
 //		m, err := client.Next(ctx) // what the server says
 //
+// A conn is any [github.com/rtcsignal/rtcsignal/transport.Conn], such as one of wsconn.Dial.
+//
 // The package mse-proto that defined the protocol has vanished from its registry; what is
 // left is its readme, here called the protocol document. No implementation of it could be
 // found to talk to, so this package is the reference, and every place where the document is

@@ -53,6 +53,7 @@ type ServerOptions struct {
 	OnIgnored func(s *ServerSession, v Violation)
 
 	Connections   int    // at once; default 20,000, negative without a limit
+	Newcomers     int    // of these those that are not authenticated; default half of them, more end the oldest
 	Inbox         int    // messages waiting for Handle; default 256, more end the session
 	QueueMessages int    // waiting for one connection; default 256, more end it
 	QueueBytes    int    // their bytes; default 1 MiB
@@ -99,7 +100,7 @@ func NewServer(opts *ServerOptions) *Server {
 	}
 	s.decode = decoder(cmp.Or(s.opts.MessageBytes, DefaultMessageBytes))
 	s.machine = NewServerMachine(s.opts.ServerConfig)
-	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections)
+	s.hub = link.NewHub[*ServerSession, Message](stepped{s}, s.opts.Connections, s.opts.Newcomers)
 	return s
 }
 
@@ -164,7 +165,7 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 	}
 	for _, q := range fx.Ask {
 		d := s.decide(ctx, sess, q.Message)
-		decided := s.step(func(now time.Time) ServerEffects { return s.machine.Decide(now, q.Ticket, d) })
+		decided := s.step(func(now time.Time) ServerEffects { return s.decided(now, q.Ticket, d) })
 		if d.Refuse != nil || len(decided.Send) == 0 || ctx.Err() != nil {
 			continue // or the connection ended while the application thought about it
 		}
@@ -189,6 +190,15 @@ func (s *Server) handle(ctx context.Context, sess *ServerSession) {
 		return
 	}
 	s.log.ErrorContext(ctx, "msejsonrpc: a session failed", "session", sess.ID(), "error", err)
+}
+
+// decided gives the machine a decision. Called under the hub's lock.
+func (s *Server) decided(now time.Time, t Ticket, d Decision) ServerEffects {
+	fx := s.machine.Decide(now, t, d)
+	if state, _ := s.machine.State(t.Peer); state >= ServerAuthorized {
+		s.hub.Admit(uint64(t.Peer))
+	}
+	return fx
 }
 
 // step runs a step of the machine under the hub's lock, carries out what it asks for,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -43,6 +44,7 @@ func TestFloodIsPacedAndThenCutOffWhileOthersAreServed(t *testing.T) {
 			require.Zero(t, time.Since(before))
 		}
 		require.ErrorIs(t, <-flood.Served, ErrFlood)
+		require.EqualValues(t, 1, s.Stats().Flooded)
 		require.InDelta(t, 2, time.Since(begin).Seconds(), 0.2)
 		require.Less(t, s.Stats().MessagesWritten, uint64(60), "its burst and its rate, and the other's")
 		other.Say(wirePing).Hear(wirePong)
@@ -67,6 +69,7 @@ func TestServerBoundsMessages(t *testing.T) {
 		r.Say(auth(DefaultMessageBytes + 1))
 		r.Closed(transport.StatusMessageTooBig)
 		require.NoError(t, <-r.Served)
+		require.EqualValues(t, 1, s.Stats().TooBig)
 		closeServer(t, s)
 
 		s = NewServer(&ServerOptions{MessageBytes: -1, QueueBytes: -1, Limits: Limits{Bytes: -1}})
@@ -78,18 +81,45 @@ func TestServerBoundsMessages(t *testing.T) {
 func TestServerHoldsSoManyConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := NewServer(&ServerOptions{Connections: 2, AllowAll: true})
+		s := NewServer(&ServerOptions{Connections: 2, Newcomers: -1, AllowAll: true})
 		one, two := serveRaw(t, s), serveRaw(t, s)
 		synctest.Wait()
 		three := serveRaw(t, s)
 		three.Closed(transport.StatusTryAgainLater)
 		require.ErrorIs(t, <-three.Served, ErrTooManyConnections)
+		require.EqualValues(t, 1, s.Stats().Refused)
 		require.NoError(t, one.Close(transport.StatusNormal, ""))
 		require.NoError(t, <-one.Served)
 		four := activate(serveRaw(t, s))
 		closeServer(t, s)
 		two.Closed(transport.StatusGoingAway)
 		four.Closed(transport.StatusGoingAway)
+	})
+}
+
+func TestNewcomersMakeWayForNewcomersOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(&ServerOptions{Newcomers: 1, Authenticate: func(_ context.Context, _ *ServerSession, auth *Auth) (*Identity, error) {
+			if auth.Token != "T" {
+				return nil, ErrAuthorizationFailed
+			}
+			return nil, nil
+		}})
+		in, authorized := activate(serveRaw(t, s)), authorize(serveRaw(t, s))
+		first := serveRaw(t, s).Say(strings.Replace(wireAuth, `"T"`, `"wrong"`, 1)).Hear(wireError(1, ErrAuthorizationFailed))
+		second := serveRaw(t, s)
+		first.Closed(transport.StatusTryAgainLater, "too many connections")
+		require.ErrorIs(t, <-first.Served, ErrTooManyConnections)
+		activate(second)
+		serveRaw(t, s)
+		synctest.Wait()
+		require.Len(t, slices.Collect(s.Sessions()), 4, "who is in stays")
+		require.EqualValues(t, 1, s.Stats().Crowded)
+		for _, p := range []*script.Line{in, authorized, second} {
+			p.Say(wirePing).Hear(wirePong)
+		}
+		closeServer(t, s)
 	})
 }
 
@@ -107,6 +137,7 @@ func TestSlowPeerIsDroppedAndNobodyElse(t *testing.T) {
 		synctest.Wait() // the end comes beside a write that is under way
 		mute.Closed(transport.StatusTryAgainLater)
 		require.ErrorIs(t, <-mute.Served, ErrSlowPeer)
+		require.EqualValues(t, 1, s.Stats().Slow)
 		require.Zero(t, time.Since(begin), "nobody waited")
 		author.Say(wirePing).Hear(wirePong)
 		require.Equal(t, 2, s.machine.Len())

@@ -38,13 +38,14 @@ type Options struct {
 	// endpoints. The policy is that of wsconn, except on /register_device, where
 	// every Origin passes: devices send one that lacks the port. It holds for the
 	// POST requests of browsers as well. The ReadLimit of /devices/{id}/connect is
-	// 64 KiB unless set here. Subprotocols are the handler's own.
+	// 64 KiB unless set here. Its MaxConns is for each endpoint; its Gate is for all of
+	// them and for the polled connections. Subprotocols are the handler's own.
 	WebSocket *wsconn.Options
 
 	// Config returns the answer to GET /infra_config, for TURN credentials that are
-	// made for one client; it must not return nil without an error. An error that is a *cuttlefish.Error is answered with 403
-	// and its text, any other one is logged and answered with 500. Nil answers with
-	// the ICEServers of the server's options.
+	// made for one client; it must not return nil without an error. An error that is
+	// a *cuttlefish.Error is answered with 403 and its text, any other one is logged
+	// and answered with 500. Nil answers with the ICEServers of the server's options.
 	Config func(r *http.Request) (*cuttlefish.Config, error)
 
 	// Files returns what serves the page of a device, or nil when nothing does. It

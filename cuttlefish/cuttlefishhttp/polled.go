@@ -29,8 +29,13 @@ func (h *Handler) openPolled(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, textNoDevice, http.StatusNotFound)
 		return
 	}
-	box, ok := h.serve(r, deviceID)
+	leave, ok := h.opts.WebSocket.Gate.Enter(w, r)
 	if !ok {
+		return
+	}
+	box, ok := h.serve(r, deviceID, leave)
+	if !ok {
+		leave()
 		http.Error(w, "Too many connections", http.StatusServiceUnavailable)
 		return
 	}
@@ -90,9 +95,9 @@ func requestedDevice(body []byte) (string, error) {
 	return string(id), nil
 }
 
-// serve makes a polled connection of r and lets the server serve it. It returns false
-// when there may be no more of them.
-func (h *Handler) serve(r *http.Request, deviceID string) (*mailbox, bool) {
+// serve makes a polled connection of r and lets the server serve it; leave is called after
+// its end. It returns false when there may be no more of them.
+func (h *Handler) serve(r *http.Request, deviceID string, leave func()) (*mailbox, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed || h.opts.PolledConns > 0 && len(h.polled) >= h.opts.PolledConns {
@@ -102,6 +107,7 @@ func (h *Handler) serve(r *http.Request, deviceID string) (*mailbox, bool) {
 	h.polled[box.id] = box
 	ctx := wsconn.WithRequest(r)
 	h.serving.Go(func() {
+		defer leave()
 		transport.Serve(ctx, box, h.opts.Logger, func(ctx context.Context, c transport.Conn) error {
 			return h.srv.ServeOperatorClient(ctx, c, deviceID)
 		})

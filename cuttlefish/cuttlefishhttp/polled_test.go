@@ -279,6 +279,46 @@ func TestPolledConnectionsAreLimitedAndEndWithTheHandler(t *testing.T) {
 	})
 }
 
+func TestAnAddressHasSoManyConnectionsPolledOrNot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := &wsconn.Gate{PerAddress: 2}
+		f := newFixture(t, nil, &cuttlefishhttp.Options{WebSocket: &wsconn.Options{Gate: gate}})
+		f.device("d", nil)
+		first, second := f.open("d"), f.open("d")
+		socket := []string{
+			"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13",
+			"Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==",
+		}
+		for _, path := range []string{"/devices/d/connect", "/register_device", "/connect_client"} {
+			require.Equal(t, http.StatusTooManyRequests, f.do("GET", path, "", socket...).Code, path)
+		}
+		w := f.do("POST", "/polled_connections", `{"device_id":"d"}`)
+		require.Equal(t, http.StatusTooManyRequests, w.Code)
+		require.Equal(t, "10", w.Header().Get("Retry-After"))
+
+		require.Equal(t, http.StatusNoContent, f.do("DELETE", first, "").Code)
+		synctest.Wait()
+		f.open("d")
+		require.Equal(t, http.StatusOK, f.do("POST", second+"/:forward", "{}").Code, "nobody else notices")
+		require.NoError(t, f.handler.Close())
+		require.Equal(t, wsconn.GateStats{Refused: 4}, gate.Stats())
+	})
+}
+
+func TestAPolledConnectionThatIsRefusedLeavesTheGate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := new(wsconn.Gate)
+		f := newFixture(t, nil, &cuttlefishhttp.Options{PolledConns: 1, WebSocket: &wsconn.Options{Gate: gate}})
+		f.device("d", nil)
+		f.open("d")
+		w := f.do("POST", "/polled_connections", `{"device_id":"d"}`)
+		require.Equal(t, http.StatusServiceUnavailable, w.Code)
+		require.Equal(t, wsconn.GateStats{Addresses: 1, Connections: 1}, gate.Stats())
+	})
+}
+
 func TestPolledClientThatFloodsIsSlowedDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

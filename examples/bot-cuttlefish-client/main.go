@@ -22,7 +22,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishhttp"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
-	"github.com/rtcsignal/rtcsignal/examples/internal/recording"
+	"github.com/rtcsignal/rtcsignal/examples/kit/recording"
 )
 
 // ways are the endpoints that a server may have.

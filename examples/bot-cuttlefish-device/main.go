@@ -24,7 +24,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishhttp"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 )
 
 func main() {

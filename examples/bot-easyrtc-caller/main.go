@@ -19,7 +19,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/easyrtc"
 	"github.com/rtcsignal/rtcsignal/easyrtc/easyrtchttp"
 	"github.com/rtcsignal/rtcsignal/easyrtc/easyrtcpion"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 	"github.com/rtcsignal/rtcsignal/transport/engineio"
 	"github.com/rtcsignal/rtcsignal/transport/engineio/enginehttp"
 )

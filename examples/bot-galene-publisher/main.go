@@ -24,9 +24,9 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media/ivfreader"
 	"github.com/pion/webrtc/v4/pkg/media/oggreader"
 
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 	"github.com/rtcsignal/rtcsignal/galene/galenehttp"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
 )
 
 func main() {

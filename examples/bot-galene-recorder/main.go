@@ -16,7 +16,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/recording"
+	"github.com/rtcsignal/rtcsignal/examples/kit/recording"
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenehttp"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"

@@ -19,7 +19,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouphttp"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouppion"

@@ -22,7 +22,7 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media"
 	"github.com/pion/webrtc/v4/pkg/media/h264writer"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/recording"
+	"github.com/rtcsignal/rtcsignal/examples/kit/recording"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouphttp"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouppion"

@@ -16,7 +16,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 	"github.com/rtcsignal/rtcsignal/transport"

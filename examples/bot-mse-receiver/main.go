@@ -20,7 +20,7 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/recording"
+	"github.com/rtcsignal/rtcsignal/examples/kit/recording"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"

@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
-	"github.com/rtcsignal/rtcsignal/examples/internal/lines"
+	"github.com/rtcsignal/rtcsignal/examples/kit/lines"
 )
 
 // samples are what a device, a server and a client say to each other.

@@ -14,7 +14,7 @@ import (
 	"fmt"
 
 	"github.com/rtcsignal/rtcsignal/easyrtc"
-	"github.com/rtcsignal/rtcsignal/examples/internal/lines"
+	"github.com/rtcsignal/rtcsignal/examples/kit/lines"
 )
 
 // samples are what a client and a server say to each other.

@@ -13,7 +13,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/lines"
+	"github.com/rtcsignal/rtcsignal/examples/kit/lines"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto"
 )
 

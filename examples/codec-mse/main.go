@@ -12,7 +12,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/lines"
+	"github.com/rtcsignal/rtcsignal/examples/kit/lines"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 )
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
@@ -103,6 +104,7 @@ func (w *watch) run(ctx context.Context) (*suite.Report, error) {
 	recording := explain.NewRecording(protocol)
 	last := 0
 	for e := range journal.Follow(ctx, 0) {
+		w.missed(e.Seq - last - 1)
 		last = e.Seq
 		w.see(recording.Explain(e))
 	}
@@ -111,6 +113,8 @@ func (w *watch) run(ctx context.Context) (*suite.Report, error) {
 	}
 	rest, _ := journal.After(last)
 	for _, e := range rest {
+		w.missed(e.Seq - last - 1)
+		last = e.Seq
 		w.see(recording.Explain(e))
 	}
 	return suite.NewReport(&suite.Protocol{
@@ -118,10 +122,27 @@ func (w *watch) run(ctx context.Context) (*suite.Report, error) {
 	}, &suite.Server{URL: w.target}, w.results), nil
 }
 
+// missed takes down that entries came too fast to be looked at.
+func (w *watch) missed(n int) {
+	if n <= 0 {
+		return
+	}
+	w.results = append(w.results, &suite.Result{
+		Name: "what was not seen", Topic: "clients", Verdict: suite.Failed,
+		Why: fmt.Sprint(n, " entries came faster than they could be looked at"),
+	})
+}
+
+// maxDiffers is how many mistakes of a connection are told of.
+const maxDiffers = 100
+
 // see takes down what is wrong with the messages of clients.
 func (w *watch) see(arrows []explain.Arrow) {
 	for _, a := range arrows {
-		if a.From != capture.Client || a.Kind != explain.Message {
+		wrong := slices.DeleteFunc(slices.Clone(a.Problems), func(p explain.Problem) bool {
+			return p.Kind == explain.Refused // which is no mistake
+		})
+		if a.From != capture.Client || a.Kind != explain.Message && len(wrong) == 0 {
 			continue
 		}
 		r := w.conns[a.Conn]
@@ -132,11 +153,12 @@ func (w *watch) see(arrows []explain.Arrow) {
 			w.conns[a.Conn] = r
 			w.results = append(w.results, r)
 		}
-		for _, p := range a.Problems {
-			if p.Kind == explain.Refused {
-				continue // which is no mistake
-			}
+		for _, p := range wrong {
 			r.Verdict, r.Like = suite.Failed, nil
+			if len(r.Differs) == maxDiffers {
+				r.Why = fmt.Sprint("there are more than ", maxDiffers, " mistakes")
+				break
+			}
 			r.Differs = append(r.Differs, suite.Difference{
 				References: []string{suite.Document}, Line: a.Number, After: "client > " + cmp.Or(a.Name, "?") + " " + a.About,
 				Want: []string{"a message of the protocol, in its place"}, Got: []string{string(p.Kind) + ": " + p.Text},

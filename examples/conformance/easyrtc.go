@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/rtcsignal/rtcsignal/examples/conformance/suite"
 	"github.com/rtcsignal/rtcsignal/internal/socketio"
@@ -38,6 +40,9 @@ func easyrtcProtocol() (*suite.Protocol, error) {
 type easyrtcPeer struct {
 	*connPeer
 	events uint64
+
+	mu    sync.Mutex
+	asked map[uint64]bool // the numbers of events without an acknowledgement
 }
 
 func dialEasyRTC(ctx context.Context, server *suite.Server, args []string) (suite.Peer, error) {
@@ -59,7 +64,7 @@ func dialEasyRTC(ctx context.Context, server *suite.Server, args []string) (suit
 	if err != nil {
 		return nil, err
 	}
-	p := new(easyrtcPeer)
+	p := &easyrtcPeer{asked: make(map[uint64]bool)}
 	if !raw {
 		if err := connectSocketIO(ctx, conn, opts.Version); err != nil {
 			_ = conn.Close(transport.StatusAbnormal, "")
@@ -72,7 +77,7 @@ func dialEasyRTC(ctx context.Context, server *suite.Server, args []string) (suit
 		if err != nil {
 			return suite.Event{Data: data}, true
 		}
-		return hearSocketIO(text), ok
+		return p.hear(text), ok
 	})
 	return p, nil
 }
@@ -101,6 +106,9 @@ func (p *easyrtcPeer) packet(label, text string) []byte {
 	name, silent := strings.CutSuffix(label, "!")
 	if !silent {
 		packet.ID = socketio.NewID(p.events)
+		p.mu.Lock()
+		p.asked[p.events] = true
+		p.mu.Unlock()
 		p.events++
 	}
 	packet.Data = []byte(`["` + name + `"]`)
@@ -110,9 +118,10 @@ func (p *easyrtcPeer) packet(label, text string) []byte {
 	return socketio.Append(nil, packet)
 }
 
-func hearSocketIO(text []byte) suite.Event {
+// hear takes a packet. What belongs to another namespace, or acknowledges no event, is what it is.
+func (p *easyrtcPeer) hear(text []byte) suite.Event {
 	packet, err := socketio.Parse(text)
-	if err != nil {
+	if err != nil || packet.Namespace != "" && packet.Namespace != socketio.Default {
 		return suite.Event{Data: text}
 	}
 	arguments, err := socketio.Arguments(packet)
@@ -122,13 +131,26 @@ func hearSocketIO(text []byte) suite.Event {
 	case socketio.Connect:
 		return suite.Event{Label: "connected", Data: packet.Data}
 	case socketio.Ack:
-		if err == nil && len(arguments) == 1 {
+		if err == nil && len(arguments) == 1 && p.answered(packet.ID) {
 			return suite.Event{Label: "ack", Data: arguments[0]}
 		}
 	case socketio.Event:
 		if err == nil && len(arguments) == 2 {
-			return suite.Event{Label: strings.Trim(string(arguments[0]), `"`), Data: arguments[1]}
+			var name string
+			if json.Unmarshal(arguments[0], &name) == nil {
+				return suite.Event{Label: name, Data: arguments[1]}
+			}
 		}
 	}
 	return suite.Event{Data: text}
+}
+
+// answered reports whether an id is that of an event that has waited for its acknowledgement.
+func (p *easyrtcPeer) answered(id socketio.ID) bool {
+	n, ok := id.Number()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ok = ok && p.asked[n]
+	delete(p.asked, n)
+	return ok
 }

@@ -31,13 +31,13 @@ func dialGalene(ctx context.Context, server *suite.Server, args []string) (suite
 	if err != nil {
 		return nil, err
 	}
-	return newConnPeer(conn, nil, func(_ transport.MessageType, data []byte) (suite.Event, bool) {
+	return newConnPeer(conn, nil, func(typ transport.MessageType, data []byte) (suite.Event, bool) {
 		if m, err := galene.Decode(data); err == nil {
-			if _, ok := m.(*galene.Ping); ok {
+			if _, ok := m.(*galene.Ping); ok && typ == transport.Text {
 				_ = conn.Write(transport.Text, []byte(`{"type":"pong"}`)) // else it ends soon, which is an event
 				return suite.Event{}, false
 			}
 		}
-		return suite.Event{Data: data}, true
+		return hearText(typ, data)
 	}), nil
 }

@@ -2,8 +2,10 @@
 // conversations with the server and tells where the server does otherwise than the protocol's
 // document says, and whether a real server does the same.
 //
-//	go run ./examples/conformance -protocol cuttlefish -url ws://127.0.0.1:8080
-//	go run ./examples/conformance -protocol galene -url ws://127.0.0.1:8443/ws -param group=test -param user=op -param password=op
+//	go run ./examples/conformance -protocol cuttlefish -url ws://127.0.0.1:8443
+//	go run ./examples/conformance -protocol galene -url ws://127.0.0.1:8443/ws -param group=test \
+//		-param user=ada -param password=any -param op=moderator -param oppassword=moderator
+//	go run ./examples/conformance -protocol mse -url ws://127.0.0.1:8444/mse -param token=eyJ…
 //	go run ./examples/conformance -protocol easyrtc -url http://127.0.0.1:8080 -junit report.xml
 //	go run ./examples/conformance -protocol easyrtc -list
 //	go run ./examples/conformance -protocol mediasoup -listen 127.0.0.1:3443 -for 30s

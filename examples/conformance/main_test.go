@@ -147,7 +147,7 @@ func TestAServerThatDoesOtherwiseFails(t *testing.T) {
 				return err
 			}
 		}
-	}, nil)
+	}, &wsconn.Options{Subprotocols: []string{"protoo"}})
 	for name := range protocols {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
+	"sync"
 
 	"github.com/rtcsignal/rtcsignal/examples/conformance/suite"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouphttp"
 	"github.com/rtcsignal/rtcsignal/transport"
+	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
 
 // mediasoupProtocol has peers of one kind:
@@ -48,6 +52,9 @@ const (
 type mediasoupPeer struct {
 	*connPeer
 	requests int
+
+	mu    sync.Mutex
+	asked map[int]bool // the numbers of requests without an answer
 }
 
 func dialMediasoup(ctx context.Context, server *suite.Server, args []string) (suite.Peer, error) {
@@ -62,8 +69,12 @@ func dialMediasoup(ctx context.Context, server *suite.Server, args []string) (su
 	if err != nil {
 		return nil, err
 	}
-	p := new(mediasoupPeer)
-	p.connPeer = newConnPeer(conn, p.envelope, hearProtoo)
+	if wsconn.Subprotocol(conn) != "protoo" { // browsers end such a connection
+		_ = conn.Close(transport.StatusAbnormal, "")
+		return nil, errors.New("the server has not agreed on the subprotocol protoo")
+	}
+	p := &mediasoupPeer{asked: make(map[int]bool)}
+	p.connPeer = newConnPeer(conn, p.envelope, p.hear)
 	return p, nil
 }
 
@@ -71,13 +82,21 @@ func dialMediasoup(ctx context.Context, server *suite.Server, args []string) (su
 func (p *mediasoupPeer) envelope(label, text string) []byte {
 	if label == "request" {
 		p.requests++
+		p.mu.Lock()
+		p.asked[p.requests] = true
+		p.mu.Unlock()
 		return fmt.Appendf(nil, `{"request":true,"id":%d,"method":"mediasoup-request","data":%s}`, p.requests, text)
 	}
 	return fmt.Appendf(nil, `{"notification":true,"method":"mediasoup-%s","data":%s}`, label, text)
 }
 
-func hearProtoo(_ transport.MessageType, data []byte) (suite.Event, bool) {
+// hear takes a message of protoo. An answer to no request is what it is.
+func (p *mediasoupPeer) hear(typ transport.MessageType, data []byte) (suite.Event, bool) {
+	if typ != transport.Text {
+		return hearText(typ, data)
+	}
 	var m struct {
+		ID                                  json.Number
 		Request, Response, Notification, OK bool
 		Data                                json.RawMessage
 		ErrorCode                           json.RawMessage `json:"errorCode"`
@@ -85,6 +104,9 @@ func hearProtoo(_ transport.MessageType, data []byte) (suite.Event, bool) {
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
 		return suite.Event{Data: data}, true
+	}
+	if m.Response && !p.answered(m.ID) {
+		return suite.Event{Label: "answer to nothing", Data: data}, true
 	}
 	switch {
 	case m.Response && m.OK:
@@ -97,6 +119,16 @@ func hearProtoo(_ transport.MessageType, data []byte) (suite.Event, bool) {
 		return suite.Event{Label: "request", Data: m.Data}, true
 	}
 	return suite.Event{Data: data}, true
+}
+
+// answered reports whether an id is that of a request that has waited for its answer.
+func (p *mediasoupPeer) answered(id json.Number) bool {
+	n, err := strconv.Atoi(id.String())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ok := err == nil && p.asked[n]
+	delete(p.asked, n)
+	return ok
 }
 
 func orNull(data json.RawMessage) json.RawMessage {

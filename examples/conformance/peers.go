@@ -29,28 +29,42 @@ type connPeer struct {
 	done   chan struct{}
 }
 
-// newConnPeer reads from conn. say and hear may be nil, for messages that are what they are; hear
-// reports false for what is no event.
+// newConnPeer reads from conn. say and hear may be nil, for messages that are what they are, and
+// texts; hear reports false for what is no event.
 func newConnPeer(
 	conn transport.Conn, say func(label, text string) []byte,
 	hear func(typ transport.MessageType, data []byte) (suite.Event, bool),
 ) *connPeer {
+	if hear == nil {
+		hear = hearText
+	}
 	p := &connPeer{conn: conn, say: say, hear: hear, events: make(chan suite.Event), done: make(chan struct{})}
 	go p.read()
 	return p
+}
+
+// hearText hears messages as they are. Clients in browsers take no binary ones for JSON.
+func hearText(typ transport.MessageType, data []byte) (suite.Event, bool) {
+	if typ != transport.Text {
+		return suite.Event{Label: "binary", Data: data}, true
+	}
+	return suite.Event{Data: data}, true
 }
 
 func (p *connPeer) read() {
 	defer close(p.events)
 	for {
 		typ, data, err := p.conn.Read(nil)
-		event, ok := suite.Event{Data: data}, true
+		var event suite.Event
+		ok := true
 		switch closed, isClosed := errors.AsType[*transport.CloseError](err); {
 		case isClosed:
 			event = suite.Event{Closed: true, Code: int(closed.Code)}
-		case err != nil:
+		case err != nil && p.over():
 			event = suite.Event{Closed: true, Code: int(transport.StatusAbnormal)}
-		case p.hear != nil:
+		case err != nil: // the server has not closed it: it was closed because of the server
+			event = suite.Event{Label: "what cannot be: " + err.Error()}
+		default:
 			event, ok = p.hear(typ, data)
 		}
 		if ok {
@@ -63,6 +77,16 @@ func (p *connPeer) read() {
 		if err != nil {
 			return
 		}
+	}
+}
+
+// over reports whether we have ended the connection.
+func (p *connPeer) over() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -107,7 +131,7 @@ func dialWebSocket(ctx context.Context, address string, subprotocols ...string) 
 }
 
 // readLimit is more than any server says at once.
-const readLimit = 16 << 20
+const readLimit = 4 << 20
 
 // join returns the address of a path on a server.
 func join(server, path string) (string, error) {

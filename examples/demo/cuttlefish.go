@@ -12,8 +12,8 @@ import (
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishhttp"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
-	"github.com/rtcsignal/rtcsignal/examples/internal/viewer"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/viewer"
 )
 
 // cuttlefishDevice is the id of the demo's device.

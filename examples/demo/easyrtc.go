@@ -14,8 +14,8 @@ import (
 	"github.com/rtcsignal/rtcsignal/easyrtc"
 	"github.com/rtcsignal/rtcsignal/easyrtc/easyrtchttp"
 	"github.com/rtcsignal/rtcsignal/easyrtc/easyrtcpion"
-	"github.com/rtcsignal/rtcsignal/examples/internal/watch"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/watch"
 	"github.com/rtcsignal/rtcsignal/transport/engineio/enginehttp"
 )
 

@@ -11,11 +11,11 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/watch"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/watch"
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenehttp"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
 )
 
 // A galeneServer is a server with one group, on a port of its own.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/watch"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/watch"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouphttp"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto/mediasouppion"

@@ -10,8 +10,8 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/mseviewer"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/mseviewer"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msejwt"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"

@@ -174,7 +174,7 @@ func serve(address string, h http.Handler, fail func(error)) (addr string, stop 
 	if err != nil {
 		return "", nil, err
 	}
-	web := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

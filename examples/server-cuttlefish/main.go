@@ -25,7 +25,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishhttp"
-	"github.com/rtcsignal/rtcsignal/examples/internal/viewer"
+	"github.com/rtcsignal/rtcsignal/examples/kit/viewer"
 	"github.com/rtcsignal/rtcsignal/transport/unixpacket"
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )

@@ -24,7 +24,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/watch"
+	"github.com/rtcsignal/rtcsignal/examples/kit/watch"
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenegroup"
 	"github.com/rtcsignal/rtcsignal/galene/galenehttp"

@@ -46,12 +46,12 @@ func main() {
 
 func run(ctx context.Context, addr, framing string, anyOrigin bool) error {
 	opts := &mediasoupproto.ServerOptions{
-		Connection: mediasouphttp.Connection,
-		AllowAll:   true, // or Authenticate, which looks at the join
-		OnJoined:   printJoined,
-		AuthorizeRequest:    printRequest,
-		Message:    answer,
-		Logger:     slog.Default(), // and no Media, which would move something
+		Connection:       mediasouphttp.Connection,
+		AllowAll:         true, // or Authenticate, which looks at the join
+		OnJoined:         printJoined,
+		AuthorizeRequest: printRequest,
+		Message:          answer,
+		Logger:           slog.Default(), // and no Media, which would move something
 	}
 	switch framing {
 	case "protoo":

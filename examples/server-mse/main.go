@@ -25,7 +25,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/mseviewer"
+	"github.com/rtcsignal/rtcsignal/examples/kit/mseviewer"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msejwt"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc/msepion"

@@ -24,7 +24,7 @@ import (
 // read.
 type Options struct {
 	// WebSocket holds the limits, the time-outs and the origin policy of the WebSocket. Its
-	// ReadLimit is 1 MiB unless set here.
+	// ReadLimit is 1 MiB unless set here. Its Gate also counts the sessions of WHIP.
 	WebSocket *wsconn.Options
 	// BaseURL is where clients find the handler, such as "https://galene.example.org" or,
 	// below a path, "https://example.org/galene". A proxy must strip the path. Empty is
@@ -47,6 +47,7 @@ type Handler struct {
 	base *url.URL // nil without BaseURL
 	log  *slog.Logger
 	ws   http.Handler
+	gate *wsconn.Gate
 
 	mu       sync.Mutex
 	sessions map[string]*whipSession
@@ -82,7 +83,7 @@ func NewHandler(srv *galene.Server, opts *Options) *Handler {
 	if ws.Logger == nil {
 		ws.Logger = h.log
 	}
-	h.ws = wsconn.Handler(srv.Serve, &ws)
+	h.ws, h.gate = wsconn.Handler(srv.Serve, &ws), ws.Gate
 	return h
 }
 

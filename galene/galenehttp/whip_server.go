@@ -146,7 +146,11 @@ func (h *Handler) whipPost(w http.ResponseWriter, r *http.Request, group string)
 		id: rand.Text(), group: group, token: bearer(r), stream: galene.NewID(),
 		events: make(chan galene.Message, maxCandidates), left: make(chan struct{}),
 	}
-	answer, err := h.open(r, s, offer)
+	leave, ok := h.gate.Enter(w, r)
+	if !ok {
+		return
+	}
+	answer, err := h.open(r, s, offer, leave)
 	if err != nil {
 		h.whipFailed(w, r, err)
 		return
@@ -166,7 +170,10 @@ func (h *Handler) whipPost(w http.ResponseWriter, r *http.Request, group string)
 // whipFailed answers a request that made no session.
 func (h *Handler) whipFailed(w http.ResponseWriter, r *http.Request, err error) {
 	refusal, ok := errors.AsType[*galene.Error](err)
+	closed, _ := errors.AsType[*transport.CloseError](err)
 	switch {
+	case closed != nil && closed.Code == transport.StatusTryAgainLater:
+		http.Error(w, "too many connections", http.StatusServiceUnavailable)
 	case errors.Is(err, galene.ErrNotAuthorised):
 		w.Header().Set("Www-Authenticate", "Bearer")
 		http.Error(w, "not authorised", http.StatusUnauthorized)
@@ -179,8 +186,9 @@ func (h *Handler) whipFailed(w http.ResponseWriter, r *http.Request, err error) 
 	}
 }
 
-// open makes a session: a member of the group whose offer is answered.
-func (h *Handler) open(r *http.Request, s *whipSession, offer description) (description, error) {
+// open makes a session: a member of the group whose offer is answered. leave is called after
+// its end.
+func (h *Handler) open(r *http.Request, s *whipSession, offer description, leave func()) (description, error) {
 	ctx, cancel := context.WithCancel(wsconn.WithRequest(r))
 	s.cancel = cancel
 	near, far := transport.Pipe()
@@ -188,11 +196,13 @@ func (h *Handler) open(r *http.Request, s *whipSession, offer description) (desc
 	if h.closed {
 		h.mu.Unlock()
 		cancel()
+		leave()
 		return nil, errClosed
 	}
 	h.sessions[s.id] = s
 	h.serving.Go(func() {
 		defer close(s.left)
+		defer leave()
 		transport.Serve(ctx, far, h.log, h.srv.ServeProgram)
 	})
 	h.mu.Unlock()

@@ -176,6 +176,43 @@ func TestWhoMayNotPresentCannotPublish(t *testing.T) {
 	require.Empty(t, messages[*galene.Offer](r))
 }
 
+func TestAnAddressHasSoManySessions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gate := &wsconn.Gate{PerAddress: 2}
+		f := newFixture(t, &galene.ServerOptions{Router: &router{offer: answering}}, &galenehttp.Options{
+			WHIP: true, WebSocket: &wsconn.Options{Gate: gate},
+		})
+		first := f.post("open", "")
+		require.Equal(t, http.StatusCreated, first.Code)
+		require.Equal(t, http.StatusCreated, f.post("open", "").Code)
+		w := f.post("open", "")
+		require.Equal(t, http.StatusTooManyRequests, w.Code)
+		require.Equal(t, "10", w.Header().Get("Retry-After"))
+		require.Len(t, f.users(), 2, "nobody else notices")
+
+		require.Equal(t, http.StatusOK, f.do("DELETE", first.Header().Get("Location"), "").Code)
+		synctest.Wait()
+		require.Equal(t, http.StatusCreated, f.post("open", "").Code)
+		require.Equal(t, http.StatusTooManyRequests, f.post("listen", "").Code)
+		require.NoError(t, f.handler.Close())
+		require.Equal(t, wsconn.GateStats{Refused: 2}, gate.Stats())
+		require.Equal(t, http.StatusServiceUnavailable, f.post("open", "").Code)
+		require.Zero(t, gate.Stats().Connections)
+	})
+}
+
+func TestAFullServerPublishesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, &galene.ServerOptions{Connections: 1, Router: &router{offer: answering}}, &galenehttp.Options{WHIP: true})
+		require.Equal(t, http.StatusCreated, f.post("open", "").Code)
+		w := f.post("open", "")
+		require.Equal(t, http.StatusServiceUnavailable, w.Code)
+		require.Equal(t, "too many connections\n", w.Body.String())
+	})
+}
+
 func TestATokenPublishes(t *testing.T) {
 	t.Parallel()
 	f, _ := whipFixture(t, answering)

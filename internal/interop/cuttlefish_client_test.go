@@ -14,7 +14,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishhttp"
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishpion"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 )
 
 func newDisplay(t *testing.T, n int) *webrtc.TrackLocalStaticSample {

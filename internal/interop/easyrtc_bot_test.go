@@ -14,7 +14,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/easyrtc"
 	"github.com/rtcsignal/rtcsignal/easyrtc/easyrtcpion"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 
@@ -70,10 +70,10 @@ func (s *easyrtcServer) bot(t *testing.T, user string, rooms ...string) *easyrtc
 	b.Peer = easyrtcpion.NewPeer(b.Client, &easyrtcpion.Options{
 		OnCall:    b.coming.add,
 		OnTrack:   b.receive,
-		OnData: func(_ *easyrtcpion.Call, m *easyrtc.DataMessage) { b.told.add(m) },
+		OnData:    func(_ *easyrtcpion.Call, m *easyrtc.DataMessage) { b.told.add(m) },
 		OnClosed:  func(c *easyrtcpion.Call, err error) { b.closed.add(easyrtcEnd{c, err}) },
 		OnFiles:   b.files.add,
-		OnMessage:   b.got.add,
+		OnMessage: b.got.add,
 		Settings:  loopback.Settings(), Configuration: new(webrtc.Configuration),
 	})
 	b.listen(func() error { return b.Run(context.Background()) }, func() error {

@@ -18,7 +18,7 @@ import (
 	"github.com/rtcsignal/rtcsignal/easyrtc"
 	"github.com/rtcsignal/rtcsignal/easyrtc/easyrtchttp"
 	"github.com/rtcsignal/rtcsignal/easyrtc/easyrtcpion"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 	"github.com/rtcsignal/rtcsignal/internal/interop/chromium"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
@@ -100,7 +100,7 @@ func visitEasyRTC(t *testing.T, h easyrtcHost) *easyrtcVisitor {
 		},
 		OnStreamReceived: func(_ *easyrtcpion.Call, name string) { v.seen.add(name) },
 		OnKeyFrame:       func(*easyrtcpion.Call, webrtc.TrackLocal) { player.RequestKeyFrame() },
-		OnMessage:          v.others.add,
+		OnMessage:        v.others.add,
 		OnClosed:         func(c *easyrtcpion.Call, err error) { v.closed.add(visitorClosed{c, err}) },
 		OnFiles: func(in *easyrtcpion.IncomingFiles) {
 			if v.reject.Load() {

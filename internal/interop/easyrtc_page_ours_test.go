@@ -368,7 +368,9 @@ func TestEasyRTCPagesOfOneBrowserShareTheirSession(t *testing.T) {
 
 func TestEasyRTCPageHearsWhyItIsRefused(t *testing.T) {
 	browser, s := startEasyRTCPages(t, easyrtc.ServerOptions{
-		Authenticate: func(context.Context, *easyrtc.ServerSession, *easyrtc.LoginRequest) error { return easyrtc.NewError("NOT_TODAY") },
+		Authenticate: func(context.Context, *easyrtc.ServerSession, *easyrtc.LoginRequest) error {
+			return easyrtc.NewError("NOT_TODAY")
+		},
 	})
 	p := openEasyRTCPage(t, browser, s.url, easyrtc218)
 	require.Equal(t, "NOT_TODAY", p.asks("connect", admitted("alice", nil)).Code)

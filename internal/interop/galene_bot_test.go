@@ -9,9 +9,9 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 	"github.com/rtcsignal/rtcsignal/galene"
 	"github.com/rtcsignal/rtcsignal/galene/galenepion"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 )
 

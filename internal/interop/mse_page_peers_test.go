@@ -17,7 +17,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"github.com/stretchr/testify/require"
 
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
 	"github.com/rtcsignal/rtcsignal/internal/interop/chromium"
 	"github.com/rtcsignal/rtcsignal/internal/pionpeer/loopback"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
@@ -28,7 +28,7 @@ import (
 )
 
 // msePageFiles is our page for media servers.
-const msePageFiles = "../../examples/internal/mseviewer/page"
+const msePageFiles = "../../examples/kit/mseviewer/page"
 
 // mseLabel is the data channel that the page opens.
 const mseLabel = "data"

@@ -2,6 +2,7 @@ package link
 
 import (
 	"cmp"
+	"container/list"
 	"context"
 	"errors"
 	"slices"
@@ -41,16 +42,18 @@ type ServerMachine interface {
 // its connection when its queue is full.
 type Hub[S, M any] struct {
 	machine ServerMachine
-	limit   int
+	limit   int // of members
+	unknown int // of newcomers
 	serving sync.WaitGroup
 	strike  func() // the clock's step, as one value
 
-	mu      sync.Mutex // held for steps of the machine and for queueing only
-	members map[uint64]*Member[S, M]
-	last    uint64
-	slow    []*Member[S, M] // found too slow by the present step
-	clock   clock
-	closed  bool
+	mu        sync.Mutex // held for steps of the machine and for queueing only
+	members   map[uint64]*Member[S, M]
+	newcomers list.List // *Member[S, M], who came first first
+	last      uint64
+	slow      []*Member[S, M] // found too slow by the present step
+	clock     clock
+	closed    bool
 }
 
 // A Member is one connection of a [Hub]. Session must be set before [Hub.Serve]; the
@@ -58,16 +61,19 @@ type Hub[S, M any] struct {
 type Member[S, M any] struct {
 	Session S
 
-	id   uint64
-	link *Link[M]
-	slow bool // the machine has been told, or is about to be
+	id    uint64
+	link  *Link[M]
+	place *list.Element // among the newcomers; nil for who has been admitted
+	slow  bool          // the machine has been told, or is about to be
 }
 
 // NewHub returns a Hub without connections, for connections of them at once: 0 means
-// [DefaultConnections], a negative number any.
-func NewHub[S, M any](machine ServerMachine, connections int) *Hub[S, M] {
+// [DefaultConnections], a negative number any. Those that nobody has admitted yet are
+// newcomers at most: 0 means half of the connections, a negative number as many.
+func NewHub[S, M any](machine ServerMachine, connections, newcomers int) *Hub[S, M] {
+	connections = cmp.Or(connections, DefaultConnections)
 	h := &Hub[S, M]{
-		machine: machine, limit: cmp.Or(connections, DefaultConnections),
+		machine: machine, limit: connections, unknown: cmp.Or(newcomers, (connections+1)/2),
 		members: make(map[uint64]*Member[S, M]),
 	}
 	h.strike = func() { h.Step(h.expire) }
@@ -108,11 +114,16 @@ func (h *Hub[S, M]) enter(m *Member[S, M], begin func(now time.Time)) error {
 	case h.closed:
 		return ErrServerClosed
 	case h.limit > 0 && len(h.members) >= h.limit:
+		m.link.opts.Counters.Refused.Add(1)
 		return ErrTooManyConnections
+	}
+	if h.unknown > 0 && h.newcomers.Len() >= h.unknown {
+		h.crowdOut()
 	}
 	h.last++
 	m.id = h.last
 	h.members[m.id] = m
+	m.place = h.newcomers.PushBack(m)
 	h.serving.Add(1)
 	now := time.Now()
 	begin(now)
@@ -120,8 +131,33 @@ func (h *Hub[S, M]) enter(m *Member[S, M], begin func(now time.Time)) error {
 	return nil
 }
 
+// crowdOut ends the connection of the newcomer that has waited longest: peers that have
+// no intention of being admitted wait longer than those that have. Called under the lock.
+func (h *Hub[S, M]) crowdOut() {
+	m := h.newcomers.Front().Value.(*Member[S, M])
+	h.unlist(m)
+	m.link.opts.Counters.Crowded.Add(1)
+	m.link.Abort(transport.StatusTryAgainLater, "too many connections", ErrTooManyConnections)
+}
+
+// Admit says that a member is no newcomer any more, if there still is one of that number.
+// Called under the lock.
+func (h *Hub[S, M]) Admit(id uint64) {
+	if m, ok := h.members[id]; ok {
+		h.unlist(m)
+	}
+}
+
+func (h *Hub[S, M]) unlist(m *Member[S, M]) {
+	if m.place != nil {
+		h.newcomers.Remove(m.place)
+		m.place = nil
+	}
+}
+
 func (h *Hub[S, M]) leave(m *Member[S, M]) {
 	h.Step(func(now time.Time) {
+		h.unlist(m)
 		delete(h.members, m.id)
 		h.machine.Disconnect(now, m.id)
 	})

@@ -33,7 +33,7 @@ type parlor struct {
 
 func newParlor(connections int) *parlor {
 	p := &parlor{opts: plain()}
-	p.Hub = NewHub[string, string](p, connections)
+	p.Hub = NewHub[string, string](p, connections, -1)
 	return p
 }
 

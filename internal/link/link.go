@@ -83,10 +83,29 @@ type Options[M any] struct {
 	Counters *Counters // counts what goes in and out; may be shared; may be nil
 }
 
-// Counters count messages and bytes, over one connection or several.
+// Counters count messages and bytes, over one connection or several, and the connections
+// that a limit has ended.
 type Counters struct {
 	MessagesRead, MessagesWritten atomic.Uint64
 	BytesRead, BytesWritten       atomic.Uint64
+
+	Refused atomic.Uint64 // because there were too many
+	Crowded atomic.Uint64 // newcomers that others have taken the place of
+	Slow    atomic.Uint64 // with ErrSlowPeer
+	Flooded atomic.Uint64 // with ErrFlood
+	TooBig  atomic.Uint64 // with 1009, or transport.ErrMessageTooBig
+}
+
+// end counts a connection that has ended.
+func (c *Counters) end(code transport.StatusCode, cause error) {
+	switch {
+	case errors.Is(cause, ErrSlowPeer):
+		c.Slow.Add(1)
+	case errors.Is(cause, ErrFlood):
+		c.Flooded.Add(1)
+	case code == transport.StatusMessageTooBig, errors.Is(cause, transport.ErrMessageTooBig):
+		c.TooBig.Add(1)
+	}
 }
 
 // A Link is one connection with its reader, its writer and its queue. Its methods
@@ -184,6 +203,7 @@ func (l *Link[M]) end(code transport.StatusCode, reason string, cause error, dro
 		l.mu.Unlock()
 		return
 	}
+	l.opts.Counters.end(code, cause)
 	l.ending, l.code, l.reason, l.cause = true, code, reason, cause
 	close(l.stop)
 	if drop {

@@ -38,7 +38,7 @@ func examplesProblems(t *tree) []string {
 	for _, name := range t.files {
 		rest, ok := strings.CutPrefix(name, "examples/")
 		folder, _, isFolder := strings.Cut(rest, "/")
-		if ok && isFolder && folder != "internal" {
+		if ok && isFolder && folder != "internal" && folder != "kit" {
 			folders[folder] = true
 		}
 	}

@@ -56,11 +56,11 @@ type conn struct {
 	stalled *time.Timer // cuts after a blocked Write; nil with net, which has deadlines
 	heard   atomic.Bool // a message was read since the last ping; with net, net knows better
 	ended   atomic.Bool // cause is set
-	close   sync.Once
 	keepalive
 
-	mu    sync.Mutex
-	cause error // why the connection ended, the first reason only
+	mu     sync.Mutex
+	cause  error         // why the connection ended, the first reason only
+	closed chan struct{} // after the first Close, which has made it; another one waits for that
 }
 
 func newConn(ws *websocket.Conn, nc *netConn, o *Options) *conn {
@@ -178,12 +178,19 @@ func (c *conn) writeError(err error) error {
 	return fmt.Errorf("wsconn: write: %w", err)
 }
 
-func (c *conn) Close(code transport.StatusCode, reason string) (err error) {
-	c.close.Do(func() {
-		c.end(transport.ErrClosed)
-		err = c.shut(code, reason)
-	})
-	return err
+func (c *conn) Close(code transport.StatusCode, reason string) error {
+	c.mu.Lock()
+	if closed := c.closed; closed != nil {
+		c.mu.Unlock()
+		<-closed // rather than a sync.Once, behind which the time of a synctest bubble stands still
+		return nil
+	}
+	closed := make(chan struct{})
+	c.closed = closed
+	c.mu.Unlock()
+	defer close(closed)
+	c.end(transport.ErrClosed)
+	return c.shut(code, reason)
 }
 
 func (c *conn) shut(code transport.StatusCode, reason string) error {

@@ -31,21 +31,27 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	out, ok := h.opts.Gate.Enter(w, r)
+	if !ok {
+		h.opts.Logger.Info("wsconn: too many connections of one address", "remote", r.RemoteAddr)
+		return
+	}
+	leave := func() { h.conns.Add(-1); out() }
 	if n := h.conns.Add(1); h.opts.MaxConns > 0 && n > int64(h.opts.MaxConns) {
-		h.conns.Add(-1)
+		leave()
 		h.opts.Logger.Warn("wsconn: too many connections", "remote", r.RemoteAddr, "limit", h.opts.MaxConns)
 		http.Error(w, "too many connections", http.StatusServiceUnavailable)
 		return
 	}
 	conn, err := accept(w, r, h.opts)
 	if err != nil {
-		h.conns.Add(-1)
+		leave()
 		h.opts.Logger.Info("wsconn: handshake refused", "remote", r.RemoteAddr, "error", err)
 		return
 	}
 	ctx := WithRequest(r)
 	go func() {
-		defer h.conns.Add(-1)
+		defer leave()
 		transport.Serve(ctx, conn, h.opts.Logger, h.serve)
 	}()
 }

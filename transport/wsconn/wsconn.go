@@ -100,6 +100,10 @@ type Options struct {
 	// requests are answered with 503. The default is no limit.
 	MaxConns int
 
+	// Gate limits how many connections of one address a Handler serves at once; further
+	// requests are answered with 429. Handlers may share it. The default is no limit.
+	Gate *Gate
+
 	// HandshakeTimeout bounds Dial up to the server's answer; the default is
 	// [DefaultHandshakeTimeout]. On the server http.Server's ReadHeaderTimeout
 	// has this role.

@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+
+	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 )
 
 // values are what names stand for: decoded JSON, with numbers as json.Number.
@@ -52,6 +54,9 @@ func (v values) match(pattern, data []byte) (values, bool) {
 	want, err := decode(pattern)
 	if err != nil {
 		return v, bytes.Equal(pattern, data)
+	}
+	if jsonx.Check(data) != nil { // stricter than decode: no name comes twice, all is UTF-8
+		return v, false
 	}
 	got, err := decode(data)
 	if err != nil {
@@ -118,7 +123,7 @@ func (v values) equalText(want string, got any) bool {
 	}
 	if expression, ok := strings.CutPrefix(want, "~"); ok {
 		text, ok := got.(string)
-		re, err := regexp.Compile(v.known(expression))
+		re, err := regexp.Compile(v.put(expression, regexp.QuoteMeta)) // a value may be the server's
 		return ok && err == nil && re.MatchString(text)
 	}
 	if name, ok := strings.CutPrefix(want, "$"); ok && variable.FindString(want) == want {
@@ -134,9 +139,14 @@ func (v values) equalText(want string, got any) bool {
 
 // known puts values in place of the names within a text that have one.
 func (v values) known(text string) string {
+	return v.put(text, func(s string) string { return s })
+}
+
+// put puts what form makes of values in place of the names within a text that have one.
+func (v values) put(text string, form func(string) string) string {
 	return variable.ReplaceAllStringFunc(text, func(s string) string {
 		if value, ok := v[s[1:]]; ok {
-			return fmt.Sprint(value)
+			return form(fmt.Sprint(value))
 		}
 		return s
 	})

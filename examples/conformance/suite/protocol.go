@@ -8,6 +8,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Protocol is what the suite has for a protocol.
@@ -55,7 +57,8 @@ type Event struct {
 	Refused int // the HTTP status with which a connection was refused
 }
 
-// String returns the event as a file of cases has it.
+// String returns the event as a file of cases has it, in one line that does nothing to a
+// terminal.
 func (e Event) String() string {
 	switch {
 	case e.Refused != 0:
@@ -63,12 +66,30 @@ func (e Event) String() string {
 	case e.Closed:
 		return fmt.Sprint("closed ", e.Code)
 	case e.Data == nil:
-		return "< " + e.Label
+		return "< " + printable(e.Label)
 	case !json.Valid(e.Data):
-		return "<raw " + strconv.Quote(string(e.Data))
+		return printable(strings.TrimSpace("<raw "+e.Label)) + " " + strconv.Quote(string(e.Data))
 	}
-	return strings.TrimSpace("< "+e.Label) + " " + string(e.Data)
+	return printable(strings.TrimSpace("< "+e.Label) + " " + string(e.Data))
 }
+
+// printable escapes what is not to be seen.
+func printable(s string) string {
+	if strings.IndexFunc(s, isOdd) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if isOdd(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func isOdd(r rune) bool { return !unicode.IsPrint(r) }
 
 // A Refusal is a connection that an HTTP status has refused.
 type Refusal struct{ Status int }

@@ -23,7 +23,7 @@ const (
 // Options of a run.
 type Options struct {
 	Timeout  time.Duration               // for what must come; zero means [DefaultTimeout]
-	Quiet    time.Duration               // after which nothing comes any more; zero means [DefaultQuiet]
+	Quiet    time.Duration               // after which nothing comes, or more if it is slow; zero means [DefaultQuiet]
 	Parallel int                         // cases at a time; zero means [DefaultParallel]
 	Choose   func(*Case) bool            // nil: all cases
 	Done     func(number int, r *Result) // hears of each case when it is over, in no order; may be nil
@@ -120,7 +120,8 @@ type game struct {
 	events   chan happened
 	played   sync.WaitGroup
 	live     []*follower
-	left     []Difference // by those who are no longer live, in that order
+	left     []Difference  // by those who are no longer live, in that order
+	slowest  time.Duration // that the server has taken so far
 }
 
 // A player is a peer in a game.
@@ -152,7 +153,7 @@ func (g *game) play(ctx context.Context) *Result {
 	ctx, cancel := context.WithCancel(ctx)
 	defer g.end()
 	defer cancel()
-	g.events = make(chan happened, 16)
+	g.events = make(chan happened) // what nobody has asked for yet waits at the server, however much it is
 	for _, ref := range g.protocol.References {
 		if g.has(ref.Name) {
 			given := make(values)
@@ -312,7 +313,9 @@ func (g *game) open(ctx context.Context, a *act) error {
 	}
 	bounded, cancel := context.WithTimeout(ctx, g.opts.Timeout)
 	defer cancel()
+	began := time.Now()
 	peer, err := g.protocol.Dial(bounded, g.server, args)
+	g.slowest = max(g.slowest, time.Since(began))
 	p := &player{Peer: peer}
 	g.peers[a.peer] = p
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
@@ -336,6 +339,7 @@ func (g *game) open(ctx context.Context, a *act) error {
 func (g *game) follow(ctx context.Context, a *act, last bool) []happened {
 	got := g.refused
 	g.refused = nil
+	began := time.Now()
 	deadline := time.NewTimer(g.opts.Timeout)
 	defer deadline.Stop()
 	for {
@@ -360,7 +364,8 @@ func (g *game) follow(ctx context.Context, a *act, last bool) []happened {
 		}
 		var quiet <-chan time.Time
 		if whole > 0 {
-			quiet = time.After(g.opts.Quiet)
+			// A server that is slow with everything is silent for as long before it speaks.
+			quiet = time.After(max(g.opts.Quiet, min(2*g.slowest, g.opts.Timeout)))
 		}
 		select {
 		case e := <-g.events:
@@ -369,6 +374,7 @@ func (g *game) follow(ctx context.Context, a *act, last bool) []happened {
 			} else if e.Closed {
 				p.over = true
 			}
+			g.slowest = max(g.slowest, time.Since(began))
 			got = append(got, e)
 			continue
 		case <-quiet:
@@ -488,7 +494,18 @@ func (g *game) leave(f *follower, a *act, got []happened) {
 		d.Want = append(d.Want, s.text)
 	}
 	for _, e := range got {
-		d.Got = append(d.Got, e.peer+" "+e.String())
+		d.Got = append(d.Got, clip(e.peer+" "+e.String()))
 	}
 	g.left = append(g.left, d)
+}
+
+// maxGot is how many bytes are reported of a message.
+const maxGot = 10_000
+
+// clip cuts a text that is too long for a report.
+func clip(s string) string {
+	if len(s) <= maxGot {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxGot], "") + "…"
 }

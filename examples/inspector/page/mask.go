@@ -3,68 +3,84 @@ package page
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/rtcsignal/rtcsignal/examples/internal/capture"
 )
 
-// secretNames are parts of the names of what is secret in any of the protocols, in lower case:
-// of members of messages, of headers and of what stands in an address. Who has the sid of an
-// open session has the session; it has no other name.
-var secretNames = []string{
-	"password", "passwd", "token", "credential", "secret", "authorization", "cookie", "apikey",
-	"easyrtcsid", "roomparameter", "appdata",
-}
-
-func isSecret(name string) bool {
-	name = strings.ToLower(name)
-	return name == "sid" ||
-		slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(name, part) })
-}
-
 // Mask returns an entry for a file that is given away: passwords, tokens and the credentials of
 // TURN servers are asterisks in it, as many as they had bytes, so that the entry can still be
 // read as what it was. What the application sends beside the protocol is not known here, and
 // stays as it is. The entry itself is not changed.
 func Mask(e capture.Entry) capture.Entry {
-	e.URL = maskAddress(e.URL)
-	e.Data = maskText(e.Data, 0)
-	if slices.ContainsFunc(slices.Collect(maps.Keys(e.Header)), isSecret) {
-		e.Header = maps.Clone(e.Header)
+	switch {
+	case capture.SecretBody(e.URL):
+		e.Data = []byte(asterisks(string(e.Data)))
+	case bytes.HasPrefix(e.Data, gzipped):
+		e.Cut, e.Data = max(e.Cut, len(e.Data)), nil // whatever is in it
+	default:
+		e.Data = maskText(maskForm(maskAddresses(e.Data)), 0)
+	}
+	e.URL = capture.HideInText(e.URL, asterisks)
+	e.Reason = string(maskText(maskAddresses([]byte(e.Reason)), 0))
+	if len(e.Header) > 0 {
+		header := make(map[string]string, len(e.Header))
 		for name, value := range e.Header {
-			if isSecret(name) {
-				e.Header[name] = strings.Repeat("*", len(value))
+			header[name] = capture.HideInText(value, asterisks)
+			if capture.SecretName(name) {
+				header[name] = asterisks(value)
 			}
 		}
+		e.Header = header
 	}
 	return e
 }
 
-// maskAddress masks the values of a query.
-func maskAddress(address string) string {
-	path, query, ok := strings.Cut(address, "?")
-	if !ok {
-		return address
+// gzipped begins a body that somebody has compressed without being asked to.
+var gzipped = []byte{0x1f, 0x8b}
+
+func asterisks(s string) string { return strings.Repeat("*", len(s)) }
+
+// maskAddresses masks what is secret in the addresses in a text.
+func maskAddresses(data []byte) []byte {
+	if bytes.IndexByte(data, '=') < 0 && bytes.IndexByte(data, '/') < 0 {
+		return data
 	}
-	members := strings.Split(query, "&")
-	for i, m := range members {
-		if name, value, ok := strings.Cut(m, "="); ok && isSecret(name) {
-			members[i] = name + "=" + strings.Repeat("*", len(value))
-		}
-	}
-	return path + "?" + strings.Join(members, "&")
+	return []byte(capture.HideInText(string(data), asterisks))
 }
 
-// maxNested is how many messages within strings within messages are looked at.
+// maskForm masks what is secret in a form: by its name, or because JSON with something secret
+// is the value, as in those of Engine.IO for scripts.
+func maskForm(data []byte) []byte {
+	name, _, ok := bytes.Cut(data, []byte{'='})
+	if !ok || len(name) > 200 || bytes.ContainsAny(name, "\"{[< \n") {
+		return data
+	}
+	members := strings.Split(string(data), "&")
+	for i, m := range members {
+		name, value, _ := strings.Cut(m, "=")
+		plain, err := url.QueryUnescape(name)
+		inside, err2 := url.QueryUnescape(value)
+		if err != nil || err2 != nil || capture.SecretName(plain) ||
+			string(maskText([]byte(inside), 0)) != inside {
+			members[i] = name + "=" + asterisks(value)
+		}
+	}
+	return []byte(strings.Join(members, "&"))
+}
+
+// maxNested is how many messages within strings within messages are looked at; those that are
+// further in are masked as a whole.
 const maxNested = 4
 
 // maskText masks the values of secret members in all JSON that is in a text, whatever is before
 // it, between and behind: the prefixes and lengths of carriers stay right. What is no JSON after
 // all, or ends in the midst of it, is masked as far as it goes.
 func maskText(data []byte, nested int) []byte {
-	m := masker{data: data, nested: nested}
+	m := masker{data: data, nested: nested, tokens: tokenKind.Match(data), login: loginMethod.Match(data)}
 	for m.at < len(m.data) {
 		if m.data[m.at] != '"' {
 			m.at++
@@ -73,17 +89,25 @@ func maskText(data []byte, nested int) []byte {
 		from := m.at
 		m.skipString()
 		to := m.at
-		name := unquote(m.data[from:to])
+		name, readable := unquote(m.data[from:to])
 		m.skipSpace()
 		if m.at < len(m.data) && m.data[m.at] == ':' {
 			m.at++
-			if isSecret(name) {
+			if capture.SecretName(name) || m.tokens && name == "value" || m.login && name == "params" && m.list() {
 				m.maskValue()
 			}
 			continue
 		}
-		if strings.ContainsAny(name, `"`) && nested < maxNested { // a message in a string
+		switch { // a message in a string
+		case !strings.Contains(name, `"`):
+		case !readable: // or of which the end is missing
+			if capture.SecretName(name) {
+				m.hide(from+1, to)
+			}
+		case nested < maxNested:
 			m.maskNested(from, to, name)
+		default:
+			m.hide(from+1, to)
 		}
 	}
 	return m.result()
@@ -96,6 +120,20 @@ type masker struct {
 	nested int
 	copied bool
 	edits  []edit
+	tokens bool // there is one, or several, in Galène's value
+	login  bool // params are that of MSE's login, where a list has no names
+}
+
+// What tells that a text has secrets that have no name.
+var (
+	tokenKind   = regexp.MustCompile(`(?i)"kind"\s*:\s*"[a-z]*token`)
+	loginMethod = regexp.MustCompile(`(?i)"method"\s*:\s*"auth"`)
+)
+
+// list reports whether the value that begins here is an array.
+func (m *masker) list() bool {
+	m.skipSpace()
+	return m.at < len(m.data) && m.data[m.at] == '['
 }
 
 // An edit puts a string in the place of another.
@@ -205,11 +243,10 @@ func (m *masker) own() {
 	}
 }
 
-// unquote returns what a string says, or what stands there if it is none.
-func unquote(quoted []byte) string {
-	var s string
-	if json.Unmarshal(quoted, &s) != nil {
-		return string(quoted)
+// unquote returns what a string says, or what stands there, and false, if it is none.
+func unquote(quoted []byte) (text string, ok bool) {
+	if json.Unmarshal(quoted, &text) != nil {
+		return string(quoted), false
 	}
-	return s
+	return text, true
 }

@@ -2,6 +2,10 @@ package page
 
 import (
 	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -57,6 +61,50 @@ func TestAddressesAndHeadersAreMasked(t *testing.T) {
 	require.Equal(t, map[string]string{"Cookie": "***", "Upgrade": "websocket"}, masked.Header)
 	require.Equal(t, "a=b", e.Header["Cookie"])
 	require.Equal(t, "/a", Mask(capture.Entry{URL: "/a"}).URL)
+}
+
+func TestNoWayLeadsASecretIntoAFile(t *testing.T) {
+	t.Parallel()
+	deep := `{"password":"hunter2"}`
+	for range 8 {
+		quoted, err := json.Marshal(map[string]string{"m": deep})
+		require.NoError(t, err)
+		deep = string(quoted)
+	}
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	_, err := z.Write([]byte(`{"password":"hunter2"}`))
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	for name, e := range map[string]capture.Entry{
+		"escaped name":       {URL: "/ws?%74oken=hunter2"},
+		"token in a path":    {URL: "/galene-api/v0/.groups/g/.tokens/hunter2"},
+		"note with address":  {Reason: "the answer to GET /group/g/?token=hunter2 has broken off"},
+		"note with JSON":     {Reason: `auth {"token":"hunter2"}`},
+		"page of a request":  {Header: map[string]string{"Referer": "http://h/group/g/?token=hunter2"}},
+		"redirection":        {Header: map[string]string{"Location": "/a?x=y&access_token=hunter2"}},
+		"header with dash":   {Header: map[string]string{"X-Api-Key": "hunter2"}},
+		"password as it is":  {URL: "/galene-api/v0/.groups/g/.users/u/.password", Data: []byte("hunter2")},
+		"list of tokens":     {URL: "/galene-api/v0/.groups/g/.tokens/", Data: []byte(`["hunter2"]`)},
+		"keys":               {Data: []byte(`{"authKeys":[{"kty":"oct","k":"hunter2"}]}`)},
+		"form":               {Data: []byte("username=u&password=hunter2")},
+		"form with JSON":     {Data: []byte("d=" + url.QueryEscape(`42["a",{"password":"hunter2"}]`))},
+		"address in JSON":    {Data: []byte(`{"url":"wss://h/?a=b\u0026token=hunter2"}`)},
+		"deep in strings":    {Data: []byte(deep)},
+		"compressed":         {Data: zipped.Bytes()},
+		"cut in its midst":   {Data: []byte(`{"token":"hunter2`), Cut: 100},
+		"cut in a string":    {Data: []byte(`{"payload":"{\"password\":\"hunter2`), Cut: 100},
+		"broken string":      {Data: []byte("{\"payload\":\"\n{\\\"password\\\":\\\"hunter2\\\"}\"}")},
+		"token as it is":     {Data: []byte(`{"type":"usermessage","kind":"token","value":"hunter2"}`)},
+		"tokens in a list":   {Data: []byte(`{"value":["hunter2"],"kind" : "tokenlist"}`)},
+		"login by position":  {Data: []byte(`{"id":2,"method":"auth","params": ["hunter2","1.0"]}`)},
+		"refusal of opening": {Kind: capture.Open, Status: 401, Data: []byte("bad /ws?token=hunter2")},
+	} {
+		masked := Mask(e)
+		all := fmt.Sprintf("%+v %s", masked, masked.Data)
+		require.NotContains(t, all, "hunter2", name)
+		require.NotContains(t, string(masked.Data), "\x1f\x8b", name)
+	}
 }
 
 func FuzzMask(f *testing.F) {

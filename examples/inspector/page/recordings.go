@@ -18,12 +18,15 @@ type recording struct {
 	live     *capture.Journal // nil for a file
 	file     *capture.File    // nil for a journal
 	size     int              // of the file, in bytes
+	limit    int              // of weight
 
 	mu        sync.Mutex
 	explained *explain.Recording
 	entries   int             // that are explained and not cleared
 	seen      int             // Seq of the last entry that is explained
 	arrows    []explain.Arrow // in the order of their numbers, which have no gaps
+	weight    int             // of arrows
+	gone      int             // what those weigh that arrows has left behind in its array
 	next      int             // the number of the next arrow
 	problems  int             // of arrows that have any
 	life      int             // another one each time that it is cleared, and in each run
@@ -60,7 +63,9 @@ type part struct {
 }
 
 func newRecording(id, name string, p explain.Protocol, secrets bool) *recording {
-	r := &recording{id: id, name: name, protocol: p, secrets: secrets, next: 1, changed: make(chan struct{})}
+	r := &recording{
+		id: id, name: name, protocol: p, secrets: secrets, next: 1, limit: maxWeight, changed: make(chan struct{}),
+	}
 	r.life = rand.IntN(1 << 30)
 	r.begin()
 	return r
@@ -147,8 +152,29 @@ func (r *recording) arrow(number int) (explain.Arrow, bool) {
 	return r.arrows[i], true
 }
 
-// take explains entries. The state of their connections outlives what is cleared.
-func (r *recording) take(entries []capture.Entry) {
+// maxWeight is how many bytes the arrows of a recording take, about. A body of Engine.IO has
+// thousands of packets if it likes, so that this is not bounded by what the entries take.
+const maxWeight = 512 << 20
+
+// weigh returns about how many bytes an arrow takes.
+func weigh(a *explain.Arrow) int {
+	n := 400 + len(a.Name) + len(a.About)
+	for _, p := range a.Problems {
+		n += 32 + len(p.Text)
+	}
+	if d := a.Detail; d != nil {
+		n += 150 + len(d.Decoded) + len(d.Raw)
+		for _, f := range d.Folds {
+			n += 32 + len(f.Title) + len(f.Text)
+		}
+	}
+	return n
+}
+
+// take explains entries. The state of their connections outlives what is cleared. Of a live
+// recording the oldest arrows go when there are too many; it returns false if there are too
+// many for a file.
+func (r *recording) take(entries []capture.Entry) bool {
 	for _, e := range entries {
 		r.seen = e.Seq
 		for _, a := range r.explained.Explain(e) {
@@ -158,20 +184,47 @@ func (r *recording) take(entries []capture.Entry) {
 				r.problems++
 			}
 			r.arrows = append(r.arrows, a)
+			r.weight += weigh(&a)
 		}
+		if r.weight <= r.limit {
+			continue
+		}
+		if r.live == nil {
+			return false
+		}
+		n, weight := 0, r.weight
+		for n < len(r.arrows)-1 && weight > r.limit {
+			weight -= weigh(&r.arrows[n])
+			n++
+		}
+		r.drop(n)
 	}
+	return true
 }
 
 // forget removes the arrows of entries up to a Seq.
 func (r *recording) forget(seq int) {
 	n := 0
 	for n < len(r.arrows) && r.arrows[n].Seq <= seq {
-		if len(r.arrows[n].Problems) > 0 {
-			r.problems--
-		}
 		n++
 	}
-	r.arrows = r.arrows[n:] // append leaves the others behind; readers may have them
+	r.drop(n)
+}
+
+// drop removes the oldest arrows. Readers may have them.
+func (r *recording) drop(n int) {
+	for i := range r.arrows[:n] {
+		a := &r.arrows[i]
+		if len(a.Problems) > 0 {
+			r.problems--
+		}
+		r.weight -= weigh(a)
+		r.gone += weigh(a)
+	}
+	r.arrows = r.arrows[n:]
+	if r.gone > r.limit/4 { // which append would leave behind only when the array is full
+		r.arrows, r.gone = slices.Clone(r.arrows), 0
+	}
 }
 
 // start returns the position of a new reader, and the number of the oldest arrow.
@@ -187,6 +240,7 @@ func (r *recording) clear() {
 	defer r.mu.Unlock()
 	r.catchUp()
 	r.emptied, r.entries, r.problems, r.arrows = r.seen, 0, 0, nil
+	r.weight, r.gone = 0, 0
 	r.life++
 	close(r.changed)
 	r.changed = make(chan struct{})

@@ -111,9 +111,9 @@ func TestAFileThatIsTooLargeIsRefused(t *testing.T) {
 func TestFilesAreBoundedTogether(t *testing.T) {
 	t.Parallel()
 	s := newShelf(&Options{})
-	_, err := s.put(conversation(), "", "", maxKept-1)
+	_, err := s.put(conversation(), "", "", maxKept-1<<20)
 	require.NoError(t, err)
-	_, err = s.put(conversation(), "", "", 2)
+	_, err = s.put(conversation(), "", "", 1<<20) // and what its arrows take
 	require.ErrorContains(t, err, "remove some")
 	_, err = s.put(conversation(), "", "", 1)
 	require.NoError(t, err)
@@ -122,7 +122,7 @@ func TestFilesAreBoundedTogether(t *testing.T) {
 	r.SetPathValue("id", "1")
 	s.remove(w, r)
 	require.Equal(t, http.StatusNoContent, w.Code)
-	_, err = s.put(conversation(), "", "", maxKept-1)
+	_, err = s.put(conversation(), "", "", maxKept-1<<20)
 	require.NoError(t, err)
 }
 

@@ -18,9 +18,9 @@ import (
 
 // What is sent to the page is bounded.
 const (
-	maxFile = 64 << 20  // bytes of a file
-	maxKept = 128 << 20 // bytes of all files
-	maxName = 100       // runes of a recording's name
+	maxFile = 64 << 20 // bytes of a file
+	maxKept = 1 << 30  // bytes of all files and their arrows
+	maxName = 100      // runes of a recording's name
 )
 
 // liveID is the id of the recording that comes in.
@@ -75,7 +75,13 @@ func (s *shelf) put(f *capture.File, name, protocol string, size int) (*recordin
 	}
 	r := newRecording(id, name, p, s.opts.Secrets)
 	r.file, r.size = f, size
-	r.take(f.Entries) // before anybody can wait for it
+	if !r.take(f.Entries) { // before anybody can wait for it
+		return nil, fmt.Errorf("what is in it takes more than %d MiB", r.limit>>20)
+	}
+	if size > 0 {
+		size += r.weight
+		r.size = size
+	}
 	r.entries = len(f.Entries)
 	s.mu.Lock()
 	defer s.mu.Unlock()

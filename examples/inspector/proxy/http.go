@@ -121,6 +121,10 @@ func (p *Proxy) isOurs(r *http.Request) bool {
 // answered takes the answer of the target down, and has it fit the proxy.
 func (p *Proxy) answered(resp *http.Response) error {
 	x := exchangeOf(resp.Request)
+	if resp.StatusCode < http.StatusOK {
+		// What comes after 101 would pass unseen; the others are no answers.
+		return fmt.Errorf("its status is %d, for which nobody has asked", resp.StatusCode)
+	}
 	answer := capture.Entry{
 		Conn: x.request.Conn, Kind: capture.Response, From: capture.Server,
 		Method: x.request.Method, URL: x.request.URL, Status: resp.StatusCode, Header: headerOf(resp.Header),
@@ -387,9 +391,16 @@ func (p *Proxy) localCookie(cookie string, secure bool) string {
 	return strings.Join(kept, ";")
 }
 
+// maxHost is how long the name of a host may be, with its port: so that a document that is full
+// of addresses does not become many times as long.
+const maxHost = 255 + len(":65535")
+
 // relocate returns a document of Galène's with the addresses of the target made those of the
 // proxy, so that clients come through it.
 func (p *Proxy) relocate(data []byte, r *http.Request) []byte {
+	if len(r.Host) > maxHost {
+		return data
+	}
 	secure := ""
 	if r.TLS != nil {
 		secure = "s"

@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -36,6 +39,7 @@ func (n *names) number() string {
 func (n *names) session(id string) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	id = keyOf(id)
 	name := n.sessions[id]
 	if name == "" {
 		name = n.number()
@@ -48,9 +52,22 @@ func (n *names) session(id string) string {
 func (n *names) bind(id, name string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.sessions[id] == "" {
+	if id = keyOf(id); n.sessions[id] == "" {
 		n.remember(id, name)
 	}
+}
+
+// maxID is more than any server gives a session for an id.
+const maxID = 128
+
+// keyOf returns an id as it is remembered: without what keeps alive the body that it came in,
+// and short, whatever somebody has made up.
+func keyOf(id string) string {
+	if len(id) <= maxID {
+		return strings.Clone(id)
+	}
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:])
 }
 
 // remember is called with mu held.

@@ -189,7 +189,7 @@ type dialer struct {
 }
 
 // refused reports whether the target has answered, and with something else than a WebSocket.
-func (d *dialer) refused() bool { return d.status != 0 && d.status != http.StatusSwitchingProtocols }
+func (d *dialer) refused() bool { return d.status >= http.StatusOK }
 
 func (d *dialer) RoundTrip(r *http.Request) (*http.Response, error) {
 	var network net.Dialer

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -347,6 +348,9 @@ type builder struct {
 	asked map[string][]Entry // the requests of a connection that were not answered yet
 }
 
+// maxAsked is how many requests of a connection wait for their answers; the oldest are forgotten.
+const maxAsked = 64
+
 // add takes an entry of a trace.
 func (b *builder) add(e Entry) {
 	if len(e.Data) == 0 {
@@ -356,6 +360,9 @@ func (b *builder) add(e Entry) {
 		e.Header = nil
 	}
 	if e.Kind == Request {
+		if len(b.asked[e.Conn]) >= maxAsked {
+			b.asked[e.Conn] = b.asked[e.Conn][1:]
+		}
 		b.asked[e.Conn] = append(b.asked[e.Conn], e)
 	}
 	b.file.Entries = append(b.file.Entries, e)
@@ -367,7 +374,7 @@ func (b *builder) add(e Entry) {
 func (b *builder) answered(conn, method, url string) Entry {
 	for i, e := range b.asked[conn] {
 		if (url == "" || url == e.URL) && (method == "" || method == e.Method) {
-			b.asked[conn] = append(b.asked[conn][:i:i], b.asked[conn][i+1:]...)
+			b.asked[conn] = slices.Delete(b.asked[conn], i, i+1)
 			return e
 		}
 	}

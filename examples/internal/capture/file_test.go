@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -238,4 +239,21 @@ func FuzzRead(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, file, again)
 	})
+}
+
+func TestRequestsWithoutAnswersAreForgotten(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString(`{"event":"meta","note":"n"}` + "\n")
+	for i := range 10 * maxAsked {
+		fmt.Fprintf(&b, `{"dir":"c2s","conn":"1","event":"http","method":"GET","path":"/%d"}`+"\n", i)
+	}
+	in := &builder{file: &File{}, last: make(map[string]int), names: make(map[string]int), asked: make(map[string][]Entry)}
+	trace := &cuttlefishTrace{in}
+	for l := range strings.Lines(b.String()) {
+		require.NoError(t, trace.read([]byte(l)))
+	}
+	require.Len(t, in.asked["1"], maxAsked)
+	require.Equal(t, "GET", in.answered("1", "", fmt.Sprint("/", 10*maxAsked-1)).Method)
+	require.Empty(t, in.answered("1", "", "/0").Method)
 }

@@ -18,6 +18,9 @@ const (
 // entryBytes is about what an entry takes besides what it refers to.
 const entryBytes = 256
 
+// headerBytes is about what a header takes besides its name and value.
+const headerBytes = 64
+
 // JournalOptions bound a journal. Zero fields mean the defaults.
 type JournalOptions struct {
 	MaxEntries int // that are kept; default [DefaultMaxEntries]
@@ -35,6 +38,7 @@ type Journal struct {
 	// readers have slices of it: more are appended, and the oldest are left out by moving on.
 	entries []Entry
 	bytes   int
+	gone    int           // bytes of what has been left out since the array was last a new one
 	last    int           // Seq of the newest entry that there ever was
 	more    chan struct{} // closed by the next entry; nil if nobody waits
 }
@@ -67,13 +71,17 @@ func (j *Journal) Add(e Entry) Entry {
 	j.entries = append(j.entries, e)
 	j.bytes += size(e)
 	for len(j.entries) > 1 && (len(j.entries) > j.maxEntries || j.bytes > j.maxBytes) {
-		j.bytes -= size(j.entries[0])
+		n := size(j.entries[0])
+		j.bytes -= n
+		j.gone += n
 		j.entries = j.entries[1:]
 	}
-	// Once the array is full, append takes a new one, and nothing holds what has been left
-	// out. One that is much larger than what is kept would hold too much until then.
-	if spare := cap(j.entries) - len(j.entries); spare > 1024 && spare > 2*len(j.entries) {
+	// The array holds what has been left out of it, until append takes a new one, which may be
+	// long after: not too much of that, nor of what is not used yet.
+	spare := cap(j.entries) - len(j.entries)
+	if j.gone > j.maxBytes/4 || spare > 1024 && spare > 2*len(j.entries) {
 		j.entries = slices.Clone(j.entries)
+		j.gone = 0
 	}
 	if j.more != nil {
 		close(j.more)
@@ -84,9 +92,9 @@ func (j *Journal) Add(e Entry) Entry {
 
 // size returns about how many bytes an entry takes.
 func size(e Entry) int {
-	n := entryBytes + len(e.Data) + len(e.URL) + len(e.Reason)
+	n := entryBytes + len(e.Data) + len(e.URL) + len(e.Reason) + len(e.Conn) + len(e.Method)
 	for name, value := range e.Header {
-		n += len(name) + len(value)
+		n += headerBytes + len(name) + len(value)
 	}
 	return n
 }

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 )
@@ -41,7 +45,7 @@ func TestTheOldestEntriesGo(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]*JournalOptions{
 		"by number": {MaxEntries: 10},
-		"by size":   {MaxBytes: 10 * (entryBytes + 100)},
+		"by size":   {MaxBytes: 10 * (entryBytes + headerBytes + 100)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -193,5 +197,47 @@ func BenchmarkAdd(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		j.Add(Entry{Conn: "1", Kind: Message, From: Client, Data: data})
+	}
+}
+
+// What has been left out is not held by what is kept, whatever came before.
+func TestLargeEntriesAreLetGo(t *testing.T) {
+	t.Parallel()
+	j := NewJournal(&JournalOptions{MaxBytes: 1 << 20})
+	for len(j.entries) < 300 || cap(j.entries)-len(j.entries) < 100 { // a large array
+		j.Add(Entry{Kind: Note})
+	}
+	var all []weak.Pointer[byte]
+	large := make([]byte, 256<<10)
+	for range 60 {
+		all = append(all, weak.Make(&j.Add(Entry{Kind: Message, Data: large}).Data[0]))
+	}
+	runtime.GC()
+	held := 0
+	for _, p := range all {
+		if p.Value() != nil {
+			held++
+		}
+	}
+	require.LessOrEqual(t, held, 6)
+	require.GreaterOrEqual(t, held, 3)
+	runtime.KeepAlive(j)
+}
+
+func TestTheSizeOfAnEntryIsThatOfAllOfIt(t *testing.T) {
+	t.Parallel()
+	j := NewJournal(&JournalOptions{MaxBytes: 1 << 20})
+	header := make(map[string]string)
+	for i := range 10_000 {
+		header[strconv.Itoa(i)] = ""
+	}
+	for _, e := range []Entry{
+		{Method: strings.Repeat("M", 300<<10)}, {Conn: strings.Repeat("c", 300<<10)}, {Header: header},
+	} {
+		for range 5 {
+			j.Add(e)
+		}
+		entries, _ := j.After(0)
+		require.Less(t, len(entries), 4)
 	}
 }

@@ -62,17 +62,17 @@ func (r *Recording) lifecycle(e capture.Entry) []Arrow {
 			a.Problems = []Problem{{Kind: Refused, Text: statusText(e.Status)}}
 		}
 		a.Detail = r.headers(e)
-		r.body(a.Detail, e.Data)
+		r.body(a.Detail, e)
 	case capture.Close:
-		a.Name, a.About = "closed", e.Reason
+		a.Name, a.About = "closed", r.hidden(e.Reason)
 		if e.Code != 0 {
 			a.Name += " " + strconv.Itoa(e.Code)
 		}
 		if refusesByClosing(e.Code) {
-			a.Problems = []Problem{{Kind: Refused, Text: strings.TrimSuffix(closeText(e.Code)+": "+e.Reason, ": ")}}
+			a.Problems = []Problem{{Kind: Refused, Text: strings.TrimSuffix(closeText(e.Code)+": "+a.About, ": ")}}
 		}
 	case capture.Note:
-		a.Name, a.About = "note", e.Reason
+		a.Name, a.About = "note", r.hidden(e.Reason)
 	default:
 		return nil
 	}
@@ -122,7 +122,7 @@ func (r *Recording) carrier(e capture.Entry, show bool) []Arrow {
 		return nil
 	}
 	if show {
-		r.body(a.Detail, e.Data)
+		r.body(a.Detail, e)
 	}
 	return []Arrow{a}
 }
@@ -139,8 +139,13 @@ func isAsset(address string) bool {
 }
 
 // body adds the body of HTTP to what stands above it.
-func (r *Recording) body(d *Detail, data []byte) {
-	if len(data) == 0 {
+func (r *Recording) body(d *Detail, e capture.Entry) {
+	data := e.Data
+	switch {
+	case len(data) == 0:
+		return
+	case !r.Secrets && capture.SecretBody(e.URL):
+		d.Raw += "\n" + hidden
 		return
 	}
 	d.Raw += "\n" + r.unreadable(data)
@@ -161,17 +166,30 @@ func isSecret(name string) bool {
 // address returns a path and query with its secrets masked.
 func (r *Recording) address(address string) string {
 	path, query, ok := strings.Cut(address, "?")
-	if !ok || r.Secrets {
+	if r.Secrets {
 		return address
+	}
+	if path = r.hidden(path); !ok {
+		return path
 	}
 	members := strings.Split(query, "&")
 	for i, member := range members {
-		name, _, _ := strings.Cut(member, "=")
-		if plain, err := url.QueryUnescape(name); err != nil || isSecret(plain) {
+		name, value, _ := strings.Cut(member, "=")
+		if plain, err := url.QueryUnescape(name); err != nil || isSecret(plain) || capture.SecretName(plain) {
 			members[i] = name + "=" + hidden
+		} else if value != "" {
+			members[i] = name + "=" + r.hidden(value)
 		}
 	}
 	return path + "?" + strings.Join(members, "&")
+}
+
+// hidden returns a text with the secrets in the addresses in it masked.
+func (r *Recording) hidden(text string) string {
+	if r.Secrets {
+		return text
+	}
+	return capture.HideInText(text, func(string) string { return hidden })
 }
 
 // headers returns what stands above the body of HTTP.
@@ -189,8 +207,8 @@ func (r *Recording) headers(e capture.Entry) *Detail {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		value := e.Header[name]
-		if !r.Secrets && isSecret(name) {
+		value := r.hidden(e.Header[name])
+		if !r.Secrets && (isSecret(name) || capture.SecretName(name)) {
 			value = hidden
 		}
 		b.WriteString(name + ": " + value + "\n")

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/internal/repotest"
 )
 
 // TestMain has the test binary be a server when it is started as one.
@@ -21,7 +23,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	repotest.Main(m)
 }
 
 // TestEveryScenarioRuns measures each once, and short, on our servers and the bare relay: what

@@ -133,6 +133,10 @@ type Options struct {
 	// negative value means no limit.
 	MaxConns int
 
+	// Gate limits how many connections of one address a Handler serves at once; further
+	// requests are answered with 429. Handlers may share it. The default is no limit.
+	Gate *wsconn.Gate
+
 	// HandshakeTimeout bounds Dial up to the server's first answer, and the
 	// wait for the Engine.IO handshake after it; the default is
 	// [engineio.DefaultHandshakeTimeout].

@@ -174,15 +174,21 @@ func respond(w http.ResponseWriter, status int, contentType string, body []byte)
 	_, _ = w.Write(body)
 }
 
-// admit counts a connection, or refuses it when there are too many.
-func (h *handler) admit(w http.ResponseWriter, r *http.Request) bool {
+// admit counts a connection until leave is called, or refuses it when there are too many.
+func (h *handler) admit(w http.ResponseWriter, r *http.Request) (leave func(), ok bool) {
+	out, ok := h.opts.Gate.Enter(w, r)
+	if !ok {
+		h.opts.Logger.Info("enginehttp: too many connections of one address", "remote", r.RemoteAddr)
+		return nil, false
+	}
+	leave = func() { h.conns.Add(-1); out() }
 	if n := h.conns.Add(1); h.opts.MaxConns > 0 && n > int64(h.opts.MaxConns) {
-		h.conns.Add(-1)
+		leave()
 		h.opts.Logger.Warn("enginehttp: too many connections", "remote", r.RemoteAddr, "limit", h.opts.MaxConns)
 		http.Error(w, "too many connections", http.StatusServiceUnavailable)
-		return false
+		return nil, false
 	}
-	return true
+	return leave, true
 }
 
 // websocket serves a request for a WebSocket: a connection of its own, or what a
@@ -197,18 +203,19 @@ func (h *handler) websocket(w http.ResponseWriter, r *http.Request) {
 		s.probe(w, r)
 		return
 	}
-	if !h.admit(w, r) {
+	leave, ok := h.admit(w, r)
+	if !ok {
 		return
 	}
 	ws, err := wsconn.Accept(w, r, h.opts.websocket())
 	if err != nil {
-		h.conns.Add(-1)
+		leave()
 		h.opts.Logger.Info("enginehttp: handshake refused", "remote", r.RemoteAddr, "error", err)
 		return
 	}
 	ctx := wsconn.WithRequest(r)
 	go func() {
-		defer h.conns.Add(-1)
+		defer leave()
 		conn, err := engineio.Server(ws, h.opts.engine(v))
 		if err != nil {
 			h.opts.Logger.Info("enginehttp: handshake failed", "error", err)
@@ -220,7 +227,8 @@ func (h *handler) websocket(w http.ResponseWriter, r *http.Request) {
 
 // open begins a polling session; the request is its first poll.
 func (h *handler) open(w http.ResponseWriter, r *http.Request, v engineio.Version) {
-	if !h.admit(w, r) {
+	leave, ok := h.admit(w, r)
+	if !ok {
 		return
 	}
 	s := newSession(h, v)
@@ -228,7 +236,7 @@ func (h *handler) open(w http.ResponseWriter, r *http.Request, v engineio.Versio
 	o.SID, o.Upgrades = s.id, []string{WebSocket}
 	conn, err := engineio.Server(s.line, o)
 	if err != nil { // never: the line is empty
-		h.conns.Add(-1)
+		leave()
 		http.Error(w, "", http.StatusInternalServerError)
 		return
 	}
@@ -238,7 +246,7 @@ func (h *handler) open(w http.ResponseWriter, r *http.Request, v engineio.Versio
 	ctx := wsconn.WithRequest(r)
 	// What serve writes may come with the first answer, but need not.
 	go func() {
-		defer h.conns.Add(-1)
+		defer leave()
 		defer h.remove(s)
 		transport.Serve(ctx, &Conn{Conn: conn, line: s.line}, h.opts.Logger, h.serve)
 	}()

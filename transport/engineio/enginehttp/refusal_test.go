@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/rtcsignal/rtcsignal/transport"
 	"github.com/rtcsignal/rtcsignal/transport/engineio"
 	"github.com/rtcsignal/rtcsignal/transport/engineio/enginehttp"
+	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
 
 // webSocket are the headers of a request for a WebSocket.
@@ -120,6 +123,42 @@ func TestMoreConnectionsThanTheLimitAreRefused(t *testing.T) {
 		require.ErrorAs(t, err, &de)
 		require.Equal(t, http.StatusServiceUnavailable, de.StatusCode)
 		require.Equal(t, "too many connections", de.Message)
+	}
+}
+
+func TestMoreConnectionsOfOneAddressAreRefused(t *testing.T) {
+	t.Parallel()
+	gate := &wsconn.Gate{PerAddress: 2}
+	s := serve(t, &enginehttp.Options{Gate: gate})
+	polling := s.session(t, engineio.V4)
+	s.dial(t, nil)
+	for _, transports := range [][]string{onlyPolling, onlyWebSocket} {
+		_, err := enginehttp.Dial(t.Context(), s.URL, &enginehttp.Options{Transports: transports})
+		var de *enginehttp.DialError
+		require.ErrorAs(t, err, &de)
+		require.Equal(t, http.StatusTooManyRequests, de.StatusCode)
+		require.Equal(t, "too many connections from this address", de.Message)
+	}
+	require.Equal(t, wsconn.GateStats{Addresses: 1, Connections: 2, Refused: 2}, gate.Stats())
+	answer := polling.await(t)
+	require.NoError(t, polling.conn.Write(transport.Text, []byte("hello")))
+	require.Equal(t, "4hello", (<-answer).body, "polls are no connections")
+}
+
+func TestAConnectionOfAnAddressThatHasEndedMakesRoom(t *testing.T) {
+	t.Parallel()
+	gate := &wsconn.Gate{PerAddress: 1}
+	h := enginehttp.Handler(func(_ context.Context, c transport.Conn) error {
+		_, _, err := c.Read(nil)
+		return err
+	}, &enginehttp.Options{Gate: gate})
+	s := httptest.NewServer(h)
+	defer s.Close()
+	for _, transports := range [][]string{onlyPolling, onlyWebSocket, upgrading, onlyWebSocket} {
+		c, err := enginehttp.Dial(t.Context(), s.URL, &enginehttp.Options{Transports: transports})
+		require.NoError(t, err)
+		require.NoError(t, c.Close(transport.StatusNormal, ""))
+		require.Eventually(t, func() bool { return gate.Stats() == wsconn.GateStats{} }, 10*time.Second, time.Millisecond)
 	}
 }
 

@@ -20,8 +20,8 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media/oggreader"
 	"github.com/stretchr/testify/require"
 
-	"github.com/rtcsignal/rtcsignal/examples/internal/recording"
-	"github.com/rtcsignal/rtcsignal/internal/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/clip"
+	"github.com/rtcsignal/rtcsignal/examples/kit/recording"
 	"github.com/rtcsignal/rtcsignal/internal/repotest"
 )
 

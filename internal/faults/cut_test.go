@@ -1,0 +1,218 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rtcsignal/rtcsignal/transport"
+)
+
+// A cut says where a connection ends, and how.
+type cut struct {
+	message int  // counted from 0, in both directions
+	before  bool // the message is lost, too
+	how     string
+}
+
+func (c cut) String() string {
+	when := "after"
+	if c.before {
+		when = "before"
+	}
+	return fmt.Sprintf("%s %s message %d", c.how, when, c.message)
+}
+
+// ways are how a connection ends without a word.
+var ways = map[string]func(client *wire){
+	"reset":            func(c *wire) { c.reset() },
+	"closed by client": func(c *wire) { _ = c.Close() },
+	"closed by server": func(c *wire) { _ = c.peer.Close() },
+}
+
+// A scissors is a client's connection that counts its messages and may be cut.
+type scissors struct {
+	transport.Conn
+	wire *wire
+	cut  *cut // nil never
+
+	mu    sync.Mutex
+	count int
+	done  bool
+}
+
+// next counts a message and reports whether that is where the cut is.
+func (s *scissors) next() (here bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	here = s.cut != nil && s.count == s.cut.message
+	s.count++
+	s.done = s.done || here
+	return here
+}
+
+func (s *scissors) Read(buf []byte) (transport.MessageType, []byte, error) {
+	typ, msg, err := s.Conn.Read(buf)
+	if err != nil {
+		return typ, msg, err
+	}
+	if s.next() {
+		ways[s.cut.how](s.wire)
+		if s.cut.before {
+			return s.Conn.Read(msg)
+		}
+	}
+	return typ, msg, nil
+}
+
+func (s *scissors) Write(typ transport.MessageType, msg []byte) error {
+	here := s.next()
+	if here && s.cut.before {
+		ways[s.cut.how](s.wire)
+	}
+	err := s.Conn.Write(typ, msg)
+	if here && !s.cut.before {
+		ways[s.cut.how](s.wire)
+	}
+	return err
+}
+
+// Unwrap is for what a server or a client looks for in a carrier.
+func (s *scissors) Unwrap() transport.Conn { return s.Conn }
+
+func (s *scissors) state() (count int, done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count, s.done
+}
+
+// scissored returns a visit of a guest whose first connection is cut, if c is not nil.
+func (w *world) scissored(c *cut, comeback bool) (visit, func() *scissors) {
+	var first *scissors
+	var wires []*wire
+	w.taps = func(c *wire) { wires = append(wires, c) }
+	return visit{name: "guest", comeback: comeback, wrap: func(conn transport.Conn) transport.Conn {
+		if first != nil {
+			return conn
+		}
+		first = &scissors{Conn: conn, wire: wires[0], cut: c}
+		return first
+	}}, func() *scissors { return first }
+}
+
+// requireMissed demands that the host has been told of the end of everybody whom it heard.
+func (p *protocol) requireMissed(t *testing.T, heard []occurrence, where any) {
+	t.Helper()
+	gone := make(map[string]bool)
+	for _, o := range heard {
+		if o.kind == left {
+			gone[o.who] = true
+		}
+	}
+	for _, o := range heard {
+		if p.presence && o.kind == said {
+			require.True(t, gone[o.who], "%v: the host still sees who said %q", where, o.text)
+		}
+	}
+}
+
+// cuts are all that there are in a flow of so many messages.
+func cuts(messages int) (all []cut) {
+	for how := range ways {
+		for i := range messages {
+			all = append(all, cut{i, false, how}, cut{i, true, how})
+		}
+	}
+	return all
+}
+
+func TestAClientWhoseConnectionIsCutSaysSoAndIsMissed(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p *protocol) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, p, settings{})
+			host := w.host()
+			v, of := w.scissored(nil, false)
+			guest := w.enter(v)
+			require.NoError(t, guest.roundTrip(t.Context(), "hello"))
+			messages, _ := of().state()
+			guest.end()
+			w.requireAlone()
+			host.take()
+			require.Greater(t, messages, 2)
+			for _, c := range cuts(messages) {
+				v, of := w.scissored(&c, false)
+				guest, err := w.try(v)
+				if err == nil {
+					err = guest.roundTrip(t.Context(), c.String())
+					if _, cut := of().state(); cut {
+						<-guest.done
+						err = guest.err()
+					}
+					guest.end()
+				}
+				_, cut := of().state()
+				require.True(t, cut, "%v did not happen", c)
+				require.Error(t, err, c)
+				if closed, ok := errors.AsType[*transport.CloseError](err); ok {
+					require.Equal(t, transport.StatusAbnormal, closed.Code, c)
+				} else {
+					require.ErrorIs(t, err, p.lost, c)
+				}
+				w.requireAlone()
+				p.requireMissed(t, host.take(), c)
+			}
+			require.NoError(t, host.err())
+			host.end()
+			w.stop()
+			w.requireEmpty()
+			t.Logf("%d cuts", len(cuts(messages)))
+		})
+	})
+}
+
+func TestAClientWhoseConnectionIsCutComesBack(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, p *protocol) {
+		bubble(t, func(t *testing.T) {
+			w := newWorld(t, p, settings{})
+			host := w.host()
+			v, of := w.scissored(nil, true)
+			guest := w.enter(v)
+			entered, _ := of().state()
+			require.NoError(t, guest.roundTrip(t.Context(), "hello"))
+			messages, _ := of().state()
+			guest.end()
+			w.requireAlone()
+			host.take()
+			for _, c := range cuts(messages) {
+				v, of := w.scissored(&c, true)
+				guest, err := w.try(v)
+				if err != nil {
+					require.Less(t, c.message, entered, "%v: %v", c, err)
+					continue
+				}
+				_ = guest.say("may be lost")
+				_, err = guest.await(t.Context(), func(o occurrence) bool { return o.kind == back })
+				require.NoError(t, err, c)
+				_, cut := of().state()
+				require.True(t, cut, c)
+				require.NoError(t, guest.roundTrip(t.Context(), c.String()), c)
+				synctest.Wait()
+				require.Equal(t, 2, w.srv.sessions(), c)
+				require.Equal(t, 2, w.srv.members(), c)
+				guest.end()
+				require.NoError(t, guest.err(), c)
+				w.requireAlone()
+				p.requireMissed(t, host.take(), c)
+			}
+			host.end()
+			w.stop()
+			w.requireEmpty()
+		})
+	})
+}
