@@ -68,6 +68,7 @@ func run(ctx context.Context, server, id string) error {
 		return err
 	}
 	defer signaling.Close()
+	fmt.Println("registered as", id)
 	bot := cuttlefishpion.NewDevice(signaling, &cuttlefishpion.DeviceOptions{
 		Tracks: []webrtc.TrackLocal{display, audio},
 		OnInput: func(p *cuttlefishpion.DevicePeer, e cuttlefish.InputEvent) {

@@ -1,7 +1,7 @@
 // Command bot-easyrtc-caller joins a room of an EasyRTC server, calls everybody who is there
-// or comes, and shows them a test clip with sound. What it gets back it counts.
+// or comes, and shows them a test clip with sound. What it gets back it counts, until it leaves.
 //
-//	go run ./examples/bot-easyrtc-caller -server http://127.0.0.1:8080 -room default
+//	go run ./examples/bot-easyrtc-caller -server http://127.0.0.1:8080 -room default -for 30s
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 
@@ -30,9 +31,12 @@ func main() {
 	room := flag.String("room", "default", "`name` of the room")
 	user := flag.String("user", "caller", "user `name`")
 	version := flag.Int("eio", 4, "`version` of Engine.IO, 3 or 4")
+	limit := flag.Duration("for", 10*time.Second, "how long to stay")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, *limit)
+	defer cancel()
 	login := &easyrtc.Login{Application: *application, Username: *user, Rooms: []string{*room}}
 	if err := run(ctx, *server, login, engineio.Version(*version)); err != nil && ctx.Err() == nil {
 		log.Fatal(err)
@@ -113,7 +117,11 @@ func (c *caller) call(ctx context.Context, own string, o *easyrtc.Occupant) {
 		}
 		fmt.Println(o.EasyrtcID, "takes the call")
 		<-call.Done()
-		fmt.Println(o.EasyrtcID, "has gone:", call.Err())
+		if err := call.Err(); err != nil {
+			fmt.Println(o.EasyrtcID, "has gone:", err)
+			return
+		}
+		fmt.Println(o.EasyrtcID, "has gone")
 	})
 }
 

@@ -169,5 +169,9 @@ func (e *echo) closed(c *easyrtcpion.Call, err error) {
 	e.mu.Lock()
 	delete(e.calls, c)
 	e.mu.Unlock()
-	fmt.Println("end of the call of", c.EasyrtcID(), err)
+	if err != nil {
+		fmt.Printf("end of the call of %s: %v\n", c.EasyrtcID(), err)
+		return
+	}
+	fmt.Println("end of the call of", c.EasyrtcID())
 }

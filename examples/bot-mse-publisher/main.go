@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -35,6 +36,9 @@ func main() {
 }
 
 func run(ctx context.Context, server, token string) error {
+	if token == "" {
+		return errors.New("-token is missing: examples/server-mse prints some")
+	}
 	video, err := webrtc.NewTrackLocalStaticSample(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeVP8}, "video", "clip")
 	if err != nil {
 		return err

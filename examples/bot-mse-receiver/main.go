@@ -42,6 +42,9 @@ func main() {
 }
 
 func run(ctx context.Context, server, token, record string) error {
+	if token == "" {
+		return errors.New("-token is missing: examples/server-mse prints some")
+	}
 	conn, err := wsconn.Dial(ctx, server, nil)
 	if err != nil {
 		return err

@@ -33,6 +33,9 @@ func explain(data []byte) error {
 	if bad, ok := errors.AsType[*msejsonrpc.DecodeError](err); ok {
 		return fmt.Errorf("%w (a server answers %d)", bad, bad.Code)
 	}
+	if err != nil {
+		return err
+	}
 	if err := m.Validate(); err != nil {
 		return err
 	}

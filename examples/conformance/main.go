@@ -13,7 +13,8 @@
 // A case ends in one of four ways: passed, when the server does what the document says; known,
 // when it does what one of the real servers does instead; failed, when it does what nobody else
 // does; skipped, when it needs something that has not been given (-param NAME=VALUE). The exit
-// status is 0 when no case has failed, 1 when one has, 2 when nothing could be tested.
+// status is 0 when no case has failed, 1 when one has. It is 2, and there is no report, when nothing
+// could be tested: not one connection came about, or every case was skipped for want of a -param.
 //
 // With -like NAME, what is not as that reference does it fails, too: -like document accepts the
 // document alone. -list prints the references and the cases.
@@ -38,6 +39,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -83,6 +85,52 @@ func (p params) Set(s string) error {
 	return nil
 }
 
+// addresses say what to look at when no connection comes about.
+var addresses = map[string]string{
+	"cuttlefish": "is it the address of such a server? Today's operator needs -param socket=PATH, too",
+	"easyrtc":    "is it the address of such a server?",
+	"galene":     "is the address whole? That of Galène ends in /ws",
+	"mediasoup":  "is it the address of such a server?",
+	"mse":        "is the address whole? That of server-mse ends in /mse",
+}
+
+// A dialer knows whether a server can be tested at all.
+type dialer struct {
+	dial func(ctx context.Context, server *suite.Server, args []string) (suite.Peer, error)
+
+	mu     sync.Mutex
+	opened bool  // a connection came about
+	err    error // why the first one did not
+}
+
+func (d *dialer) Dial(ctx context.Context, server *suite.Server, args []string) (suite.Peer, error) {
+	peer, err := d.dial(ctx, server, args)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.opened = d.opened || err == nil
+	if d.err == nil {
+		d.err = err
+	}
+	return peer, err
+}
+
+// check returns an error if a report says nothing about the server. That one connection is refused as
+// it should be says nothing when whole is true, that is when all cases were played, and all others are
+// refused, too.
+func (d *dialer) check(report *suite.Report, whole bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.opened:
+		return nil
+	case d.err == nil:
+		return fmt.Errorf("nothing could be tested: the first case %s, which -param gives", report.Results[0].Why)
+	case whole || report.Counts.Passed+report.Counts.Known == 0:
+		return fmt.Errorf("nothing could be tested: %w: %s", d.err, addresses[report.Protocol])
+	}
+	return nil
+}
+
 // run returns whether a case has failed; an error means that nothing is known.
 func run(ctx context.Context, args []string, out io.Writer) (failed bool, err error) {
 	given := make(params)
@@ -104,6 +152,9 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 		return false, err
 	}
 	load, ok := protocols[*name]
+	if *name == "" {
+		return false, fmt.Errorf("-protocol is missing: one of %s", strings.Join(names(), ", "))
+	}
 	if !ok {
 		return false, fmt.Errorf("there is no protocol %q: -protocol is one of %s", *name, strings.Join(names(), ", "))
 	}
@@ -142,6 +193,8 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 		return false, fmt.Errorf("there is no reference %q: see -list", *like)
 	}
 	server := &suite.Server{URL: *url, Params: given}
+	watched := &dialer{dial: p.Dial}
+	p.Dial = watched.Dial
 	results, err := suite.Run(ctx, p, server, &suite.Options{
 		Timeout: *timeout, Quiet: *quiet, Parallel: *parallel, Choose: chosen,
 	})
@@ -152,6 +205,9 @@ func run(ctx context.Context, args []string, out io.Writer) (failed bool, err er
 		return false, fmt.Errorf("no case matches %q", *only)
 	}
 	report := suite.NewReport(p, server, results)
+	if err := watched.check(report, *only == ""); err != nil {
+		return false, err
+	}
 	if *like != "" {
 		report.Demand(*like)
 	}

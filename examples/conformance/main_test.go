@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -166,7 +167,6 @@ func TestAServerThatDoesOtherwiseFails(t *testing.T) {
 func TestFlagsThatAreWrongAreErrors(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
-		"no protocol":        {"-url", "ws://127.0.0.1:1"},
 		"another protocol":   {"-protocol", "nonsense", "-url", "ws://127.0.0.1:1"},
 		"no address":         {"-protocol", "mse"},
 		"another reference":  {"-protocol", "mse", "-url", "ws://127.0.0.1:1", "-like", "nobody"},
@@ -179,12 +179,87 @@ func TestFlagsThatAreWrongAreErrors(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsNotThereFails(t *testing.T) {
+func TestAMissingProtocolIsAskedFor(t *testing.T) {
 	t.Parallel()
+	for _, args := range [][]string{nil, {"-url", "ws://127.0.0.1:1"}} {
+		_, err := run(t.Context(), args, new(strings.Builder))
+		require.EqualError(t, err, "-protocol is missing: one of cuttlefish, easyrtc, galene, mediasoup, mse")
+	}
+}
+
+// everything is what cases need.
+var everything = []string{
+	"-param", "token=T", "-param", "group=g", "-param", "op=o", "-param", "oppassword=p",
+	"-param", "user=u", "-param", "password=p",
+}
+
+func TestNothingIsTestedWhereNoServerIs(t *testing.T) {
+	t.Parallel()
+	for name := range protocols {
+		for what, test := range map[string]struct{ address, why string }{
+			"a wrong path":  {serve(t, http.NotFoundHandler()) + "/wrong", "refused with status 404"},
+			"a closed port": {"ws://127.0.0.1:1", "dial"},
+		} {
+			t.Run(name+" at "+what, func(t *testing.T) {
+				t.Parallel()
+				var out strings.Builder
+				junit := filepath.Join(t.TempDir(), "report.xml")
+				args := append([]string{"-protocol", name, "-url", test.address, "-junit", junit}, everything...)
+				failed, err := run(t.Context(), args, &out)
+				require.ErrorContains(t, err, "nothing could be tested: ")
+				require.ErrorContains(t, err, test.why)
+				require.NotEmpty(t, addresses[name])
+				require.ErrorContains(t, err, addresses[name])
+				require.False(t, failed)
+				require.Empty(t, out.String())
+				require.NoFileExists(t, junit)
+			})
+		}
+	}
+}
+
+// A server that lets one connection in is there, whatever becomes of the others.
+func TestAServerThatRefusesSomeConnectionsFails(t *testing.T) {
+	t.Parallel()
+	srv := msejsonrpc.NewServer(&msejsonrpc.ServerOptions{AllowAll: true})
+	t.Cleanup(func() { require.NoError(t, srv.Close()) })
+	handler := wsconn.Handler(srv.Serve, nil)
+	var first sync.Once
+	address := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		let := false
+		first.Do(func() { let = true })
+		if !let {
+			http.NotFound(w, r)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}))
 	var out strings.Builder
-	failed, err := run(t.Context(), []string{"-protocol", "mse", "-url", "ws://127.0.0.1:1", "-run", "ping is answered"}, &out)
+	failed, err := run(t.Context(), append([]string{"-protocol", "mse", "-url", address}, everything...), &out)
 	require.NoError(t, err)
 	require.True(t, failed)
+	require.Contains(t, out.String(), "refused 404")
+}
+
+// A case may be about refusals alone.
+func TestARefusalAsItShouldBePasses(t *testing.T) {
+	t.Parallel()
+	failed, out := tested(t, "cuttlefish", "a client of a device that nobody knows is refused", http.NotFoundHandler())
+	require.False(t, failed)
+	require.Contains(t, out, "1 passed")
+}
+
+func TestNothingIsTestedWithoutWhatEveryCaseNeeds(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	failed, err := run(t.Context(), []string{
+		"-protocol", "galene", "-url", "ws://127.0.0.1:1", "-run", "a wrong password is refused",
+		"-param", "group=test",
+	}, &out)
+	require.EqualError(t, err,
+		"nothing could be tested: the first case needs op, oppassword, user, password, which -param gives")
+	require.False(t, failed)
+	require.Empty(t, out.String())
 }
 
 func TestCasesAreListed(t *testing.T) {

@@ -27,7 +27,6 @@ import (
 	"github.com/rtcsignal/rtcsignal/cuttlefish/cuttlefishhttp"
 	"github.com/rtcsignal/rtcsignal/examples/kit/viewer"
 	"github.com/rtcsignal/rtcsignal/transport/unixpacket"
-	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
 
 func main() {
@@ -43,26 +42,21 @@ func main() {
 }
 
 func run(ctx context.Context, addr, page, socket string) error {
-	// snippet:server
-	srv := cuttlefish.NewServer(&cuttlefish.ServerOptions{
-		ICEServers: []cuttlefish.ICEServer{{URLs: []string{"stun:127.0.0.1:3478"}}},
-		Logger:     slog.Default(),
-	})
-	defer srv.Close()
-	http.Handle("/register_device", wsconn.Handler(srv.ServeDevice, &wsconn.Options{AllowAnyOrigin: true})) // not browsers
-	http.Handle("/connect_client", wsconn.Handler(srv.ServeClient, nil))
-	// end snippet
-
-	// Today's operator: the rest of its endpoints on the same registry.
 	files := viewer.Files
 	if page != "" {
 		files = func(string) http.Handler { return http.FileServer(http.Dir(page)) }
 	}
-	operator := cuttlefishhttp.NewHandler(srv, &cuttlefishhttp.Options{
+
+	// snippet:server
+	srv := cuttlefish.NewServer(&cuttlefish.ServerOptions{Logger: slog.Default()})
+	defer srv.Close()
+	handler := cuttlefishhttp.NewHandler(srv, &cuttlefishhttp.Options{
 		Files: files, Fallback: viewer.Index(), Logger: slog.Default(),
 	})
-	defer operator.Close()
-	http.Handle("/", operator)
+	defer handler.Close()
+	http.Handle("/", handler)
+	// end snippet
+
 	if socket != "" {
 		listener, err := unixpacket.Listen(socket, nil)
 		if err != nil {

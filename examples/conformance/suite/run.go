@@ -144,11 +144,15 @@ type follower struct {
 
 func (g *game) play(ctx context.Context) *Result {
 	r := &Result{Name: g.Name, Topic: g.Topic}
+	var missing []string
 	for _, name := range g.needs {
-		if _, ok := g.server.Params[name]; !ok {
-			r.Verdict, r.Why = Skipped, "needs "+name
-			return r
+		if _, ok := g.server.Params[name]; !ok && !slices.Contains(missing, name) {
+			missing = append(missing, name)
 		}
+	}
+	if len(missing) > 0 {
+		r.Verdict, r.Why = Skipped, "needs "+strings.Join(missing, ", ")
+		return r
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer g.end()

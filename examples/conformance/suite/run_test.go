@@ -189,6 +189,10 @@ a > {}
 == needs more
 needs wings
 a open echo
+== needs even more
+needs wings beak
+needs claws beak
+a open echo
 == is not offered
 optional
 a open refuse
@@ -201,7 +205,7 @@ a refused 404
 a open refuse
 a refused 403
 `, nil)
-	require.Len(t, results, 23)
+	require.Len(t, results, 24)
 	for name, r := range results {
 		want := Passed
 		switch {
@@ -209,7 +213,7 @@ a refused 403
 			want = Failed
 		case name == "is known":
 			want = Known
-		case name == "needs more", name == "is not offered":
+		case strings.HasPrefix(name, "needs "), name == "is not offered":
 			want = Skipped
 		}
 		require.Equal(t, want, r.Verdict, "%s: %+v", name, r)
@@ -222,6 +226,7 @@ a refused 403
 	require.Len(t, results["fails"].Differs, 2)
 	require.Equal(t, []string{Document, "real"}, results["passes"].Like)
 	require.Equal(t, "needs wings", results["needs more"].Why)
+	require.Equal(t, "needs wings, beak, claws", results["needs even more"].Why)
 }
 
 func TestParamsAreValues(t *testing.T) {
