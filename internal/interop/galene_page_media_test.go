@@ -219,7 +219,7 @@ func TestGaleneWebUIAndOurBotSendFilesToEachOther(t *testing.T) {
 	offered := await[*galenepion.IncomingFile](t, "file", &bot.files, nil)
 	require.Equal(t, "a file.txt", offered.Name)
 	require.Equal(t, "text/plain", offered.MimeType)
-	require.Equal(t, uint64(len(aFile)), offered.Size)
+	require.EqualValues(t, len(aFile), offered.Size)
 	require.Equal(t, page.id(), offered.Source)
 	require.Equal(t, "alice", offered.Username)
 	var got bytes.Buffer

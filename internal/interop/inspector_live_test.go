@@ -373,7 +373,7 @@ func TestInspectorShowsMediasoupPagesMeetOnTheRealServer(t *testing.T) {
 				})
 				require.Subset(t, said(arrows, conn, "server"), []string{
 					"response queryRoom", "response join", "response createTransport", "response createProducer",
-					"newConsumer", "response enableConsumer", "consumerEffectiveProfileChanged", "response restartTransport",
+					"newConsumer", "response enableConsumer", "response restartTransport",
 				})
 			}
 			require.Contains(t, said(arrows, "1", "server"), "newPeer")
