@@ -112,11 +112,43 @@
 //
 // # Limits
 //
-// The real servers have almost none. Here each side waits 10 s for the other's part of the
-// handshake, and a client 2 minutes for its device. A server holds 20,000 connections,
-// 10,000 devices and 100 clients of each; a client asks for 30 offers a minute, a device is
-// sent at most 64 KiB in one message (128 KiB by the operator's socket). Beyond 100 messages
-// or 256 KiB a second a connection is slowed, and cut after 10 s of that; one for which 256
-// messages or 1 MiB wait has lost its connection. All of these are options, see
-// [ServerConfig], [ServerOptions], [ClientOptions], [DeviceOptions] and [Limits].
+// The real servers have almost none. All of these are options of [ServerConfig],
+// [ServerOptions], [ClientOptions] and [DeviceOptions]; a negative value is no limit, except
+// for the rules of [Limits] beside the two rates. Who is over one is told as the last column
+// says, and nobody else notices; [Stats] counts connections that ended so. A newcomer has
+// neither registered nor connected to a device.
+//
+//	server                                              default        over it
+//	HandshakeTimeout     for register or connect        10 s           1008
+//	WaitTimeout          of a client for its device     2 min          error, 1008
+//	Devices              registered                     10,000         error, 1013
+//	ClientsPerDevice                                    100            error, 1013
+//	Waiting              clients without a device       1,000          error, 1013
+//	WaitingPerDevice     of these                       100            error, 1013
+//	RequestOffers        of one client in a minute      30             error, 1008
+//	DeviceMessage        bytes of one towards a device  64 or 128 KiB  error, 1009
+//	DeviceIDBytes                                       1 KiB          error, 1008
+//	DeviceInfoBytes                                     64 KiB         error, 1009
+//	Connections          at once                        20,000         1013
+//	Newcomers            of these                       half of them   1013 to the oldest one
+//	QueueMessages        waiting for one connection     256            1013
+//	QueueBytes           their bytes                    1 MiB          1013
+//	Limits.Messages      of one connection in a second  100            it is read more slowly
+//	Limits.MessageBurst  without being slowed           200
+//	Limits.Bytes         of one connection in a second  256 KiB        it is read more slowly
+//	Limits.ByteBurst     without being slowed           2 MiB
+//	Limits.Patience      of being slowed                10 s           1008
+//
+//	client or device                             default  over it
+//	HandshakeTimeout  for the server's config    10 s     ErrHandshakeTimeout
+//	Inbox             messages waiting for Next  256      ErrSlowConsumer
+//	QueueMessages     waiting to be written      256      ErrSlowPeer
+//	QueueBytes        their bytes                1 MiB    ErrSlowPeer
+//
+// The size of a message is up to its carrier. Polled connections have limits in package
+// cuttlefishhttp.
+//
+// How many connections one address has is limited where they come in, by a wsconn.Gate, and
+// not unless asked for: many may be behind one address. For those who never finish their
+// request, http.Server has its ReadHeaderTimeout.
 package cuttlefish

@@ -461,7 +461,9 @@ func TestWhatIsKeptOfADeviceIsBounded(t *testing.T) {
 	t.Parallel()
 	id := func(n int) string { return strings.Repeat("d", n) }
 	info := func(n int) json.RawMessage { return fmt.Appendf(nil, "%q", strings.Repeat("i", n-2)) }
-	for _, cfg := range []ServerConfig{{}, {DeviceIDBytes: DefaultDeviceIDBytes, DeviceInfoBytes: DefaultDeviceInfoBytes}} {
+	long, big := id(DefaultDeviceIDBytes+1), info(DefaultDeviceInfoBytes+1)
+	given := ServerConfig{DeviceIDBytes: DefaultDeviceIDBytes, DeviceInfoBytes: DefaultDeviceInfoBytes}
+	for _, cfg := range []ServerConfig{{}, given} {
 		for _, dialect := range []Dialect{DialectDocument, DialectOperator} {
 			m := NewServerMachine(cfg)
 			join := func(peer PeerID, role Role, msg Message) ServerEffects {
@@ -481,9 +483,9 @@ func TestWhatIsKeptOfADeviceIsBounded(t *testing.T) {
 				code transport.StatusCode
 				text string
 			}{
-				{RoleDevice, &Register{DeviceID: id(DefaultDeviceIDBytes + 1)}, transport.StatusPolicyViolation, "Device id too long"},
-				{RoleClient, &Connect{DeviceID: id(DefaultDeviceIDBytes + 1)}, transport.StatusPolicyViolation, "Device id too long"},
-				{RoleDevice, &Register{DeviceID: "d", DeviceInfo: info(DefaultDeviceInfoBytes + 1)}, transport.StatusMessageTooBig, "Device info too large"},
+				{RoleDevice, &Register{DeviceID: long}, transport.StatusPolicyViolation, "Device id too long"},
+				{RoleClient, &Connect{DeviceID: long}, transport.StatusPolicyViolation, "Device id too long"},
+				{RoleDevice, &Register{DeviceID: "d", DeviceInfo: big}, transport.StatusMessageTooBig, "Device info too large"},
 			} {
 				peer := PeerID(3 + i)
 				fx := join(peer, c.role, c.msg)

@@ -39,7 +39,7 @@ type ServerOptions struct {
 	AuthorizeClient func(ctx context.Context, s *ServerSession, c *Connect) error
 
 	Connections   int    // at once; default 20,000, negative without a limit
-	Newcomers     int    // of these those that neither registered nor connected to a device; default half of them, more end the oldest
+	Newcomers     int    // of them neither registered nor connected to a device; default half, more end the oldest one
 	QueueMessages int    // waiting for one connection; default 256, more end it
 	QueueBytes    int    // their bytes; default 1 MiB
 	Limits        Limits // of what one connection may send

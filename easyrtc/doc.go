@@ -139,12 +139,47 @@
 //
 // # Limits
 //
-// A client waits 15 s for the connect packet and 10 s for an acknowledgement; a server 45 s for
-// the connect packet and 15 s for the login. A message has 1,000,000 bytes. There are 100
-// applications made by clients, each with 10,000 rooms and 10,000 sessions; 100 connections in
-// a room, 100 rooms of a connection, and a message that names more is refused as a whole. A
-// presence type is limited as an api field is. A server has 20,000 connections. Beyond 100
-// messages or 256 KiB a second a connection is slowed, and cut after 10 s of that; one for
-// which 1024 messages or 4 MiB wait has lost its connection. All of these are options, see
-// [ServerConfig], [ServerOptions], [ClientOptions] and [Limits].
+// The real server has those of names, of rooms and of messages. All of these are options of
+// [ServerConfig], [ServerOptions] and [ClientOptions]; a negative value is no limit, except
+// for the rules of [Limits] beside the two rates. Who is over one is told as the last column
+// says, and nobody else notices; [Stats] counts connections that ended so. A newcomer has not
+// logged in.
+//
+//	server                                              default        over it
+//	ConnectTimeout       for the connect packet         45 s           closed
+//	LoginTimeout         from there to the login        15 s           LOGIN_TIMEOUT, closed
+//	StillAliveInterval   between two stillAlive         not asked for  closed
+//	StillAliveGrace      how much later one may come    10 s           closed
+//	Applications         made by clients                100            an empty one goes, or LOGIN_GEN_FAIL
+//	Rooms                of one application             10,000         an empty one goes, or BAD_ROOM
+//	RoomConnections      in one room                    100            BAD_ROOM, LOGIN_GEN_FAIL
+//	RoomsEach            that a connection is in        100            BAD_ROOM, LOGIN_GEN_FAIL
+//	Sessions             of one application             10,000         an unused one goes
+//	Connections          at once                        20,000         1013
+//	Newcomers            of these                       half of them   1013 to the oldest one
+//	MessageBytes         of the largest message         1 MB           closed
+//	QueueMessages        waiting for one connection     1024           1013
+//	QueueBytes           their bytes                    4 MiB          1013
+//	Limits.Messages      of one connection in a second  100            it is read more slowly
+//	Limits.MessageBurst  without being slowed           200
+//	Limits.Bytes         of one connection in a second  256 KiB        it is read more slowly
+//	Limits.ByteBurst     without being slowed           2 MiB
+//	Limits.Patience      of being slowed                10 s           1008
+//
+//	client                                           default  over it
+//	HandshakeTimeout  for the connect packet         15 s     ErrHandshakeTimeout
+//	CallTimeout       for an acknowledgement         10 s     ErrCallTimeout
+//	Pending           without their acknowledgement  1024     ErrTooManyCalls
+//	MessageBytes      of the largest message         2 MB     1009
+//	Inbox             messages waiting for Next      256      ErrSlowConsumer
+//	QueueMessages     waiting to be written          256      ErrSlowPeer
+//	QueueBytes        their bytes                    2 MB     ErrSlowPeer
+//
+// An api field and a presence type stay below [MaxAPIField]; a message that names more than
+// RoomsEach rooms is refused as a whole. Names have the lengths of the real server, see
+// [Rules].
+//
+// How many connections one address has is limited where they come in, by a wsconn.Gate, and
+// not unless asked for: many may be behind one address. For those who never finish their
+// request, http.Server has its ReadHeaderTimeout.
 package easyrtc

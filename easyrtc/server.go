@@ -70,7 +70,7 @@ type ServerOptions struct {
 	OnDisconnected  func(ctx context.Context, s *ServerSession, c ClientInfo)
 
 	Connections   int    // at once; default 20,000, negative without a limit
-	Newcomers     int    // of these those that have not logged in; default half of them, more end the oldest
+	Newcomers     int    // of them not logged in; default half, more end the oldest one
 	QueueMessages int    // waiting for one connection; default 1024, more end it
 	QueueBytes    int    // their bytes; default 4 MiB
 	MessageBytes  int    // of the largest message, with its attachments; default 1 MB, more end the connection

@@ -122,10 +122,50 @@
 //
 // # Limits
 //
-// A server waits 15 s for a handshake, and ends a connection after 45 s of silence. A message
-// has 1 MiB, the history of a group 50 messages and 4 hours, a member 32 streams and 64 KiB of
-// data, a server 20,000 connections. Beyond 100 messages or 256 KiB a second a connection is
-// slowed, and cut after 10 s of that; one for which 4096 messages or 4 MiB wait has lost its
-// connection. All of these are options, see [ServerConfig], [ServerOptions], [ClientOptions]
-// and [Limits].
+// Real servers have but the first one and the size of a message. All of these are options of
+// [ServerConfig], [ServerOptions] and [ClientOptions]; a negative value is no limit, except
+// for the rules of [Limits] beside the two rates. Who is over one is told as the last column
+// says, and nobody else notices; [Stats] counts connections that ended so. A newcomer has
+// joined no group yet.
+//
+//	server                                                        default       over it
+//	HandshakeTimeout                                              15 s          cut
+//	JoinTimeout          to join a group at first                 5 min         1008
+//	RefusalDelay         of the answer to bad credentials         200 ms
+//	Members              of a group                               1,000         fail: too many users
+//	EmptyGroups          that are kept                            1,000         the oldest one is forgotten
+//	HistoryMessages      of a group                               50            the oldest one is forgotten
+//	HistoryBytes         of a group                               1 MiB         the oldest one is forgotten
+//	DataBytes            of a user or a group                     64 KiB        error
+//	Streams              of a member                              32            abort, error
+//	OfferBytes           of a member's streams, without a router  2 MiB         abort, error
+//	Inbox                messages of a member waiting for Router  256           1011
+//	Connections          at once                                  20,000        1013
+//	Newcomers            of these                                 half of them  1013 to the oldest one
+//	MessageBytes         of the largest message                   1 MiB         1009
+//	QueueMessages        waiting for one connection               4096          1013
+//	QueueBytes           their bytes                              4 MiB         1013
+//	Limits.Messages      of one connection in a second            100           it is read more slowly
+//	Limits.MessageBurst  without being slowed                     200
+//	Limits.Bytes         of one connection in a second            256 KiB       it is read more slowly
+//	Limits.ByteBurst     without being slowed                     2 MiB
+//	Limits.Patience      of being slowed                          10 s          1008
+//
+//	client                                                        default  over it
+//	HandshakeTimeout                                              15 s     ErrHandshakeTimeout
+//	CallTimeout       for the answer to a join or a token action  15 s     ErrCallTimeout
+//	Heartbeat         silence before a ping                       15 s
+//	Silence           of the server                               45 s     ErrHeartbeat
+//	MessageBytes      of the largest message                      2 MiB    1009
+//	Inbox             messages waiting for Next                   4096     ErrSlowConsumer
+//	QueueMessages     waiting to be written                       256      ErrSlowPeer
+//	QueueBytes        their bytes                                 1 MiB    ErrSlowPeer
+//
+// A connection ends after [DeadAfter] of silence. A client has 64 token actions under way,
+// more fail with [ErrTooManyCalls]. Names of groups, users, streams and labels have 1 KiB, a
+// request 64 labels; the history is kept for 4 hours unless the group says otherwise.
+//
+// How many connections one address has is limited where they come in, by a wsconn.Gate, and
+// not unless asked for: many may be behind one address. For those who never finish their
+// request, http.Server has its ReadHeaderTimeout.
 package galene

@@ -49,7 +49,7 @@ type ServerOptions struct {
 	RefusalDelay time.Duration // of the answer to bad credentials; default 200 ms, negative none
 
 	Connections   int    // at once; default 20,000, negative without a limit
-	Newcomers     int    // of these those that have joined no group yet; default half of them, more end the oldest
+	Newcomers     int    // of them in no group so far; default half, more end the oldest one
 	Inbox         int    // messages of a member waiting for Router; default 256, more end the connection
 	QueueMessages int    // waiting for one connection; default 4096, more end it: who joins is told of all members at once
 	QueueBytes    int    // their bytes; default 4 MiB

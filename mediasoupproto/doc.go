@@ -118,11 +118,44 @@
 //
 // # Limits
 //
-// A client waits 30 s for an answer, a server 15 s for the first join. A message to a server
-// has 1 MiB, one to a client 16 MiB. A server has 10,000 rooms of 1,000 peers and 1,000
-// producers; a peer 16 transports, 32 producers and 256 KiB of data that is kept for others. A
-// server has 20,000 connections. Beyond 100 messages or 256 KiB a second a connection is
-// slowed, and cut after 10 s of that; one for which 1024 messages or 4 MiB wait has lost its
-// connection. All of these are options, see [ServerConfig], [ServerOptions], [ClientOptions]
-// and [Limits].
+// The real servers have none. All of these are options of [ServerConfig], [ServerOptions] and
+// [ClientOptions]; a negative value is no limit, except for the rules of [Limits] beside the
+// two rates. Who is over one is told as the last column says, and nobody else notices; [Stats]
+// counts connections that ended so. A newcomer has not joined yet.
+//
+//	server                                                       default       over it
+//	JoinTimeout          for the first join                      15 s          1008
+//	Rooms                with peers                              10,000        error
+//	Peers                of one room                             1,000         error
+//	Transports           of one peer                             16            error
+//	Producers            of one peer                             32            error
+//	RoomProducers        of one room                             1,000         error
+//	Pending              requests of one peer waiting for media  64            error
+//	PeerBytes            kept of one peer                        256 KiB       error
+//	RoomBytes            of all peers of one room                16 MiB        error
+//	Connections          at once                                 20,000        1013
+//	Newcomers            of these                                half of them  1013 to the oldest one
+//	MessageBytes         of the largest message                  1 MiB         1009
+//	QueueMessages        waiting for one connection              1024          1013
+//	QueueBytes           their bytes                             4 MiB         1013
+//	Limits.Messages      of one connection in a second           100           it is read more slowly
+//	Limits.MessageBurst  without being slowed                    200
+//	Limits.Bytes         of one connection in a second           256 KiB       it is read more slowly
+//	Limits.ByteBurst     without being slowed                    2 MiB
+//	Limits.Patience      of being slowed                         10 s          1008
+//
+//	client                                       default  over it
+//	HandshakeTimeout  to be in the room again    15 s     ErrHandshakeTimeout
+//	CallTimeout       for an answer              30 s     ErrCallTimeout
+//	Pending           requests                   256      ErrTooManyCalls
+//	MessageBytes      of the largest message     16 MiB   1009
+//	Inbox             messages waiting for Next  256      ErrSlowConsumer
+//	QueueMessages     waiting to be written      256      ErrSlowPeer
+//	QueueBytes        their bytes                1 MiB    ErrSlowPeer
+//
+// A peer's name has [MaxPeerName] bytes.
+//
+// How many connections one address has is limited where they come in, by a wsconn.Gate, and
+// not unless asked for: many may be behind one address. For those who never finish their
+// request, http.Server has its ReadHeaderTimeout.
 package mediasoupproto

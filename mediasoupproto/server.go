@@ -73,7 +73,7 @@ type ServerOptions struct {
 	OnLeft func(ctx context.Context, s *ServerSession, d Departure)
 
 	Connections   int    // at once; default 20,000, negative without a limit
-	Newcomers     int    // of these those that have not joined; default half of them, more end the oldest
+	Newcomers     int    // of them not joined; default half, more end the oldest one
 	QueueMessages int    // waiting for one connection; default 1024, more end it
 	QueueBytes    int    // their bytes; default 4 MiB
 	MessageBytes  int    // of the largest message; default 1 MiB, more end the connection

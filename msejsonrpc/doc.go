@@ -140,10 +140,41 @@
 //
 // # Limits
 //
-// The document has none. Here a client has 10 s to authenticate and then 60 s to start,
-// or is closed with 1008; a client waits 15 s for the answers to both and 10 s for any other,
-// and pings every 20 s. A message has 256 KiB, a server 20,000 connections. Beyond 100
-// messages or 256 KiB a second a connection is slowed, and cut after 10 s of that; one for
-// which 256 messages or 1 MiB wait has lost its connection. All of these are options, see
-// [ServerConfig], [ServerOptions], [ClientOptions] and [Limits].
+// The document has none. All of these are options of [ServerConfig], [ServerOptions] and
+// [ClientOptions]; a negative value is no limit, except for the rules of [Limits] beside the
+// two rates. Who is over one is told as the last column says, and nobody else notices; [Stats]
+// counts connections that ended so. A newcomer is not authenticated.
+//
+//	server                                              default       over it
+//	AuthTimeout          to be authenticated            10 s          1008
+//	StartTimeout         from there to start            60 s          1008
+//	AuthAttempts         refused tokens                 3             error, 1008
+//	Violations           messages without an answer     none          1008
+//	Inbox                messages waiting for Handle    256           1011
+//	Connections          at once                        20,000        1013
+//	Newcomers            of these                       half of them  1013 to the oldest one
+//	MessageBytes         of the largest message         256 KiB       1009
+//	QueueMessages        waiting for one connection     256           1013
+//	QueueBytes           their bytes                    1 MiB         1013
+//	Limits.Messages      of one connection in a second  100           it is read more slowly
+//	Limits.MessageBurst  without being slowed           200
+//	Limits.Bytes         of one connection in a second  256 KiB       it is read more slowly
+//	Limits.ByteBurst     without being slowed           2 MiB
+//	Limits.Patience      of being slowed                10 s          1008
+//
+//	client                                         default  over it
+//	HandshakeTimeout  for auth and start together  15 s     ErrHandshakeTimeout
+//	CallTimeout       for any other answer         10 s     ErrCallTimeout
+//	Heartbeat         between pings                20 s
+//	MessageBytes      of the largest message       256 KiB  1009
+//	Inbox             messages waiting for Next    256      ErrSlowConsumer
+//	QueueMessages     waiting to be written        256      ErrSlowPeer
+//	QueueBytes        their bytes                  1 MiB    ErrSlowPeer
+//
+// A client has 64 requests under way, more fail with [ErrTooManyCalls]. Rooms and their
+// members are up to the application; package msepion has limits of its own.
+//
+// How many connections one address has is limited where they come in, by a wsconn.Gate, and
+// not unless asked for: many may be behind one address. For those who never finish their
+// request, http.Server has its ReadHeaderTimeout.
 package msejsonrpc

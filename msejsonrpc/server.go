@@ -53,7 +53,7 @@ type ServerOptions struct {
 	OnIgnored func(s *ServerSession, v Violation)
 
 	Connections   int    // at once; default 20,000, negative without a limit
-	Newcomers     int    // of these those that are not authenticated; default half of them, more end the oldest
+	Newcomers     int    // of them not authenticated; default half, more end the oldest one
 	Inbox         int    // messages waiting for Handle; default 256, more end the session
 	QueueMessages int    // waiting for one connection; default 256, more end it
 	QueueBytes    int    // their bytes; default 1 MiB

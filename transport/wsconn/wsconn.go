@@ -10,7 +10,8 @@
 //
 // Limits: a message over ReadLimit ends the connection with 1009; a peer that
 // does not read for WriteTimeout is cut; so is one that answers no ping for
-// PongTimeout.
+// PongTimeout. A Handler answers requests over MaxConns with 503, and with a
+// [Gate] those of an address that has too many connections with 429.
 //
 // The end: the first cause is kept. Every Read reports it, and every Write
 // once it is known: a *transport.CloseError for the peer's close frame (1005

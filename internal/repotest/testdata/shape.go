@@ -232,6 +232,11 @@ type Limits struct {
 type Stats struct {
 	MessagesRead, MessagesWritten uint64
 	BytesRead, BytesWritten       uint64
+	Refused                       uint64
+	Crowded                       uint64
+	Slow                          uint64
+	Flooded                       uint64
+	TooBig                        uint64
 }
 
 // -- client.go --
@@ -281,6 +286,7 @@ type ServerOptions struct {
 	ServerConfig
 
 	Connections   int
+	Newcomers     int
 	QueueMessages int
 	QueueBytes    int
 	Limits        Limits
