@@ -41,13 +41,13 @@ func (i *liveInspector) shows(names ...string) {
 	i.t.Helper()
 	i.Await(`document.getElementById('lamp').title === 'recording'`)
 	for _, name := range names {
-		answers := "" // which have the names of what they answer in theirs, and crowd these out of the view
+		var answers strings.Builder // which have the names of what they answer in theirs, and crowd these out of the view
 		for _, answer := range []string{"ack (", "response "} {
 			if !strings.HasPrefix(name, answer) {
-				answers += fmt.Sprintf(` -name:"%s"`, answer)
+				fmt.Fprintf(&answers, ` -name:"%s"`, answer)
 			}
 		}
-		i.search(fmt.Sprintf(`name:"%s"`, name) + answers)
+		i.search(fmt.Sprintf(`name:"%s"`, name) + answers.String())
 		i.Await(fmt.Sprintf(`[...document.querySelectorAll('.row .label b')].some(b => b.textContent === %q)`, name))
 	}
 	i.search("")
