@@ -16,6 +16,22 @@ func bubble(t *testing.T, test func(t *testing.T)) {
 	synctest.Test(t, test)
 }
 
+// eventually waits, in real time, for what nobody tells of. Unlike require.Eventually it starts
+// no goroutine.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	limit := time.After(patience)
+	for !holds() {
+		select {
+		case <-again.C:
+		case <-limit:
+			t.Fatalf("%s: not in %v", what, patience)
+		}
+	}
+}
+
 // requireAlone demands that nobody but the host is left, once all is done that is under way.
 func (w *world) requireAlone() {
 	w.t.Helper()
@@ -31,8 +47,7 @@ func (w *world) requireEmpty() {
 func (w *world) requireLeft(n int) {
 	w.t.Helper()
 	if w.real {
-		require.Eventually(w.t, func() bool { return w.srv.sessions() == n && w.srv.members() == n },
-			patience, 10*time.Millisecond)
+		eventually(w.t, "an empty server", func() bool { return w.srv.sessions() == n && w.srv.members() == n })
 	} else {
 		synctest.Wait()
 	}

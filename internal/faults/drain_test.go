@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rtcsignal/rtcsignal/internal/link"
 	"github.com/rtcsignal/rtcsignal/transport"
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
@@ -65,7 +66,7 @@ func TestAServerThatStopsUnderLoadTellsEverybody(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *protocol) {
 		bubble(t, func(t *testing.T) {
-			d := &drain{world: newWorld(t, p, settings{unlimited: true}), guests: 30, steps: 30}
+			d := &drain{world: newWorld(t, p, settings{limits: link.Unlimited}), guests: 20, steps: 15}
 			begin, stopped := d.play(t)
 			for _, c := range d.readers {
 				require.LessOrEqual(t, c.at.Sub(begin), farewell)
@@ -82,9 +83,9 @@ func TestAServerThatStopsDoesNotHangOnThoseWhoDoNotRead(t *testing.T) {
 	each(t, func(t *testing.T, p *protocol) {
 		d := &drain{
 			world: newRealWorld(t, p, settings{
-				unlimited: true, carrier: wsconn.Options{WriteTimeout: 500 * time.Millisecond},
+				limits: link.Unlimited, carrier: wsconn.Options{WriteTimeout: 500 * time.Millisecond},
 			}),
-			guests: 10, deaf: 4, steps: 15, padding: 20_000,
+			guests: 6, deaf: 3, steps: 20, padding: 20_000,
 		}
 		d.play(t)
 	})

@@ -83,7 +83,7 @@ func TestClientsDoNotComeBackAllAtOnce(t *testing.T) {
 }
 
 func (r restart) play(t *testing.T, p *protocol) {
-	w := newWorld(t, p, settings{unlimited: true})
+	w := newWorld(t, p, settings{limits: link.Unlimited})
 	host := w.enter(visit{name: "host", host: true, comeback: true, backoff: r.backoff})
 	var guests []*party
 	for i := range r.clients {

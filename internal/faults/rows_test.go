@@ -46,9 +46,7 @@ var cuttlefishRow = protocol{
 			WaitForDevice: true, ParkClients: true, ReplaceExisting: true,
 			ClientsPerDevice: -1, Waiting: -1, WaitingPerDevice: -1,
 		}}
-		if set.unlimited {
-			o.Limits = cuttlefish.Limits{Messages: -1, Bytes: -1}
-		}
+		o.Limits = cuttlefish.Limits(set.limits)
 		srv := cuttlefish.NewServer(o)
 		h := cuttlefishhttp.NewHandler(srv, &cuttlefishhttp.Options{WebSocket: &set.carrier})
 		return &server{
@@ -132,9 +130,7 @@ var easyrtcRow = protocol{
 	lost: easyrtc.ErrConnectionLost,
 	serve: func(set settings) *server {
 		o := &easyrtc.ServerOptions{AllowAll: true, ServerConfig: easyrtc.ServerConfig{RoomConnections: -1}}
-		if set.unlimited {
-			o.Limits = easyrtc.Limits{Messages: -1, Bytes: -1}
-		}
+		o.Limits = easyrtc.Limits(set.limits)
 		srv := easyrtc.NewServer(o)
 		return &server{
 			Handler: easyrtchttp.NewHandler(srv, &easyrtchttp.Options{
@@ -192,12 +188,10 @@ var galeneRow = protocol{
 	name: "galene", presence: true, silent: 15 * time.Second, machine: newGaleneMachine,
 	lost: galene.ErrConnectionLost,
 	serve: func(set settings) *server {
-		o := &galene.ServerOptions{Groups: galene.Groups{room: {
+		o := &galene.ServerOptions{ServerConfig: galene.ServerConfig{Members: -1}, Groups: galene.Groups{room: {
 			Group: galene.Group{Public: true}, Wildcard: &galene.MemoryUser{AnyPassword: true, Set: "message"},
 		}}}
-		if set.unlimited {
-			o.Limits = galene.Limits{Messages: -1, Bytes: -1}
-		}
+		o.Limits = galene.Limits(set.limits)
 		srv := galene.NewServer(o)
 		return &server{
 			Handler: galenehttp.NewHandler(srv, &galenehttp.Options{WebSocket: &set.carrier}), close: srv.Close,
@@ -255,7 +249,9 @@ var mediasoupRow = protocol{
 		o := &mediasoupproto.ServerOptions{
 			AllowAll:     true,
 			ServerConfig: mediasoupproto.ServerConfig{Peers: -1, RoomBytes: -1},
-			Message: func(_ context.Context, s *mediasoupproto.ServerSession, m *mediasoupproto.Application) (json.RawMessage, error) {
+			Message: func(
+				_ context.Context, s *mediasoupproto.ServerSession, m *mediasoupproto.Application,
+			) (json.RawMessage, error) {
 				p, _ := s.Peer()
 				return nil, srv.SendRoom(room, &mediasoupproto.Application{Method: p.PeerName, Data: m.Data})
 			},
@@ -264,9 +260,7 @@ var mediasoupRow = protocol{
 				joined.Add(-1)
 			},
 		}
-		if set.unlimited {
-			o.Limits = mediasoupproto.Limits{Messages: -1, Bytes: -1}
-		}
+		o.Limits = mediasoupproto.Limits(set.limits)
 		srv = mediasoupproto.NewServer(o)
 		return &server{
 			Handler: mediasouphttp.NewHandler(srv, &mediasouphttp.Options{WebSocket: &set.carrier}), close: srv.Close,
@@ -321,13 +315,13 @@ var mseRow = protocol{
 	serve: func(set settings) *server {
 		o := &msejsonrpc.ServerOptions{
 			ServerConfig: msejsonrpc.ServerConfig{Chat: true},
-			Authenticate: func(_ context.Context, _ *msejsonrpc.ServerSession, a *msejsonrpc.Auth) (*msejsonrpc.Identity, error) {
+			Authenticate: func(
+				_ context.Context, _ *msejsonrpc.ServerSession, a *msejsonrpc.Auth,
+			) (*msejsonrpc.Identity, error) {
 				return &msejsonrpc.Identity{UserID: a.Token, RoomID: room}, nil
 			},
 		}
-		if set.unlimited {
-			o.Limits = msejsonrpc.Limits{Messages: -1, Bytes: -1}
-		}
+		o.Limits = msejsonrpc.Limits(set.limits)
 		srv := msejsonrpc.NewServer(o)
 		return &server{
 			Handler: wsconn.Handler(srv.Serve, &set.carrier), close: srv.Close,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -54,8 +56,8 @@ func each(t *testing.T, test func(t *testing.T, p *protocol)) {
 
 // settings are what tests want of a server beyond the defaults.
 type settings struct {
-	unlimited bool           // what a peer sends is not limited
-	carrier   wsconn.Options // of its WebSockets; of Engine.IO only the WriteTimeout
+	limits  link.Limits    // of what a peer sends
+	carrier wsconn.Options // of its WebSockets; of Engine.IO only the WriteTimeout
 }
 
 // A server is one of some protocol. Its room is the only one in use.
@@ -266,7 +268,9 @@ const headerTimeout = 10 * time.Second
 // start starts the server, or another one in its place.
 func (w *world) start() {
 	w.srv = w.p.serve(w.set)
-	w.web = &http.Server{Handler: w.srv, ReadHeaderTimeout: headerTimeout}
+	w.web = &http.Server{
+		Handler: w.srv, ReadHeaderTimeout: headerTimeout, ErrorLog: log.New(io.Discard, "", 0),
+	}
 	var at net.Listener
 	if w.real {
 		var err error
