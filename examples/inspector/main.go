@@ -7,7 +7,7 @@
 // Clients, pages included, are pointed at the address of -listen instead of the server's. The
 // diagram is at the address of -ui. Recordings are files of JSON lines: -save writes one as it
 // goes, the page exports others, and -open, as often as wanted, shows them again. Without
-// -target there are only files to see.
+// -target there are only files to see, and it says so.
 //
 // Passwords, tokens and the credentials of TURN servers are masked on the page and in files,
 // as far as they are known to be such, unless -secrets is given. Whoever reaches the address
@@ -110,7 +110,10 @@ func run(ctx context.Context, o *options) (err error) {
 			return err
 		}
 		stops = append(stops, stop, p.Close)
-		fmt.Fprintf(o.out, "clients: http://%[1]s or ws://%[1]s in place of %[2]s\n", reach(addr), o.target)
+		shown.Listen = reach(addr)
+		fmt.Fprintf(o.out, "clients: http://%[1]s or ws://%[1]s in place of %[2]s\n", shown.Listen, o.target)
+	} else {
+		fmt.Fprintln(o.out, "no -target: files only")
 	}
 	addr, stop, err := serve(o.ui, page.New(shown), fail)
 	if err != nil {

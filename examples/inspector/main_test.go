@@ -99,6 +99,7 @@ func TestASessionIsSeenSavedAndOpenedAgain(t *testing.T) {
 			status, body := get(t, i.word(1, 2)+"api/recordings")
 			require.Equal(t, http.StatusOK, status)
 			require.Contains(t, body, `"galene"`)
+			require.Contains(t, body, `"listen":"`+strings.TrimPrefix(i.word(0, 1), "http://")+`"`)
 			require.NoError(t, i.stop())
 			_ = client.Close() // the inspector has ended it
 			require.Equal(t, secrets, strings.Contains(i.warnings.String(), "passwords and tokens"))
@@ -114,8 +115,9 @@ func TestASessionIsSeenSavedAndOpenedAgain(t *testing.T) {
 			require.Equal(t, capture.Close, last.Kind)
 			require.Equal(t, 1001, last.Code)
 
-			again := start(t, &options{open: []string{saved, saved}}, 1)
-			_, body = get(t, again.word(0, 2)+"api/recordings")
+			again := start(t, &options{open: []string{saved, saved}}, 2)
+			require.Equal(t, "no -target: files only\n", again.lines[0])
+			_, body = get(t, again.word(1, 2)+"api/recordings")
 			require.Equal(t, 2, strings.Count(body, `"galene"`))
 			require.NoError(t, again.stop())
 		})
@@ -171,7 +173,7 @@ func TestFlagsThatMakeNoSenseAreRefused(t *testing.T) {
 		"no such protocol":     {options{protocol: "sip"}, "sip"},
 		"target of what":       {options{target: "ws://127.0.0.1:1"}, "-protocol"},
 		"nothing to save":      {options{save: filepath.Join(dir, "new")}, "-target"},
-		"no such target":       {options{protocol: "mse", target: "127.0.0.1:1"}, "127.0.0.1:1"},
+		"no such target":       {options{protocol: "mse", target: "127.0.0.1:1"}, `"127.0.0.1:1" is no address such as ws:`},
 		"saved already":        {options{protocol: "mse", target: "ws://127.0.0.1:1", save: there}, "exists"},
 		"no such file":         {options{open: []string{filepath.Join(dir, "none")}}, "none"},
 		"no recording":         {options{open: []string{there}}, "line 1"},

@@ -42,6 +42,8 @@ type Options struct {
 	// Protocol is the name of the protocol of Live, as in explain.Protocols. New panics if
 	// there is Live and no such protocol. Files of no protocol have this one, if it is not "".
 	Protocol string
+	// Listen is the address to which the clients of Live go, for the page to name; "" is not known.
+	Listen string
 	// Open are recordings that are there from the start. One whose protocol cannot be told
 	// is left out, with a line in the log.
 	Open []*capture.File

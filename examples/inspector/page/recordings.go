@@ -16,6 +16,7 @@ type recording struct {
 	protocol explain.Protocol
 	secrets  bool
 	live     *capture.Journal // nil for a file
+	listen   string           // of the clients of live
 	file     *capture.File    // nil for a journal
 	size     int              // of the file, in bytes
 	limit    int              // of weight
@@ -42,7 +43,8 @@ type summary struct {
 	Live     bool   `json:"live"`
 	Entries  int    `json:"entries"`
 	Arrows   int    `json:"arrows"`
-	Problems int    `json:"problems"` // arrows that have any
+	Problems int    `json:"problems"`         // arrows that have any
+	Listen   string `json:"listen,omitempty"` // where the clients of a live recording go
 }
 
 // A position is how far a reader of a recording has come.
@@ -115,6 +117,7 @@ func (r *recording) summary() summary {
 	return summary{
 		ID: r.id, Name: r.name, Protocol: r.protocol.Name, Live: r.live != nil,
 		Entries: r.entries, Arrows: len(r.arrows), Problems: r.problems,
+		Listen: r.listen,
 	}
 }
 
@@ -158,7 +161,7 @@ const maxWeight = 512 << 20
 
 // weigh returns about how many bytes an arrow takes.
 func weigh(a *explain.Arrow) int {
-	n := 400 + len(a.Name) + len(a.About)
+	n := 420 + len(a.Name) + len(a.About) + len(a.Who)
 	for _, p := range a.Problems {
 		n += 32 + len(p.Text)
 	}

@@ -49,7 +49,7 @@ func newShelf(opts *Options) *shelf {
 			panic("page: " + err.Error())
 		}
 		r := newRecording(liveID, "live", p, opts.Secrets)
-		r.live = opts.Live
+		r.live, r.listen = opts.Live, opts.Listen
 		s.recordings = append(s.recordings, r)
 	}
 	for i, f := range opts.Open {

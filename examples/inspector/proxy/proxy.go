@@ -106,11 +106,12 @@ func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // parseTarget returns the address of a server with the scheme of HTTP.
 func parseTarget(address string) (*url.URL, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return nil, err
+	scheme := ""
+	u, err := url.Parse(address) // which takes a host for a scheme, or for the beginning of a path
+	if err == nil {
+		scheme = u.Scheme
 	}
-	switch u.Scheme {
+	switch scheme {
 	case "ws":
 		u.Scheme = "http"
 	case "wss":

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,6 +106,7 @@ func (c *cuttlefishConn) Explain(e capture.Entry) []Arrow {
 		arrows = c.r.lifecycle(e)
 		if c.role == roleOperator {
 			c.server = cuttlefish.ServerDeciding
+			arrows[0].Who = clientOf(deviceInPath(c.r.address(e.URL)))
 		}
 		c.over = e.Status >= 400
 	case capture.Close:
@@ -283,8 +285,14 @@ func (c *cuttlefishConn) arrow(from capture.Side, msg cuttlefish.Message) Arrow 
 	switch m := msg.(type) {
 	case *cuttlefish.Register:
 		a.About = m.DeviceID
+		if from == capture.Client {
+			a.Who = m.DeviceID
+		}
 	case *cuttlefish.Connect:
 		a.About = m.DeviceID
+		if from == capture.Client {
+			a.Who = clientOf(m.DeviceID)
+		}
 	case *cuttlefish.Forward:
 		payload = m.Payload
 		if c.isDevice() {
@@ -365,6 +373,25 @@ func (c *cuttlefishConn) payload(a *Arrow, payload json.RawMessage, sender captu
 }
 
 func clientNumber(id int) string { return "client " + strconv.Itoa(id) }
+
+// clientOf says who a client is by its device: it has no name of its own.
+func clientOf(device string) string {
+	if device == "" {
+		return ""
+	}
+	return "client of " + device
+}
+
+// deviceInPath returns the device of devices/{id}/connect.
+func deviceInPath(address string) string {
+	path, _, _ := strings.Cut(address, "?")
+	path = strings.TrimSuffix(path, "/connect")
+	id, err := url.PathUnescape(path[strings.LastIndexByte(path, '/')+1:])
+	if err != nil {
+		return ""
+	}
+	return id
+}
 
 // mediaOf returns the media of a description.
 func mediaOf(sdp string) string { return strings.TrimPrefix(sdpFold("", sdp).Title, "SDP: ") }

@@ -131,7 +131,7 @@ func TestACuttlefishClientThatPollsHasTheStatesOfOthers(t *testing.T) {
 	} {
 		entries = append(entries, exchange...)
 	}
-	require.Equal(t, `   1 1 -> connect (d)  [connecting | deciding]
+	require.Equal(t, `   1 1 -> connect (d) {client of d}  [connecting | deciding]
    2 1 <- device_info  [ready | attached]
    3 1 -> forward request-offer  [ready | attached]
    4 1 <- carrier HTTP 200 OK (:forward)  [ready | attached]

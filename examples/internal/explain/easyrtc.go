@@ -33,8 +33,9 @@ func newEasyRTC(r *Recording, _ capture.Entry) Conn {
 type easyrtcConn struct {
 	r *Recording
 
-	known    bool // where the sides stand
-	gone     bool // the connection
+	user     string // that the login names
+	known    bool   // where the sides stand
+	gone     bool   // the connection
 	client   easyrtc.ClientState
 	server   easyrtc.ServerState
 	thrown   bool // the server has ended the login: the client may not know yet
@@ -234,6 +235,7 @@ func (c *easyrtcConn) explain(a *Arrow, from capture.Side, m easyrtc.Message) {
 		}
 		if login {
 			c.authenticating()
+			a.Who = c.login(m)
 		}
 	}
 	if e, ok := m.(*easyrtc.ErrorMessage); ok && e.MsgData != nil {
@@ -253,6 +255,15 @@ func validEasyRTC(m easyrtc.Message) error {
 		}
 	}
 	return m.Validate()
+}
+
+// login takes the name in a login, and returns it.
+func (c *easyrtcConn) login(m easyrtc.Message) string {
+	c.user = ""
+	if m, ok := m.(*easyrtc.Authenticate); ok && m.MsgData != nil && m.MsgData.Username != nil {
+		c.user = clip(*m.MsgData.Username, 40)
+	}
+	return c.user
 }
 
 // authenticating takes a login. One that changes a login leaves the client ready.
@@ -329,11 +340,15 @@ func (c *easyrtcConn) acknowledge(a *Arrow, from capture.Side, m easyrtc.Message
 		a.Problems = append(a.Problems, Problem{Illegal,
 			"easyrtc: acknowledges event " + id.String() + ", for which nobody waits"})
 	}
+	_, a.Ack = m.(*easyrtc.Ack)
 	if from == capture.Client {
 		return
 	}
 	switch m := m.(type) {
 	case *easyrtc.Token:
+		if m.MsgData != nil {
+			a.Who = joinedBy(" ", c.user, m.MsgData.EasyrtcID) // by which the others call it
+		}
 		c.known, c.thrown = true, false
 		c.client, c.server = easyrtc.ClientReady, easyrtc.ServerReady
 	case *easyrtc.ErrorMessage:

@@ -25,6 +25,8 @@ type Arrow struct {
 	Kind   Kind         `json:"kind"`
 	Name   string       `json:"name"`             // on the arrow: "offer", "join", "closed 1006"
 	About  string       `json:"about,omitempty"`  // what tells it from others of its name: a user, a stream, a target
+	Who    string       `json:"who,omitempty"`    // the client of the connection, where it is told: a user, a device
+	Ack    bool         `json:"ack,omitempty"`    // it is an answer that says nothing but that the question has come
 	Size   int          `json:"size,omitempty"`   // in bytes
 	Client string       `json:"client,omitempty"` // the state of the client's side afterwards
 	Server string       `json:"server,omitempty"` // the state of the server's side afterwards
@@ -177,7 +179,7 @@ func (r *Recording) makeRoom() {
 
 // bound cuts what the wire can make as long as it likes, and names what it leaves empty.
 func (a *Arrow) bound() {
-	a.Name, a.About = cmp.Or(clip(a.Name, 80), "unnamed"), clip(a.About, 120)
+	a.Name, a.About, a.Who = cmp.Or(clip(a.Name, 80), "unnamed"), clip(a.About, 120), clip(a.Who, 80)
 	if len(a.Problems) > maxProblems {
 		a.Problems = a.Problems[:maxProblems]
 	}

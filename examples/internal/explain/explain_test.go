@@ -153,10 +153,11 @@ func TestTheJSONOfAnArrowIsTheOneOfThePage(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(Arrow{
 		Number: 1, Seq: 2, Conn: "3", From: capture.Client, Kind: Message, Name: "offer", About: "camera", Size: 4,
+		Who: "alice", Ack: true,
 		Client: "joined", Server: "ready", Problems: []Problem{{Kind: Refused, Text: "no"}}, Detail: &Detail{Raw: "secret"},
 	})
 	require.NoError(t, err)
-	require.JSONEq(t, `{"number":1,"seq":2,"conn":"3","from":"client","kind":"message","name":"offer","about":"camera",
+	require.JSONEq(t, `{"number":1,"seq":2,"conn":"3","from":"client","kind":"message","name":"offer","about":"camera","who":"alice","ack":true,
 		"size":4,"client":"joined","server":"ready","problems":[{"kind":"refused","text":"no"}]}`, string(text))
 }
 

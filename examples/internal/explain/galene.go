@@ -103,7 +103,7 @@ func (c *galeneConn) message(e capture.Entry) Arrow {
 		}
 		return a
 	}
-	a := Arrow{Kind: Message, Detail: c.detail(e.Data, msg)}
+	a := Arrow{Kind: Message, Who: galeneUser(e.From, msg), Detail: c.detail(e.Data, msg)}
 	a.Name, a.About = c.name(msg)
 	switch msg.(type) {
 	case *galene.Ping, *galene.Pong:
@@ -487,6 +487,21 @@ func galeneCandidate(m *galene.ICE) string {
 		return ""
 	}
 	return strings.TrimPrefix(candidateFold(init.Candidate).Title, "candidate: ")
+}
+
+// galeneUser returns the name of the client's user if a message of a side tells it.
+func galeneUser(from capture.Side, msg galene.Message) string {
+	switch m := msg.(type) {
+	case *galene.Join:
+		if from == capture.Client && m.Kind == galene.JoinJoin {
+			return textOf(m.Username)
+		}
+	case *galene.Joined:
+		if from == capture.Server && (m.Kind == galene.JoinedJoin || m.Kind == galene.JoinedChange) {
+			return textOf(m.Username)
+		}
+	}
+	return ""
 }
 
 // user returns the name of a user, or its id.

@@ -89,6 +89,12 @@ func diagram(arrows []Arrow) string {
 		if a.About != "" {
 			line += " (" + a.About + ")"
 		}
+		if a.Who != "" {
+			line += " {" + a.Who + "}"
+		}
+		if a.Ack {
+			line += " ack"
+		}
 		if a.Client != "" || a.Server != "" {
 			line += "  [" + a.Client + " | " + a.Server + "]"
 		}
@@ -182,7 +188,7 @@ func writeProblems(b *strings.Builder, file string, arrows []Arrow) {
 // shown is everything of an arrow that a person can see.
 func shown(a Arrow) string {
 	var b bytes.Buffer
-	fmt.Fprintln(&b, a.Name, a.About, a.Problems)
+	fmt.Fprintln(&b, a.Name, a.About, a.Who, a.Problems)
 	if d := a.Detail; d != nil {
 		fmt.Fprintln(&b, string(d.Decoded), d.Raw)
 		for _, f := range d.Folds {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,11 +147,24 @@ func (c *mediasoupConn) Explain(e capture.Entry) []Arrow {
 			c.end()
 		}
 		arrows = c.r.lifecycle(e)
+		if len(arrows) > 0 && e.Kind == capture.Open {
+			arrows[0].Who = peerInAddress(c.r.address(e.URL))
+		}
 	}
 	for i := range arrows {
 		arrows[i].Client, arrows[i].Server = c.states()
 	}
 	return arrows
+}
+
+// peerInAddress returns the peer that protoo has in the address of a connection, or "".
+func peerInAddress(address string) string {
+	_, query, _ := strings.Cut(address, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return ""
+	}
+	return cmp.Or(values.Get("peerName"), values.Get("peerId"))
 }
 
 // isHandshake reports whether an entry is the first packet of Engine.IO.
@@ -311,6 +325,9 @@ func (c *mediasoupConn) explain(a *Arrow, from capture.Side, m mediasoupproto.Me
 		}
 	default:
 		a.Name, a.About, id = c.about(m)
+		if join, ok := m.(*mediasoupproto.Join); ok && from == capture.Client {
+			a.Who = join.PeerName
+		}
 		if err := c.allowed(from, m, a.Name); err != nil {
 			a.Problems = append(a.Problems, Problem{Illegal, err.Error()})
 		}
@@ -360,6 +377,7 @@ func (c *mediasoupConn) response(a *Arrow, from capture.Side, m *mediasoupproto.
 		a.Name = strings.TrimSpace("error " + request.name)
 		a.Problems = append(a.Problems, Problem{Refused, m.Error.Error()})
 	}
+	a.Ack = ok && m.Error == nil && saysNothing(m.Result)
 	hide := request.application || !ok && m.Error == nil
 	a.Detail = c.detail(m, data, m.Result, hide)
 	_, join := request.message.(*mediasoupproto.Join)
@@ -396,6 +414,15 @@ func (c *mediasoupConn) response(a *Arrow, from capture.Side, m *mediasoupproto.
 		_, err = m.EnableConsumer()
 	}
 	a.Problems = append(a.Problems, problem(Undecodable, err)...)
+}
+
+// saysNothing reports whether the result of a request has nothing in it.
+func saysNothing(result []byte) bool {
+	switch string(bytes.TrimSpace(result)) {
+	case "", "null", "{}":
+		return true
+	}
+	return false
 }
 
 // remember names the consumers of a peer.

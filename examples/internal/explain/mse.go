@@ -2,6 +2,7 @@ package explain
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,6 +105,9 @@ func (c *mseConn) message(e capture.Entry) Arrow {
 		a.Kind = Carrier
 	case *msejsonrpc.Auth:
 		a.About = "version " + m.Version
+		if e.From == capture.Client {
+			a.Who = userOfToken(m.Token)
+		}
 	case *msejsonrpc.SDPOffer:
 		what = c.describe(&a, e.From, m)
 	case *msejsonrpc.ICECandidate:
@@ -327,8 +331,13 @@ func (c *mseConn) response(a *Arrow, from capture.Side, m *msejsonrpc.Response) 
 	if a.Name != call.method {
 		a.Name += " (" + call.method + ")"
 	}
-	if call.method == "ping" {
+	switch call.method {
+	case "ping":
 		a.Kind = Carrier
+	case "whoami":
+		if identity, err := m.Identity(); err == nil {
+			a.Who = identity.UserID
+		}
 	}
 	expected := m.Error == nil
 	switch call.method {
@@ -344,6 +353,27 @@ func (c *mseConn) response(a *Arrow, from capture.Side, m *msejsonrpc.Response) 
 		a.Problems = []Problem{{Kind: Invalid, Text: (&msejsonrpc.UnexpectedResultError{Type: call.method}).Error()}}
 	}
 	return nil
+}
+
+// userOfToken returns the user that a JSON Web Token is for, whose signature is for the server
+// to check, or "".
+func userOfToken(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	claims, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return ""
+	}
+	var user string
+	for _, name := range [...]string{"userId", "sub"} {
+		value, _ := jsonx.Peek(claims, name)
+		if text, ok := jsonx.Text(value); ok {
+			user = cmp.Or(user, string(text))
+		}
+	}
+	return user
 }
 
 // settle takes the outcome of a request.

@@ -65,10 +65,10 @@ export class Diagram {
     this.edge = parseFloat(style.getPropertyValue('--time')) + parseFloat(style.getPropertyValue('--server'));
     this.lanes = this.store.lanes.size;
     const lanes = Math.max(this.lanes, 1);
-    const beyond = parseFloat(style.getPropertyValue('--beyond')); // room for the state of the last lane
+    this.beyond = parseFloat(style.getPropertyValue('--beyond')); // room for the state of the last lane
     const least = parseFloat(style.getPropertyValue('--lane'));
-    this.lane = Math.floor(Math.min(Math.max((this.box.clientWidth - this.edge - beyond) / lanes, least), 460));
-    this.width = Math.max(this.edge + lanes * this.lane + beyond, this.box.clientWidth);
+    this.lane = Math.floor(Math.min(Math.max((this.box.clientWidth - this.edge - this.beyond) / lanes, least), 460));
+    this.width = Math.max(this.edge + lanes * this.lane + this.beyond, this.box.clientWidth);
     this.top = this.head.offsetHeight;
   }
 
@@ -102,8 +102,20 @@ export class Diagram {
         this.layer.append(e);
         this.shown.set(i, e);
       }
+      this.fit(this.shown.get(i));
     }
     this.stale = false;
+  }
+
+  // fit has a label take no more than what is in view of its lane.
+  fit(e) {
+    const label = e.querySelector('.label');
+    const lane = this.store.lanes.get(e.dataset.conn);
+    if (lane) {
+      const room = Math.min(this.lane, (lane.index + 1) * this.lane - this.box.scrollLeft) - 44;
+      label.style.maxWidth = `${Math.max(room, 0)}px`;
+      label.hidden = room < 32;
+    }
   }
 
   // visible returns the lanes in view, and the one beside each edge.
@@ -119,6 +131,7 @@ export class Diagram {
     this.head.replaceChildren(
       el('div', {class: 'stuck'}, el('div', {class: 'time'}, 'time'), el('div', {class: 'server'}, 'server')));
     this.names = el('div', {class: 'names'});
+    this.heads = new Map(); // of lanes, by connection
     this.head.append(this.names);
     this.range = '';
   }
@@ -130,6 +143,7 @@ export class Diagram {
   paintLines() {
     const lanes = this.visible();
     const closed = name => this.store.conns.get(name)?.closed ?? false;
+    this.paintNames(lanes);
     const range = lanes.map(([name, lane]) => `${name} ${closed(name) ? lane.last : ''}`).join('\n');
     if (range === this.range && !this.stale) {
       return;
@@ -143,15 +157,42 @@ export class Diagram {
       line.style.height = closed(name) ? `${(lane.last - lane.first) * rowHeight}px` : `calc(100% - ${top}px)`;
       return line;
     }));
-    this.names.replaceChildren(...lanes.map(([name, lane]) => {
-      const {about} = this.store.conns.get(name);
-      const b = el('button', {class: 'name', title: `Connection ${name} ${about}\nClick to see it alone`,
-        onclick: () => this.onconn(name)}, el('b', {}, name), about ? el('i', {}, about) : null);
-      b.classList.toggle('closed', closed(name));
-      b.style.left = `${this.x(lane)}px`;
-      b.style.maxWidth = `${this.lane - 16}px`;
-      return b;
-    }));
+  }
+
+  // paintNames says above each lane whose it is, and where both sides stand. What stays is not
+  // made anew: it may be under a finger.
+  paintNames(lanes) {
+    const names = new Set(lanes.map(([name]) => name));
+    for (const [name, head] of this.heads) {
+      if (!names.has(name)) {
+        head.remove();
+        this.heads.delete(name);
+      }
+    }
+    lanes.forEach(([name, lane], i) => {
+      let head = this.heads.get(name);
+      if (!head) {
+        head = el('button', {class: 'name', onclick: () => this.onconn(name)});
+        head.style.left = `${this.x(lane)}px`;
+        head.style.maxWidth = `${this.lane - 16}px`;
+        this.heads.set(name, head);
+        this.names.insertBefore(head, this.names.children[i] ?? null);
+      }
+      const {who, about, closed, client, server} = this.store.conns.get(name);
+      const says = [who, about, closed, client, server].join('\n');
+      if (head.says === says) {
+        return;
+      }
+      head.says = says;
+      head.classList.toggle('closed', closed);
+      head.title = [`Connection ${name} ${who}`, about, client && `the client's side now: ${client}`,
+        server && `the server's side now: ${server}`, 'Click to see it alone'].filter(line => line).join('\n');
+      head.replaceChildren(
+        el('span', {class: 'whose'}, who && who !== name ? el('small', {}, name) : null, el('b', {}, who || name),
+          about && !who ? el('i', {}, about) : null),
+        client || server ? el('span', {class: 'stands'}, server ? el('span', {class: 'state of-server'}, server) : null,
+          client ? el('span', {class: 'state of-client'}, client) : null) : null);
+    });
   }
 
   row(i) {
@@ -160,9 +201,10 @@ export class Diagram {
     const e = el('div', {class: `row ${a.kind}`, role: 'option', id: `row-${a.number}`,
       'aria-selected': String(a.number === this.selected)});
     e.dataset.number = a.number;
+    e.dataset.conn = a.conn;
     e.style.top = `${i * rowHeight}px`;
     e.classList.toggle('wrong', problems.length > 0);
-    e.classList.toggle('refusal', problems.length > 0 && problems.every(p => p.kind === 'refused'));
+    e.classList.toggle('refusal', a.refusal);
     e.append(el('div', {class: 'stuck'},
       el('div', {class: 'time', title: format.clock(a.ms)},
         Number.isNaN(a.ms) ? el('span', {class: 'number'}, `#${a.number}`)
@@ -180,7 +222,6 @@ export class Diagram {
       a.about ? el('i', {}, a.about) : null, ...badges(problems));
     const gap = el('span', {class: 'gap'}); // the label slides over it to stay in view
     gap.style.width = `${lane.index * this.lane + 22}px`;
-    label.style.maxWidth = `${this.lane - 44}px`;
     arrow.append(el('span', {class: 'tip server-tip'}), gap, label, el('span', {class: 'tip client-tip'}));
     e.append(arrow);
     if (client) {
@@ -229,7 +270,7 @@ export class Diagram {
     }
     const lane = this.store.lanes.get(this.store.rows[i].arrow.conn);
     if (lane) {
-      const right = this.x(lane) + 100, left = this.x(lane) - this.lane - this.edge;
+      const right = this.x(lane) + this.beyond, left = this.x(lane) - this.lane - this.edge;
       if (right > this.box.scrollLeft + this.box.clientWidth) {
         this.box.scrollLeft = right - this.box.clientWidth;
       } else if (left < this.box.scrollLeft) {

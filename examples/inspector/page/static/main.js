@@ -47,8 +47,7 @@ function open(recording, number = 0) {
   pause(false);
   closeDetail();
   store.reset();
-  store.filter.conn = '';
-  byId('conn').replaceChildren(el('option', {value: ''}, 'all connections'));
+  forgetConns();
   byId('protocol').textContent = recording?.protocol ?? '';
   byId('recordings').value = recording?.id ?? '';
   byId('clear').textContent = recording && !recording.live ? 'Remove' : 'Clear';
@@ -77,6 +76,8 @@ function open(recording, number = 0) {
         closeDetail();
         pause(false);
         store.reset();
+        forgetConns();
+        current.arrows = 0;
         show();
       },
       dropped: oldest => {
@@ -106,13 +107,35 @@ function lamp(state) {
   empty();
 }
 
+// Connections to choose from.
+
+const conns = new Map(); // options by name
+
+function forgetConns() {
+  store.filter.conn = '';
+  conns.clear();
+  byId('conn').replaceChildren(el('option', {value: ''}, 'all connections'));
+}
+
+// call writes what a connection is called: by its client, or by its address.
+function call({name, who, about}) {
+  const more = who || about;
+  conns.get(name).textContent = more && more !== name ? `${name} ${more}` : name;
+}
+
 // take is for arrows that come.
 function take(arrows) {
-  const conns = store.conns.size;
   store.add(arrows);
-  if (store.conns.size > conns) {
-    byId('conn').append(...[...store.conns.values()].slice(conns).map(c =>
-      el('option', {value: c.name}, c.about ? `${c.name} ${c.about}` : c.name)));
+  current.arrows = store.arrows.length;
+  for (const a of arrows) {
+    const c = store.conns.get(a.conn);
+    if (c && !conns.has(c.name)) {
+      conns.set(c.name, el('option', {value: c.name}));
+      byId('conn').append(conns.get(c.name));
+      call(c);
+    } else if (a.who) {
+      call(c);
+    }
   }
   store.advance();
   diagram.grow();
@@ -127,10 +150,12 @@ function show() {
 }
 
 function counts() {
-  const {rows, arrows, problems, filtered} = store;
+  const {rows, arrows, problems, refusals, filtered} = store;
   byId('problem-count').textContent = problems === 0 ? 'no problems' : plural(problems, 'problem');
   byId('problems').classList.toggle('some', problems > 0);
   byId('next-problem').disabled = byId('previous-problem').disabled = problems === 0;
+  byId('refusals').hidden = refusals === 0;
+  byId('refusals').textContent = plural(refusals, 'refusal');
   byId('shown').textContent = rows.length === filtered ? plural(rows.length, 'arrow')
     : `${rows.length.toLocaleString('en')} of ${plural(filtered, 'arrow')}`;
   const late = arrows.length - filtered;
@@ -146,9 +171,10 @@ function empty() {
     p.textContent = 'There is no recording. Drop a file here, or import one.';
   } else if (store.arrows.length > 0) {
     p.textContent = 'Nothing is left by the filter.';
-  } else if (current.live) {
-    p.textContent = connection === 'closed' ? 'The inspector does not answer.'
-      : 'Nothing has come yet. Point a client at the proxy.';
+  } else if (connection === 'closed') {
+    p.textContent = 'The inspector does not answer.';
+  } else if (current.live && connection === 'open' && !current.arrows) {
+    p.textContent = `Nothing has come yet. Point a client at ${current.listen ?? 'the proxy'} instead of the server.`;
   } else {
     p.textContent = connection === 'end' ? 'The recording is empty.' : 'Loading …';
   }
@@ -219,15 +245,18 @@ function stepInConn(step) {
   }
 }
 
-function stepProblem(step) {
-  const wrong = a => (a.problems ?? []).length > 0;
+const stepProblem = step => stepTo(step, a => a.wrong, 'problem');
+const nextRefusal = () => stepTo(1, a => a.refusal, 'refusal');
+
+// stepTo goes to the next row in a direction for which a test says yes.
+function stepTo(step, test, word) {
   const i = here();
-  let next = store.seek(i < 0 ? (step > 0 ? 0 : store.rows.length - 1) : i + step, step, wrong);
+  let next = store.seek(i < 0 ? (step > 0 ? 0 : store.rows.length - 1) : i + step, step, test);
   if (next < 0) { // round the corner
-    next = store.seek(step > 0 ? 0 : store.rows.length - 1, step, wrong);
+    next = store.seek(step > 0 ? 0 : store.rows.length - 1, step, test);
   }
   if (next < 0) {
-    toast('The filter lets no problem through');
+    toast(`There is no ${word} that the filter lets through`);
   }
   selectRow(next);
 }
@@ -270,6 +299,12 @@ function toggleKind(kind) {
     kinds.add(kind);
   }
   press(byId(`kind-${kind}`), kinds.has(kind));
+  refilter();
+}
+
+function acks() {
+  store.filter.acks = !store.filter.acks;
+  press(byId('acks'), store.filter.acks);
   refilter();
 }
 
@@ -361,6 +396,8 @@ byId('pause').onclick = () => pause(!paused);
 byId('follow').onclick = () => follow(!pressed(byId('follow')));
 byId('next-problem').onclick = () => stepProblem(1);
 byId('previous-problem').onclick = () => stepProblem(-1);
+byId('refusals').onclick = nextRefusal;
+byId('acks').onclick = acks;
 byId('help-button').onclick = help;
 byId('search').oninput = e => search(e.target.value);
 byId('conn').onchange = e => chooseConn(e.target.value);
@@ -392,6 +429,8 @@ listen({
   },
   search: () => byId('search').select(),
   carrier: () => toggleKind('carrier'),
+  nextRefusal,
+  acks,
   problemsOnly,
   follow: () => !byId('follow').disabled && follow(!diagram.follow),
   pause: () => !byId('pause').disabled && pause(!paused),

@@ -7,7 +7,8 @@ import {parse} from './query.js';
 // that have changed since the last row of the connection.
 export class Store {
   constructor() {
-    this.filter = {query: parse(''), conn: '', kinds: new Set(['message', 'lifecycle']), problems: false};
+    this.filter = {query: parse(''), conn: '', kinds: new Set(['message', 'lifecycle']),
+      acks: true, problems: false};
     this.reset();
   }
 
@@ -15,7 +16,8 @@ export class Store {
   reset() {
     this.arrows = [];
     this.conns = new Map(); // by name: what is known of a connection
-    this.problems = 0;
+    this.problems = 0; // arrows with any
+    this.refusals = 0; // arrows with which nothing is wrong but that they refuse something
     this.start = NaN; // of the first arrow that has a time
     this.limit = Infinity; // how many arrows may be shown: while it is paused, those that were there
     this.clearRows();
@@ -39,23 +41,33 @@ export class Store {
       }
       let conn = this.conns.get(a.conn);
       if (!conn && a.conn !== '') {
-        conn = {name: a.conn, about: '', closed: false};
+        conn = {name: a.conn, who: '', about: '', closed: false, client: '', server: ''};
         this.conns.set(a.conn, conn);
+      }
+      if (conn && a.who) {
+        conn.who = a.who;
       }
       if (conn && a.kind === 'lifecycle') {
         conn.about ||= a.name.startsWith('open') ? a.about ?? '' : '';
         conn.closed = a.name.startsWith('close');
       }
-      this.problems += problems.length > 0 ? 1 : 0;
+      a.refusal = problems.length > 0 && problems.every(p => p.kind === 'refused');
+      a.wrong = problems.length > 0 && !a.refusal;
+      this.count(a, 1);
       this.arrows.push(a);
     }
+  }
+
+  count(a, n) {
+    this.problems += a.wrong ? n : 0;
+    this.refusals += a.refusal ? n : 0;
   }
 
   // drop forgets the arrows before one.
   drop(oldest) {
     const n = this.arrows.findIndex(a => a.number >= oldest);
     const gone = this.arrows.splice(0, n < 0 ? this.arrows.length : n);
-    this.problems -= gone.filter(a => (a.problems ?? []).length > 0).length;
+    gone.forEach(a => this.count(a, -1));
     this.limit = Math.max(this.limit - gone.length, 0);
     this.refilter();
   }
@@ -70,6 +82,11 @@ export class Store {
   advance() {
     for (; this.filtered < Math.min(this.arrows.length, this.limit); this.filtered++) {
       const arrow = this.arrows[this.filtered];
+      const conn = this.conns.get(arrow.conn);
+      if (conn) { // which stands somewhere whether that is shown or not
+        conn.client = arrow.client || conn.client;
+        conn.server = arrow.server || conn.server;
+      }
       if (!this.passes(arrow)) {
         continue;
       }
@@ -98,8 +115,8 @@ export class Store {
   // shown although the carrier is not.
   passes(a) {
     const f = this.filter;
-    const wrong = (a.problems ?? []).length > 0;
-    if (f.problems && !wrong || f.conn !== '' && a.conn !== f.conn) {
+    const wrong = a.wrong || a.refusal;
+    if (f.problems && !wrong || a.ack && !wrong && !f.acks || f.conn !== '' && a.conn !== f.conn) {
       return false;
     }
     const kind = f.kinds.has(a.kind) || a.kind === 'carrier' && wrong || f.query.asksFor(a.kind);
