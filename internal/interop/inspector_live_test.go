@@ -183,7 +183,11 @@ func (i *liveInspector) requireSound(arrows []liveArrow, refusals ...string) {
 	}
 	require.ElementsMatch(i.t, refusals, got)
 	require.Equal(i.t, "no problems", i.text("#problem-count"))
-	require.Equal(i.t, fmt.Sprintf("%d refusals", refused), i.text("#refusals"))
+	count := fmt.Sprintf("%d refusals", refused)
+	if refused == 1 {
+		count = "1 refusal"
+	}
+	require.Equal(i.t, count, i.text("#refusals"))
 }
 
 // requireDiscreet demands that nothing of the secrets, an expression, is on the page when it shows the
