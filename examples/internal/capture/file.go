@@ -236,6 +236,9 @@ func read(r io.Reader, limit limits) (*File, error) {
 	}
 	for i := range f.Entries {
 		f.Entries[i].Seq = i + 1
+		if len(f.Entries[i].Data) == 0 {
+			f.Entries[i].Data = nil
+		}
 	}
 	return f, nil
 }
