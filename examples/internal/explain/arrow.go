@@ -296,3 +296,29 @@ func textOf(s *string) string {
 	}
 	return *s
 }
+
+// socket explains an entry of a protocol of which a connection is one WebSocket: over is set when
+// that has ended, and states are those after the entry.
+func (r *Recording) socket(
+	e capture.Entry, over *bool, message func(capture.Entry) Arrow, states func() (client, server string),
+) []Arrow {
+	var arrows []Arrow
+	switch e.Kind {
+	case capture.Message:
+		arrows = []Arrow{message(e)}
+	case capture.Request, capture.Response:
+		return r.carrier(e, true)
+	case capture.Open:
+		arrows = r.lifecycle(e)
+		*over = e.Status >= 400
+	case capture.Close:
+		*over = true
+		arrows = r.lifecycle(e)
+	default:
+		arrows = r.lifecycle(e)
+	}
+	for i := range arrows {
+		arrows[i].Client, arrows[i].Server = states()
+	}
+	return arrows
+}

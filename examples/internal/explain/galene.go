@@ -49,26 +49,10 @@ func newGalene(r *Recording, first capture.Entry) Conn {
 
 // Explain returns the arrows of an entry.
 func (c *galeneConn) Explain(e capture.Entry) []Arrow {
-	var arrows []Arrow
-	switch e.Kind {
-	case capture.Message:
-		arrows = []Arrow{c.message(e)}
-	case capture.Request, capture.Response:
-		return c.r.carrier(e, true)
-	case capture.Open:
+	if e.Kind == capture.Open {
 		*c = *newGalene(c.r, e).(*galeneConn)
-		arrows = c.r.lifecycle(e)
-		c.over = e.Status >= 400
-	case capture.Close:
-		c.over = true
-		arrows = c.r.lifecycle(e)
-	default:
-		arrows = c.r.lifecycle(e)
 	}
-	for i := range arrows {
-		arrows[i].Client, arrows[i].Server = c.states()
-	}
-	return arrows
+	return c.r.socket(e, &c.over, c.message, c.states)
 }
 
 // states returns where both sides stand.

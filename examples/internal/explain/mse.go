@@ -52,33 +52,23 @@ func newMSE(r *Recording, first capture.Entry) Conn {
 
 // Explain returns the arrows of an entry.
 func (c *mseConn) Explain(e capture.Entry) []Arrow {
-	var arrows []Arrow
-	switch e.Kind {
-	case capture.Message:
-		arrows = []Arrow{c.message(e)}
-	case capture.Request, capture.Response:
-		return c.r.carrier(e, true)
-	case capture.Open:
+	if e.Kind == capture.Open {
 		*c = *newMSE(c.r, e).(*mseConn)
-		arrows = c.r.lifecycle(e)
-		c.over = e.Status >= 400
-	case capture.Close:
-		c.over = true
-		arrows = c.r.lifecycle(e)
-	default:
-		arrows = c.r.lifecycle(e)
 	}
-	for i := range arrows {
-		switch {
-		case c.over:
-			arrows[i].Client, arrows[i].Server = msejsonrpc.ClientClosed.String(), closedState
-		case c.said:
-			arrows[i].Client, arrows[i].Server = msejsonrpc.ClientClosed.String(), c.server.String()
-		case c.whole || c.server != msejsonrpc.ServerNew:
-			arrows[i].Client, arrows[i].Server = c.client.String(), c.server.String()
-		}
+	return c.r.socket(e, &c.over, c.message, c.states)
+}
+
+// states returns where both sides stand.
+func (c *mseConn) states() (client, server string) {
+	switch {
+	case c.over:
+		return msejsonrpc.ClientClosed.String(), closedState
+	case c.said:
+		return msejsonrpc.ClientClosed.String(), c.server.String()
+	case c.whole || c.server != msejsonrpc.ServerNew:
+		return c.client.String(), c.server.String()
 	}
-	return arrows
+	return "", ""
 }
 
 var errMSEBinary = errors.New("msejsonrpc: a binary message")
