@@ -162,6 +162,9 @@ func answerMediasoupCases(t *testing.T, cases []mediasoupCase, member bool) {
 				}
 				require.Equal(t, want, s.answer(t, fmt.Sprint("case", n), c, want, member), c.says)
 			})
+			if s.real != nil { // whose transports close with those of the same id in other rooms
+				s.real.awaitNoRoom()
+			}
 		}
 	})
 }

@@ -189,6 +189,17 @@ type mediasoupPart struct {
 	RTPParameters    json.RawMessage `json:"rtpParameters"`
 }
 
+// awaitNoRoom waits until all rooms have closed. What a transport or a producer that closes tells
+// JavaScript reaches all that have its id, whatever their room, as long as one worker has them.
+func (r *realMediasoup) awaitNoRoom() {
+	r.t.Helper()
+	require.True(r.t, peer.Await(patience, func() bool {
+		var rooms []string
+		require.NoError(r.t, json.Unmarshal(r.do("rooms", nil), &rooms))
+		return len(rooms) == 0
+	}), "rooms of the real server do not close")
+}
+
 // state returns what the server knows of a room.
 func (r *realMediasoup) state(room string) mediasoupState {
 	r.t.Helper()

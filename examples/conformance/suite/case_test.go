@@ -140,7 +140,7 @@ func TestAMatchThatFailsGivesNoValues(t *testing.T) {
 func TestNamesAreFilledIn(t *testing.T) {
 	t.Parallel()
 	v := values{"n": 7, "o": map[string]any{"x": "<&>"}}
-	fresh := func(name string) string { return "new " + name }
+	fresh := func(name string) any { return "new " + name }
 	require.Equal(t, `{"a":7,"b":{"x":"\u003c\u0026\u003e"},"c":"no 7","d":"new z","e":"new z"}`,
 		v.fill(`{"a":"$n","b":"$o","c":"no $n","d":"$z","e":"$z"}`, fresh))
 }

@@ -47,5 +47,6 @@
 // In JSON that is received, a text "$name" stands for any value, and from then on for that
 // value; "$_" is anything, "~regexp" a text that it matches, and a member "..." of an object
 // or a last element "..." of an array allows more. In what is sent, $name is that value, or, if
-// nothing has given it one, a text that nobody else has; $bigN is one of N bytes.
+// nothing has given it one, a text that nobody else has; $bigN is one of N bytes, and $number,
+// with whatever behind it, a number of eight digits.
 package suite

@@ -32,7 +32,7 @@ func decode(data []byte) (any, error) {
 
 // fill puts values in place of names: a whole text becomes the value, within a text what is a
 // text or a number. make gives names without a value one.
-func (v values) fill(text string, make func(name string) string) string {
+func (v values) fill(text string, make func(name string) any) string {
 	get := func(name string) any {
 		value, ok := v[name]
 		if !ok {

@@ -3,9 +3,11 @@ package suite
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	mathrand "math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -296,10 +298,12 @@ func (g *game) do(ctx context.Context, a *act) error {
 	return nil
 }
 
-// fresh returns a text that nobody has, for all who follow.
-func (g *game) fresh(name string) string {
-	value := "x" + rand.Text()[:12]
-	if size, ok := strings.CutPrefix(name, "big"); ok {
+// fresh returns a text or a number that nobody has, for all who follow.
+func (g *game) fresh(name string) any {
+	var value any = "x" + rand.Text()[:12]
+	if strings.HasPrefix(name, "number") {
+		value = json.Number(strconv.Itoa(10_000_000 + mathrand.IntN(90_000_000)))
+	} else if size, ok := strings.CutPrefix(name, "big"); ok {
 		if n, err := strconv.Atoi(size); err == nil && n <= maxBig {
 			value = strings.Repeat("x", n)
 		}

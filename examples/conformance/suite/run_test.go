@@ -93,6 +93,22 @@ func play(t *testing.T, text string, params map[string]string) map[string]*Resul
 	return results
 }
 
+func TestANameWithoutAValueIsGivenOneOfItsKind(t *testing.T) {
+	t.Parallel()
+	results := play(t, `
+== kinds
+a open echo
+a > {"a":"$numberA","b":"$numberB","again":"$numberA","text":"$new","long":"$big20"}
+a < {"a":"$numberA","b":"$numberB","again":"$numberA","text":"~^x[A-Z0-9]{12}$","long":"xxxxxxxxxxxxxxxxxxxx"}
+== a number is no text
+a open echo
+a > "$number"
+a < "~."
+`, nil)
+	require.Equal(t, Passed, results["kinds"].Verdict)
+	require.Equal(t, Failed, results["a number is no text"].Verdict)
+}
+
 func TestAVerdictSaysWhoseBehaviourItIs(t *testing.T) {
 	t.Parallel()
 	results := play(t, `
