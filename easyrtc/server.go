@@ -64,8 +64,8 @@ type ServerOptions struct {
 	// message.
 	AuthorizeCommand func(ctx context.Context, s *ServerSession, m Message) error
 
-	// OnAuthenticated hears of each login after it has happened, and OnDisconnected of its end,
-	// in the goroutine of the connection, or in that of [ServerSession.Disconnect].
+	// OnAuthenticated hears of each login after it has happened, and OnDisconnected afterwards of
+	// its end, in the goroutine of the connection, or in that of [ServerSession.Disconnect].
 	OnAuthenticated func(ctx context.Context, s *ServerSession)
 	OnDisconnected  func(ctx context.Context, s *ServerSession, c ClientInfo)
 
@@ -124,6 +124,8 @@ type ServerSession struct {
 	member link.Member[*ServerSession, Message]
 	decode Decoder
 	values context.Context // of Serve; it does not end
+
+	entering bool // the application has not heard of its login yet; under the hub's lock
 }
 
 // NewServer returns a server without connections.
@@ -228,25 +230,41 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 	})
 	for _, q := range fx.Ask {
 		d := s.decide(ctx, sess, q)
-		s.step(func(now time.Time) ServerEffects { return s.decided(now, q.Ticket, d) })
-		if _, ok := q.Message.(*Authenticate); ok && s.opts.OnAuthenticated != nil {
-			if _, ok := sess.Client(); ok {
-				s.opts.OnAuthenticated(ctx, sess)
-			}
+		_, logsIn := q.Message.(*Authenticate)
+		s.step(func(now time.Time) ServerEffects {
+			fx := s.decided(now, q.Ticket, d)
+			_, in := s.machine.Client(sess.ID()) // before others, who may end it at once
+			logsIn = logsIn && in
+			sess.entering = logsIn
+			return fx
+		})
+		if logsIn {
+			s.authenticated(ctx, sess)
 		}
 	}
 	s.disconnected(ctx, sess)
 }
 
-// disconnected tells the application of logins of a connection that have ended.
+// authenticated tells the application of a login. Called under no lock.
+func (s *Server) authenticated(ctx context.Context, sess *ServerSession) {
+	defer s.hub.Locked(func() { sess.entering = false })
+	if s.opts.OnAuthenticated != nil {
+		s.opts.OnAuthenticated(ctx, sess)
+	}
+}
+
+// disconnected tells the application of logins of a connection that have ended, unless it is still
+// to hear of one that is new.
 func (s *Server) disconnected(ctx context.Context, sess *ServerSession) {
 	if s.opts.OnDisconnected == nil {
 		return
 	}
 	var gone []ClientInfo
 	s.hub.Locked(func() {
-		gone = s.gone[sess.ID()]
-		delete(s.gone, sess.ID())
+		if !sess.entering {
+			gone = s.gone[sess.ID()]
+			delete(s.gone, sess.ID())
+		}
 	})
 	for _, c := range gone {
 		s.opts.OnDisconnected(ctx, sess, c)

@@ -67,9 +67,9 @@ type ServerOptions struct {
 	// OnJoined hears of each join after it has happened, in the goroutine of the connection,
 	// whose end is that of ctx.
 	OnJoined func(ctx context.Context, s *ServerSession)
-	// OnLeft hears of the end of each peer after it has happened: it has left, was thrown
-	// out, or its connection is gone. It is called in the goroutine that brought it about; its
-	// ctx does not end.
+	// OnLeft hears of the end of each peer after it has happened, and after OnJoined: it has
+	// left, was thrown out, or its connection is gone. It is called in the goroutine that brought
+	// that about, or in the one of OnJoined; its ctx does not end.
 	OnLeft func(ctx context.Context, s *ServerSession, d Departure)
 
 	Connections   int    // at once; default 20,000, negative without a limit
@@ -112,6 +112,8 @@ type ServerSession struct {
 	member link.Member[*ServerSession, Message]
 	calls  *calls.Table[ID, *Response] // requests to the client
 	values context.Context             // of Serve; it does not end
+
+	entering bool // the application has not heard of its join yet; under the hub's lock
 }
 
 // NewServer returns a server without connections.
@@ -267,12 +269,26 @@ func (s *Server) receive(ctx context.Context, sess *ServerSession, m Message, er
 	})
 	for _, q := range fx.Ask {
 		d := s.decide(ctx, sess, q)
-		s.step(func(now time.Time) ServerEffects { return s.decided(now, q.Ticket, d) })
-		if _, ok := q.Message.(*Join); ok && s.opts.OnJoined != nil {
-			if state, _ := sess.State(); state == ServerJoined {
-				s.opts.OnJoined(ctx, sess)
-			}
+		_, joins := q.Message.(*Join)
+		s.step(func(now time.Time) ServerEffects {
+			fx := s.decided(now, q.Ticket, d)
+			state, _ := s.machine.State(sess.ID()) // before others, who may end it at once
+			joins = joins && state == ServerJoined
+			sess.entering = joins
+			return fx
+		})
+		if joins {
+			s.tellJoined(ctx, sess)
 		}
+	}
+}
+
+// tellJoined tells the application of a join. Called under no lock.
+func (s *Server) tellJoined(ctx context.Context, sess *ServerSession) {
+	defer s.tellLeft()
+	defer s.hub.Locked(func() { sess.entering = false })
+	if s.opts.OnJoined != nil {
+		s.opts.OnJoined(ctx, sess)
 	}
 }
 
@@ -346,13 +362,24 @@ func (s *Server) step(f func(now time.Time) ServerEffects) (fx ServerEffects) {
 	return fx
 }
 
-// tellLeft tells the application of the peers that have ended. Called under no lock.
+// tellLeft tells the application of the peers that have ended, except those of whose joins it is
+// still to hear. Called under no lock.
 func (s *Server) tellLeft() {
 	if s.opts.OnLeft == nil {
 		return
 	}
 	var left []departed
-	s.hub.Locked(func() { left, s.left = s.left, nil })
+	s.hub.Locked(func() {
+		var later []departed
+		for _, d := range s.left {
+			if d.sess.entering {
+				later = append(later, d)
+			} else {
+				left = append(left, d)
+			}
+		}
+		s.left = later
+	})
 	for _, d := range left {
 		s.opts.OnLeft(d.sess.values, d.sess, d.Departure)
 	}
