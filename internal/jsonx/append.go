@@ -137,7 +137,7 @@ func Declares(v any, name string) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	return planOf(t).field([]byte(name)) != nil
+	return planOf(t).declares(name)
 }
 
 var extraType = reflect.TypeFor[map[string]json.RawMessage]()
@@ -152,7 +152,7 @@ func appendExtra(dst []byte, extra map[string]json.RawMessage, p *plan, discrimi
 		return dst, nil
 	}
 	for _, name := range sortedNames(extra) {
-		if name == discriminator && name != "" || p.field([]byte(name)) != nil {
+		if name == discriminator && name != "" || p.declares(name) {
 			return dst, &Error{Field: name, Err: fmt.Errorf("%w: Extra holds a member of the message", ErrDuplicate)}
 		}
 		dst = append(dst, ',')

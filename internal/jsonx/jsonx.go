@@ -12,8 +12,8 @@
 // pass without allocating and remembers where the top-level members are, so a
 // codec can look at the discriminator and a relay at the one member that it
 // needs. [Object.Decode] then stores the members in a struct, and in the structs,
-// slices and maps below it, under the same rules. Strings are unquoted and types
-// of other kinds are read by github.com/go-json-experiment/json, the upstream of
+// slices and maps below it, under the same rules. Strings are written and types of
+// other kinds are read by github.com/go-json-experiment/json, the upstream of
 // encoding/json/v2. When that becomes part of the standard library, this package
 // changes and nobody else: no type of it appears in a signature.
 package jsonx

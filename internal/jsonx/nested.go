@@ -18,14 +18,18 @@ func within(path string, err error) *Error {
 }
 
 // decodeStruct stores a JSON object in a struct.
-func decodeStruct(value []byte, v reflect.Value, share bool) error {
-	p := planOf(v.Type())
-	return eachMember(value, func(name, value []byte) error {
-		if err := p.store(v, name, value, share); err != nil {
+func decodeStruct(value []byte, v reflect.Value, u use) error {
+	w, err := walkThrough(value, '{')
+	if err != nil {
+		return err
+	}
+	p, next := planOf(v.Type()), 0
+	for m, ok := w.next(); ok; m, ok = w.next() {
+		if next, err = p.store(v, next, w.text(m.name), value[m.start:m.end], u); err != nil {
 			return within(".", err)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func appendNested(dst []byte, v reflect.Value, depth int) ([]byte, error) {
@@ -48,26 +52,43 @@ func deeper(depth int) int {
 // is written as [].
 func slice(t reflect.Type) (decoder, appender) {
 	decode, add := accessors(t.Elem())
-	return func(value []byte, v reflect.Value, share bool) error {
+	return func(value []byte, v reflect.Value, u use) error {
 			if IsNull(value) {
 				v.SetZero()
 				return nil
 			}
-			n := 0
-			if err := eachElement(value, func(int, []byte) error { n++; return nil }); err != nil {
+			w, err := walkThrough(value, '[')
+			if err != nil {
 				return err
 			}
-			v.Set(reflect.MakeSlice(t, 0, min(n, linear))) // more when it is known to be what it should
-			return eachElement(value, func(i int, value []byte) error {
-				if i == v.Cap() {
-					v.Grow(1)
+			var first [linear]span // the elements that there is room for before they are known to be what they should
+			n := 0
+			for p, ok := w.element(); ok; p, ok = w.element() {
+				first[n] = p
+				if n++; n == linear {
+					break
 				}
-				v.SetLen(i + 1)
-				if err := decode(value, v.Index(i), share); err != nil {
+			}
+			v.Set(reflect.MakeSlice(t, n, n))
+			for i, p := range first[:n] {
+				if err := decode(value[p.start:p.end], v.Index(i), u); err != nil {
 					return within(index(i), err)
 				}
+			}
+			if n < linear {
 				return nil
-			})
+			}
+			for p, ok := w.element(); ok; p, ok = w.element() {
+				if n == v.Cap() {
+					v.Grow(1)
+				}
+				v.SetLen(n + 1)
+				if err := decode(value[p.start:p.end], v.Index(n), u); err != nil {
+					return within(index(n), err)
+				}
+				n++
+			}
+			return nil
 		}, func(dst []byte, v reflect.Value, depth int) (_ []byte, err error) {
 			dst = append(dst, '[')
 			for i := range v.Len() {
@@ -91,20 +112,21 @@ func object(t reflect.Type) (decoder, appender) {
 		return rawObject(t)
 	}
 	decode, add := accessors(t.Elem())
-	return func(value []byte, v reflect.Value, share bool) error {
+	return func(value []byte, v reflect.Value, u use) error {
 			if IsNull(value) {
 				v.SetZero()
 				return nil
 			}
+			w, err := walkThrough(value, '{')
 			v.Set(reflect.MakeMap(t))
-			return eachMember(value, func(name, value []byte) error {
-				elem := reflect.New(t.Elem()).Elem()
-				if err := decode(value, elem, share); err != nil {
-					return within("."+string(name), err)
+			for m, ok := w.next(); ok; m, ok = w.next() {
+				name, elem := string(w.text(m.name)), reflect.New(t.Elem()).Elem()
+				if err := decode(value[m.start:m.end], elem, u); err != nil {
+					return within("."+name, err)
 				}
-				v.SetMapIndex(reflect.ValueOf(string(name)).Convert(t.Key()), elem)
-				return nil
-			})
+				v.SetMapIndex(reflect.ValueOf(name).Convert(t.Key()), elem)
+			}
+			return err
 		}, func(dst []byte, v reflect.Value, depth int) (_ []byte, err error) {
 			values := make(map[string]reflect.Value, v.Len())
 			for key, value := range v.Seq2() {
@@ -129,19 +151,20 @@ func object(t reflect.Type) (decoder, appender) {
 
 // rawObject is [object] for a map of raw values, without a reflection of each.
 func rawObject(t reflect.Type) (decoder, appender) {
-	return func(value []byte, v reflect.Value, share bool) error {
+	return func(value []byte, v reflect.Value, u use) error {
 			if IsNull(value) {
 				v.SetZero()
 				return nil
 			}
 			values := make(map[string]json.RawMessage)
-			err := eachMember(value, func(name, value []byte) error {
-				if !share {
-					value = bytes.Clone(value)
+			w, err := walkThrough(value, '{')
+			for m, ok := w.next(); ok; m, ok = w.next() {
+				member := value[m.start:m.end]
+				if u == copied {
+					member = bytes.Clone(member)
 				}
-				values[string(name)] = slices.Clip(value)
-				return nil
-			})
+				values[string(w.text(m.name))] = slices.Clip(member)
+			}
 			v.Set(reflect.ValueOf(values).Convert(t))
 			return err
 		}, func(dst []byte, v reflect.Value, depth int) (_ []byte, err error) {
@@ -163,61 +186,67 @@ func rawObject(t reflect.Type) (decoder, appender) {
 		}
 }
 
-// eachMember calls f for every member of a checked JSON value, an object, until one
-// fails.
-func eachMember(object []byte, f func(name, value []byte) error) error {
-	s := scanner{data: object}
-	i := s.space(0)
-	if i >= len(object) || object[i] != '{' {
-		return ErrType
+// A walk goes through the members or the elements of a checked JSON value, an object or an
+// array.
+type walk struct {
+	scanner
+	i int // where the next one begins
+}
+
+// walkThrough returns a walk that has not begun. It fails for a value that begins with
+// another bracket.
+func walkThrough(value []byte, bracket byte) (walk, error) {
+	w := walk{scanner: scanner{data: value}}
+	i := w.space(0)
+	if i >= len(value) || value[i] != bracket {
+		return w, ErrType
 	}
-	for i = s.space(i + 1); i < len(object) && object[i] == '"'; {
-		end, escaped, err := s.str(i)
-		if err != nil {
-			return err
-		}
-		name := object[i+1 : end-1]
-		if escaped {
-			name = unquote(object[i:end])
-		}
-		i = s.space(s.space(end) + 1) // behind the colon
-		if end, err = s.skip(i); err != nil {
-			return err
-		}
-		if err := f(name, object[i:end]); err != nil {
-			return err
-		}
-		i = s.space(s.space(end) + 1) // behind the comma
+	w.i = w.space(i + 1)
+	return w, nil
+}
+
+// next returns the next member, and reports false behind the last one.
+func (w *walk) next() (m member, ok bool) {
+	data := w.data
+	if w.i >= len(data) || data[w.i] != '"' {
+		return m, false
 	}
-	return nil
+	end := stringEnd(data, w.i)
+	m.start = w.space(w.space(end) + 1) // behind the colon
+	if m.start >= len(data) {
+		return m, false
+	}
+	m.name = w.name(w.i, end, isEscaped(data[w.i:end]))
+	m.end = skip(data, m.start)
+	w.i = w.space(w.space(m.end) + 1) // behind the comma
+	return m, true
+}
+
+// element is next for an array.
+func (w *walk) element() (p span, ok bool) {
+	if w.i >= len(w.data) || w.data[w.i] == ']' {
+		return p, false
+	}
+	p.start, p.end = w.i, skip(w.data, w.i)
+	if w.i = w.space(p.end); w.i < len(w.data) && w.data[w.i] == ',' {
+		w.i = w.space(w.i + 1)
+	}
+	return p, p.end > p.start
 }
 
 // Elements calls f for every element of a checked JSON value, which is an array, until f
 // fails. It returns what f does, or [ErrType] for a value that is none.
 func Elements(array json.RawMessage, f func(i int, element []byte) error) error {
-	return eachElement(array, f)
-}
-
-// eachElement calls f for every element of a checked JSON value, an array, until one
-// fails.
-func eachElement(array []byte, f func(i int, value []byte) error) error {
-	s := scanner{data: array}
-	i := s.space(0)
-	if i >= len(array) || array[i] != '[' {
-		return ErrType
+	w, err := walkThrough(array, '[')
+	if err != nil {
+		return err
 	}
-	i = s.space(i + 1)
-	for n := 0; i < len(array) && array[i] != ']'; n++ {
-		end, err := s.skip(i)
-		if err != nil {
+	n := 0
+	for p, ok := w.element(); ok; p, ok = w.element() {
+		if err := f(n, array[p.start:p.end]); err != nil {
 			return err
 		}
-		if err := f(n, array[i:end]); err != nil {
-			return err
-		}
-		if i = s.space(end); i < len(array) && array[i] == ',' {
-			i = s.space(i + 1)
-		}
+		n++
 	}
 	return nil
 }

@@ -3,19 +3,18 @@ package jsonx
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
+	"unsafe"
 )
 
 // An Object is a JSON object that has been checked and cut into its top-level
 // members. It points into the text that was scanned. The zero Object is ready for
 // [Object.Scan], which may be called again and then reuses the memory.
 type Object struct {
+	scanner
 	members []member
-	names   [][]byte // the scanner's scratch
 }
 
 var objects = sync.Pool{New: func() any { return new(Object) }}
@@ -31,29 +30,43 @@ func Scan(data []byte) (*Object, error) {
 	return o, nil
 }
 
-// Free gives o back. Nothing that points into the scanned text is touched.
+// Cut is [Scan] for a member of a text that has been scanned: it looks for the members of
+// that, and does not check it again.
+func Cut(value []byte) (*Object, error) {
+	w, err := walkThrough(value, '{')
+	if err != nil {
+		return nil, &Error{Offset: w.space(0), Err: ErrNotObject}
+	}
+	o := objects.Get().(*Object)
+	o.members = o.members[:0]
+	for m, ok := w.next(); ok; m, ok = w.next() {
+		o.members = append(o.members, m)
+	}
+	o.data, o.unescaped = w.data, w.unescaped
+	return o, nil
+}
+
+// Free gives o back. Nothing that points into the scanned text is touched, nor are names.
 func (o *Object) Free() {
 	if cap(o.members) > 64 || cap(o.names) > 256 {
 		return
 	}
-	clear(o.members[:cap(o.members)])
-	clear(o.names[:cap(o.names)])
-	o.members, o.names = o.members[:0], o.names[:0]
+	o.reset(nil)
+	o.members = o.members[:0]
 	objects.Put(o)
 }
 
 type member struct {
-	name  []byte // unescaped
-	value []byte
+	name       span
+	start, end int // of the value
 }
 
 // Scan checks data as one JSON object, in one pass and (but for objects of many
 // members) without allocating. Its errors are of type [*Error].
 func (o *Object) Scan(data []byte) error {
+	o.reset(data)
 	o.members = o.members[:0]
-	s := scanner{data: data, names: o.names[:0]}
-	defer func() { o.names = s.names[:0] }()
-	i := s.space(0)
+	i := o.space(0)
 	if i < len(data) && data[i] != '{' {
 		if err := Check(data); err != nil {
 			return err
@@ -61,13 +74,13 @@ func (o *Object) Scan(data []byte) error {
 		return &Error{Offset: i, Err: ErrNotObject}
 	}
 	if i >= len(data) {
-		return s.fail(i, ErrSyntax)
+		return o.fail(i, ErrSyntax)
 	}
-	end, err := s.object(i, 1, o)
+	end, err := o.object(i, 1, o)
 	if err != nil {
 		return err
 	}
-	return s.end(end)
+	return o.scanner.end(end)
 }
 
 // Len returns the number of top-level members.
@@ -75,30 +88,38 @@ func (o *Object) Len() int { return len(o.members) }
 
 // Member returns the name and the value of a top-level member, in their order.
 func (o *Object) Member(i int) (name []byte, value json.RawMessage) {
-	return o.members[i].name, o.members[i].value
+	m := o.members[i]
+	return o.text(m.name), o.data[m.start:m.end]
 }
 
 // Get returns the value of a top-level member as it stands in the text.
 func (o *Object) Get(name string) (value json.RawMessage, ok bool) {
+	i := o.find(name)
+	if i < 0 {
+		return nil, false
+	}
+	return o.data[o.members[i].start:o.members[i].end], true
+}
+
+func (o *Object) find(name string) int {
 	for i := range o.members {
-		if string(o.members[i].name) == name {
-			return o.members[i].value, true
+		if m := &o.members[i]; m.name.end-m.name.start == len(name) && string(o.text(m.name)) == name {
+			return i
 		}
 	}
-	return nil, false
+	return -1
 }
 
 // Take returns the value of a top-level member and removes it from o, for a member that is
 // read by other means than [Object.Decode].
 func (o *Object) Take(name string) (value json.RawMessage, ok bool) {
-	for i := range o.members {
-		if string(o.members[i].name) == name {
-			value = o.members[i].value
-			o.members = slices.Delete(o.members, i, i+1)
-			return value, true
-		}
+	i := o.find(name)
+	if i < 0 {
+		return nil, false
 	}
-	return nil, false
+	m := o.members[i]
+	o.members = slices.Delete(o.members, i, i+1)
+	return o.data[m.start:m.end], true
 }
 
 // Text returns the value of a top-level member that is a string. It points into
@@ -112,47 +133,25 @@ func (o *Object) Text(name string) (text []byte, ok bool) {
 // than it. It is for the one member that a relay wants to know of a value that is
 // part of a text which has been scanned.
 func Peek(object json.RawMessage, name string) (value json.RawMessage, ok bool) {
-	_ = eachMember(object, func(n, v []byte) error {
-		if string(n) != name {
-			return nil
-		}
-		value, ok = v, true
-		return errFound
-	})
-	return value, ok
-}
-
-var errFound = errors.New("found")
-
-// skip returns the end of a checked value: of a string or a number at once, of a
-// container where its brackets balance.
-func (s *scanner) skip(i int) (end int, err error) {
-	for depth := 0; ; {
-		if i = s.space(i); i >= len(s.data) {
-			return i, s.fail(i, ErrSyntax)
-		}
-		switch s.data[i] {
-		case '{', '[':
-			depth++
-			i++
-		case '}', ']':
-			depth--
-			i++
-		case ',', ':':
-			i++
-		case '"':
-			if i, _, err = s.str(i); err != nil {
-				return i, err
-			}
-		default:
-			for i < len(s.data) && !strings.ContainsRune(",:]} \t\r\n", rune(s.data[i])) {
-				i++
-			}
-		}
-		if depth <= 0 {
-			return i, nil
+	w, err := walkThrough(object, '{')
+	if err != nil {
+		return nil, false
+	}
+	for m, ok := w.next(); ok; m, ok = w.next() {
+		if string(w.text(m.name)) == name {
+			return object[m.start:m.end], true
 		}
 	}
+	return nil, false
+}
+
+// String is [Text] for a text of its own.
+func String(value json.RawMessage) (text string, ok bool) {
+	b, ok := Text(value)
+	if len(b) == len(value)-len(`""`) { // it points into the value
+		return string(b), ok
+	}
+	return unsafe.String(unsafe.SliceData(b), len(b)), ok
 }
 
 // Text returns the text of a checked JSON value that is a string.
@@ -160,9 +159,8 @@ func Text(value json.RawMessage) (text []byte, ok bool) {
 	if len(value) < 2 || value[0] != '"' {
 		return nil, false
 	}
-	text = value[1 : len(value)-1]
-	if bytes.IndexByte(text, '\\') >= 0 {
-		text = unquote(value)
+	if text = value[1 : len(value)-1]; isEscaped(text) {
+		text = unquote(make([]byte, 0, len(text)), text)
 	}
 	return text, true
 }
@@ -190,45 +188,60 @@ func IsNull(value json.RawMessage) bool {
 // any more; otherwise they are copies. Errors are of type [*Error] with the path of
 // the member.
 func (o *Object) Decode(v any, discriminator string, share bool) error {
+	return o.decode(v, discriminator, useOf(share))
+}
+
+// DecodeOwned is [Object.Decode] for a text that belongs to the struct from then on:
+// strings and raw fields point into it, and strings lose their escapes where they stand.
+// Nobody may read the text, or o, any more, even after an error.
+func (o *Object) DecodeOwned(v any, discriminator string) error {
+	return o.decode(v, discriminator, own)
+}
+
+func (o *Object) decode(v any, discriminator string, u use) error {
 	target := reflect.ValueOf(v).Elem()
 	p := planOf(target.Type())
+	next := 0
 	for i := range o.members {
-		m := &o.members[i]
-		if discriminator != "" && string(m.name) == discriminator {
+		name, value := o.Member(i)
+		if discriminator != "" && string(name) == discriminator {
 			continue
 		}
-		if err := p.store(target, m.name, m.value, share); err != nil {
+		var err error
+		if next, err = p.store(target, next, name, value, u); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// store stores one member of an object in a struct.
-func (p *plan) store(target reflect.Value, name, value []byte, share bool) error {
-	if f := p.field(name); f != nil {
-		if err := f.decode(value, target.Field(f.index), share); err != nil {
-			return within(f.name, err)
+// store stores one member of an object in a struct. It looks for its field from the index
+// next on, as most members come in the order of the fields, and returns the next index.
+func (p *plan) store(target reflect.Value, next int, name, value []byte, u use) (int, error) {
+	if i := p.find(next, name); i >= 0 {
+		f := &p.fields[i]
+		if err := f.decode(value, target.Field(f.index), u); err != nil {
+			return 0, within(f.name, err)
 		}
-		return nil
+		return i + 1, nil
 	}
 	if p.extra < 0 {
-		return nil
+		return next, nil
 	}
 	extra := target.Field(p.extra)
 	if extra.IsNil() {
 		extra.Set(reflect.MakeMap(extra.Type()))
 	}
-	if !share {
+	if u == copied {
 		value = bytes.Clone(value)
 	}
 	rawMap(extra)[string(name)] = slices.Clip(value)
-	return nil
+	return next, nil
 }
 
 // DecodeChecked is [Object.Decode] for an object that is a member of a scanned text.
 func DecodeChecked(value json.RawMessage, v any, share bool) error {
-	return decodeStruct(value, reflect.ValueOf(v).Elem(), share)
+	return decodeStruct(value, reflect.ValueOf(v).Elem(), useOf(share))
 }
 
 // Unmarshal decodes data as one JSON object into the struct that v points to,

@@ -22,9 +22,25 @@ type plan struct {
 	extra  int // index of the field Extra, or -1
 }
 
-// A decoder stores a checked JSON value. With share, raw fields point into it. Its
-// errors hold a path below the value, such as [0].urls or .urls.
-type decoder func(value []byte, v reflect.Value, share bool) error
+// A use says what a struct does with the text that it is read from.
+type use int
+
+const (
+	copied use = iota // it has strings and raw fields of its own
+	shared            // they point into the text
+	own               // and strings lose their escapes in it
+)
+
+func useOf(share bool) use {
+	if share {
+		return shared
+	}
+	return copied
+}
+
+// A decoder stores a checked JSON value. Its errors hold a path below the value, such as
+// [0].urls or .urls.
+type decoder func(value []byte, v reflect.Value, u use) error
 
 // An appender writes a value. Raw values in it are checked as standing at level depth
 // of the text, unless that is 0.
@@ -39,14 +55,22 @@ type field struct {
 	append appender
 }
 
-func (p *plan) field(name []byte) *field {
-	for i := range p.fields {
+// find returns the index of the field of that name, or -1, looking from the index next on.
+func (p *plan) find(next int, name []byte) int {
+	for i := next; i < len(p.fields); i++ {
 		if p.fields[i].name == string(name) {
-			return &p.fields[i]
+			return i
 		}
 	}
-	return nil
+	for i := range next {
+		if p.fields[i].name == string(name) {
+			return i
+		}
+	}
+	return -1
 }
+
+func (p *plan) declares(name string) bool { return p.find(0, []byte(name)) >= 0 }
 
 var plans sync.Map // reflect.Type -> *plan
 
@@ -141,9 +165,9 @@ func accessors(t reflect.Type) (decoder, appender) {
 
 func pointer(t reflect.Type) (decoder, appender) {
 	decode, add := accessors(t.Elem())
-	return func(value []byte, v reflect.Value, share bool) error {
+	return func(value []byte, v reflect.Value, u use) error {
 			elem := reflect.New(t.Elem())
-			if err := decode(value, elem.Elem(), share); err != nil {
+			if err := decode(value, elem.Elem(), u); err != nil {
 				return err
 			}
 			v.Set(elem)
@@ -158,17 +182,17 @@ func pointer(t reflect.Type) (decoder, appender) {
 
 // nullable takes null for nil, for the fields that write it so.
 func nullable(decode decoder) decoder {
-	return func(value []byte, v reflect.Value, share bool) error {
+	return func(value []byte, v reflect.Value, u use) error {
 		if IsNull(value) {
 			v.SetZero()
 			return nil
 		}
-		return decode(value, v, share)
+		return decode(value, v, u)
 	}
 }
 
-func decodeRaw(value []byte, v reflect.Value, share bool) error {
-	if !share {
+func decodeRaw(value []byte, v reflect.Value, u use) error {
+	if u == copied {
 		value = bytes.Clone(value)
 	}
 	v.SetBytes(slices.Clip(value)) // what is appended to it must not run into the rest of the text
@@ -191,16 +215,21 @@ func appendRaw(dst, raw []byte, depth int) ([]byte, error) {
 	return append(dst, raw...), nil
 }
 
-func decodeString(value []byte, v reflect.Value, share bool) error {
-	text, ok := Text(value)
-	switch {
-	case !ok:
+func decodeString(value []byte, v reflect.Value, u use) error {
+	if len(value) < len(`""`) || value[0] != '"' {
 		return ErrType
-	case share || len(text) < len(value)-len(`""`): // without its escapes it is a copy
-		v.SetString(unsafe.String(unsafe.SliceData(text), len(text))) // the text does not change
-	default:
-		v.SetString(string(text))
 	}
+	text := value[1 : len(value)-1]
+	switch escaped := isEscaped(text); {
+	case escaped && u == own:
+		text = unquote(text[:0], text)
+	case escaped:
+		text = unquote(make([]byte, 0, len(text)), text)
+	case u == copied:
+		v.SetString(string(text))
+		return nil
+	}
+	v.SetString(unsafe.String(unsafe.SliceData(text), len(text))) // the text does not change
 	return nil
 }
 
@@ -208,7 +237,7 @@ func appendString(dst []byte, v reflect.Value, _ int) ([]byte, error) {
 	return AppendString(dst, v.String())
 }
 
-func decodeInt(value []byte, v reflect.Value, _ bool) error {
+func decodeInt(value []byte, v reflect.Value, _ use) error {
 	n, err := Int(value)
 	if err != nil {
 		return err
@@ -247,7 +276,7 @@ func appendInt(dst []byte, v reflect.Value, _ int) ([]byte, error) {
 	return strconv.AppendInt(dst, v.Int(), 10), nil
 }
 
-func decodeUint(value []byte, v reflect.Value, _ bool) error {
+func decodeUint(value []byte, v reflect.Value, _ use) error {
 	n, err := Int(value)
 	if err != nil {
 		return err
@@ -263,7 +292,7 @@ func appendUint(dst []byte, v reflect.Value, _ int) ([]byte, error) {
 	return strconv.AppendUint(dst, v.Uint(), 10), nil
 }
 
-func decodeBool(value []byte, v reflect.Value, _ bool) error {
+func decodeBool(value []byte, v reflect.Value, _ use) error {
 	switch string(value) {
 	case "true":
 		v.SetBool(true)
@@ -282,7 +311,7 @@ func appendBool(dst []byte, v reflect.Value, _ int) ([]byte, error) {
 // lenient is for text that the scanner has already checked more strictly.
 var lenient = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-func decodeOther(value []byte, v reflect.Value, _ bool) error {
+func decodeOther(value []byte, v reflect.Value, _ use) error {
 	err := jsonv2.Unmarshal(value, v.Addr().Interface(), lenient)
 	switch e, ok := errors.AsType[*jsonv2.SemanticError](err); {
 	case err == nil:

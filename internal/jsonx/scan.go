@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Check reports what is wrong with data as one JSON value of any type.
@@ -17,8 +15,8 @@ func Check(data []byte) error { return CheckAt(data, 1) }
 func CheckAt(data []byte, depth int) error {
 	o := objects.Get().(*Object)
 	defer o.Free()
-	s := scanner{data: data, names: o.names[:0]}
-	defer func() { o.names = s.names }()
+	s := &o.scanner
+	s.reset(data)
 	end, err := s.value(s.space(0), depth)
 	if err != nil {
 		return err
@@ -29,8 +27,35 @@ func CheckAt(data []byte, depth int) error {
 // scanner checks a text in one pass. It allocates only for objects of more than
 // [linear] members and for names written with escapes.
 type scanner struct {
-	data  []byte
-	names [][]byte // of the open objects, innermost last
+	data      []byte
+	unescaped []byte // the names that were written with escapes, without them
+	names     []span // of the open objects, innermost last
+}
+
+// A span is a part of the text, or of the names without their escapes. It is no slice so
+// that what is kept of one text for the next holds no pointers.
+type span struct {
+	start, end int
+	unescaped  bool
+}
+
+func (s *scanner) reset(data []byte) { s.data, s.unescaped, s.names = data, nil, s.names[:0] }
+
+func (s *scanner) text(p span) []byte {
+	if p.unescaped {
+		return s.unescaped[p.start:p.end]
+	}
+	return s.data[p.start:p.end]
+}
+
+// name returns the name of a member from its JSON string.
+func (s *scanner) name(start, end int, escaped bool) span {
+	if !escaped {
+		return span{start: start + 1, end: end - 1}
+	}
+	from := len(s.unescaped)
+	s.unescaped = unquote(s.unescaped, s.data[start+1:end-1])
+	return span{from, len(s.unescaped), true}
 }
 
 // linear is the size up to which an object's names are compared one by one.
@@ -120,7 +145,6 @@ func (s *scanner) object(i, depth int, o *Object) (int, error) {
 		return i, s.fail(i, ErrDepth)
 	}
 	base := len(s.names)
-	defer func() { s.names = s.names[:base] }()
 	var set map[string]struct{}
 	i = s.space(i + 1)
 	if i < len(s.data) && s.data[i] == '}' {
@@ -135,10 +159,7 @@ func (s *scanner) object(i, depth int, o *Object) (int, error) {
 		if err != nil {
 			return end, err
 		}
-		name := s.data[start+1 : end-1]
-		if escaped {
-			name = unquote(s.data[start:end])
-		}
+		name := s.name(start, end, escaped)
 		if set, err = s.note(name, base, set); err != nil {
 			return start, s.fail(start, err)
 		}
@@ -152,7 +173,7 @@ func (s *scanner) object(i, depth int, o *Object) (int, error) {
 			return end, err
 		}
 		if o != nil {
-			o.members = append(o.members, member{name, s.data[start:end]})
+			o.members = append(o.members, member{name, start, end})
 		}
 		i = s.space(end)
 		if i >= len(s.data) {
@@ -162,6 +183,7 @@ func (s *scanner) object(i, depth int, o *Object) (int, error) {
 		case ',':
 			i = s.space(i + 1)
 		case '}':
+			s.names = s.names[:base]
 			return i + 1, nil
 		default:
 			return i, s.fail(i, ErrSyntax)
@@ -171,16 +193,17 @@ func (s *scanner) object(i, depth int, o *Object) (int, error) {
 
 // note remembers a name of the innermost object, whose names begin at base. Past
 // [linear] of them it uses a set, so that a large object costs linear time.
-func (s *scanner) note(name []byte, base int, set map[string]struct{}) (map[string]struct{}, error) {
+func (s *scanner) note(name span, base int, set map[string]struct{}) (map[string]struct{}, error) {
+	text := s.text(name)
 	if set != nil {
-		if _, ok := set[string(name)]; ok {
+		if _, ok := set[string(text)]; ok {
 			return set, ErrDuplicate
 		}
-		set[string(name)] = struct{}{}
+		set[string(text)] = struct{}{}
 		return set, nil
 	}
 	for _, other := range s.names[base:] {
-		if bytes.Equal(other, name) {
+		if other.end-other.start == len(text) && bytes.Equal(s.text(other), text) {
 			return nil, ErrDuplicate
 		}
 	}
@@ -190,7 +213,7 @@ func (s *scanner) note(name []byte, base int, set map[string]struct{}) (map[stri
 	}
 	set = make(map[string]struct{}, 4*linear)
 	for _, n := range s.names[base:] {
-		set[string(n)] = struct{}{}
+		set[string(s.text(n))] = struct{}{}
 	}
 	return set, nil
 }
@@ -215,13 +238,15 @@ func special(w uint64) uint64 {
 func (s *scanner) str(i int) (end int, escaped bool, err error) {
 	data := s.data
 	for i++; i < len(data); {
-		if i+8 <= len(data) {
-			mark := special(binary.LittleEndian.Uint64(data[i:]))
-			if mark == 0 {
-				i += 8
-				continue
+		for rest := data[i:]; len(rest) >= 8; rest = rest[8:] {
+			if mark := special(binary.LittleEndian.Uint64(rest)); mark != 0 {
+				i = len(data) - len(rest) + bits.TrailingZeros64(mark)/8
+				break
 			}
-			i += bits.TrailingZeros64(mark) / 8
+			i = len(data) - len(rest) + 8
+		}
+		if i >= len(data) {
+			break
 		}
 		switch c := data[i]; {
 		case c == '"':
@@ -254,21 +279,23 @@ func escape(b []byte) int {
 	if len(b) < 2 {
 		return 0
 	}
-	switch b[1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+	if meanings[b[1]] != 0 {
 		return 2
-	case 'u':
-		if len(b) < 6 {
+	}
+	if b[1] != 'u' || len(b) < 6 {
+		return 0
+	}
+	for _, c := range b[2:6] {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
 			return 0
 		}
-		for _, c := range b[2:6] {
-			if !('0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F') {
-				return 0
-			}
-		}
-		return 6
 	}
-	return 0
+	return 6
+}
+
+// meanings is what the escapes of two bytes stand for, by the second of them.
+var meanings = [256]byte{
+	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
 func (s *scanner) digits(i int) int {
@@ -305,11 +332,4 @@ func (s *scanner) number(start int) (int, error) {
 		}
 	}
 	return i, nil
-}
-
-// unquote returns the text of a JSON string that the scanner has checked. A lone
-// surrogate becomes U+FFFD, as in every decoder of Go.
-func unquote(raw []byte) []byte {
-	b, _ := jsontext.AppendUnquote(nil, raw) // fails for lone surrogates alone, after replacing them
-	return b
 }
