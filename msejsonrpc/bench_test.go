@@ -63,6 +63,72 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeTyped goes down to the texts of descriptions and candidates. With
+// encoding/json it takes two passes: one for the method, one for params of that method.
+func BenchmarkDecodeTyped(b *testing.B) {
+	for _, tt := range benchTexts {
+		text := []byte(tt.text)
+		run := func(name string, decode func() error) {
+			b.Run(tt.name+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(len(text)))
+				for b.Loop() {
+					if err := decode(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		run("rtcsignal", func() error {
+			m, err := Decode(text)
+			switch m := m.(type) {
+			case *ICECandidate:
+				_, err = m.Init()
+			case *SDPOffer:
+				_, err = m.Description()
+			}
+			return err
+		})
+		run("encoding-json", func() error {
+			var head struct {
+				ID      json.RawMessage `json:"id"`
+				Method  string          `json:"method"`
+				JSONRPC string          `json:"jsonrpc"`
+			}
+			if err := json.Unmarshal(text, &head); err != nil {
+				return err
+			}
+			switch head.Method {
+			case "auth":
+				return json.Unmarshal(text, new(struct {
+					Params struct {
+						Token   string `json:"token"`
+						Version string `json:"version"`
+					} `json:"params"`
+				}))
+			case "iceCandidate":
+				return json.Unmarshal(text, new(struct {
+					Params struct {
+						Candidate string `json:"candidate"`
+					} `json:"params"`
+				}))
+			case "sdpOffer":
+				return json.Unmarshal(text, new(struct {
+					Params struct {
+						Offer string `json:"offer"`
+					} `json:"params"`
+				}))
+			case "":
+				return json.Unmarshal(text, new(struct {
+					Result json.RawMessage `json:"result"`
+					Error  *flatError      `json:"error"`
+				}))
+			}
+			return json.Unmarshal(text, new(struct{}))
+		})
+	}
+}
+
 func BenchmarkEncode(b *testing.B) {
 	for _, tt := range benchTexts {
 		m, err := Decode([]byte(tt.text))

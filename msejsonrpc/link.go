@@ -88,6 +88,7 @@ func (l linked) effects(fx Effects) link.Effects[Message] {
 			out.Deliver = append(out.Deliver, r.Response)
 		}
 	}
+	l.machine.carriedOut(fx.Done)
 	l.ignored.Add(uint64(len(fx.Ignored)))
 	if c := fx.Close; c != nil {
 		out.Close = &link.Closing{Code: c.Code, Reason: c.Reason, Err: c.Err, Final: c.Final}

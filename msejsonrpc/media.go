@@ -199,11 +199,11 @@ func stringOrObject(raw json.RawMessage) (o *jsonx.Object, text string, err erro
 		o, err = jsonx.Scan(raw)
 		return o, "", err
 	}
-	b, ok := jsonx.Text(raw)
+	text, ok := jsonx.String(raw)
 	if !ok {
 		return nil, "", jsonx.ErrType
 	}
-	return nil, string(b), nil
+	return nil, text, nil
 }
 
 // isText reports whether a value is a string that is not empty, as most are, without
@@ -213,6 +213,6 @@ func isText(raw json.RawMessage) bool {
 }
 
 func textOf(o *jsonx.Object, name string) (string, bool) {
-	b, ok := o.Text(name)
-	return string(b), ok
+	value, _ := o.Get(name)
+	return jsonx.String(value)
 }

@@ -202,7 +202,7 @@ func (s *Server) decided(now time.Time, t Ticket, d Decision) ServerEffects {
 }
 
 // step runs a step of the machine under the hub's lock, carries out what it asks for,
-// and returns the rest.
+// and returns the rest: of Send only its length means anything then.
 func (s *Server) step(f func(now time.Time) ServerEffects) (fx ServerEffects) {
 	s.hub.Step(func(now time.Time) {
 		fx = f(now)
@@ -231,6 +231,7 @@ func (s *Server) apply(fx ServerEffects) {
 	for _, c := range fx.Close {
 		s.hub.End(uint64(c.Peer), c.Code, c.Reason)
 	}
+	s.machine.carriedOut(fx.Send)
 }
 
 // stepped is a server's machine as the hub sees it.

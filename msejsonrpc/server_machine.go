@@ -106,7 +106,8 @@ type ServerMachine struct {
 	rooms   map[room]map[PeerID]*peer // of those who are authenticated; nil without Chat
 	tickets uint64
 	clock   alarm.Clock[PeerID]
-	now     time.Time // of the present step
+	now     time.Time  // of the present step
+	spare   []Delivery // for the next step, see carriedOut
 }
 
 type peer struct {
@@ -170,7 +171,7 @@ func (m *ServerMachine) Connect(now time.Time, id PeerID, _ Connection) ServerEf
 // method exists, whether it is its turn and the client is entitled to it, its params.
 func (m *ServerMachine) Receive(now time.Time, id PeerID, msg Message) ServerEffects {
 	m.now = now
-	var fx ServerEffects
+	fx := m.effects()
 	p, ok := m.peers[id]
 	switch {
 	case !ok:
@@ -315,7 +316,7 @@ func (p *peer) room() room { return room{p.identity.Domain, p.identity.RoomID} }
 // what is no text message of a bearable size ends the connection.
 func (m *ServerMachine) Malformed(now time.Time, id PeerID, err *DecodeError) ServerEffects {
 	m.now = now
-	var fx ServerEffects
+	fx := m.effects()
 	p, ok := m.peers[id]
 	switch {
 	case !ok:
@@ -350,7 +351,7 @@ func (m *ServerMachine) refuseParams(fx *ServerEffects, p *peer, err *DecodeErro
 // Decide answers a question. A ticket whose connection has gone is ignored.
 func (m *ServerMachine) Decide(now time.Time, t Ticket, d Decision) ServerEffects {
 	m.now = now
-	var fx ServerEffects
+	fx := m.effects()
 	p, ok := m.peers[t.Peer]
 	if !ok || p.question == nil || p.ticket != t.n {
 		return fx
@@ -454,7 +455,7 @@ func (m *ServerMachine) Deadline() (time.Time, bool) { return m.clock.Next() }
 // of the tokens that have expired.
 func (m *ServerMachine) Expire(now time.Time) ServerEffects {
 	m.now = now
-	var fx ServerEffects
+	fx := m.effects()
 	for {
 		id, ok := m.clock.Pop(now)
 		if !ok {
@@ -515,6 +516,22 @@ func (m *ServerMachine) expireAfter(p *peer, d time.Duration) {
 	m.clock.Clear(p.id)
 	if d > 0 {
 		m.clock.Set(p.id, m.now.Add(d))
+	}
+}
+
+// effects returns the effects of a step that has just begun.
+func (m *ServerMachine) effects() ServerEffects {
+	fx := ServerEffects{Send: m.spare}
+	m.spare = nil
+	return fx
+}
+
+// carriedOut takes the sends of a step back, from a driver that has done with them, so that
+// an answer to each message does not cost a slice.
+func (m *ServerMachine) carriedOut(sent []Delivery) {
+	clear(sent)
+	if cap(sent) <= 16 {
+		m.spare = sent[:0]
 	}
 }
 

@@ -25,15 +25,20 @@ var (
 type Table[K comparable, V any] struct {
 	mu      sync.Mutex
 	pending map[K]*Call[K, V]
+	spare   []*Call[K, V] // given up, for later ones
 	limit   int
 	failed  error // what FailAll said
 }
 
-// A Call waits for one answer.
+// spares is how many calls a [Table] keeps for later ones.
+const spares = 16
+
+// A Call waits for one answer. Besides whoever added it, only its Table knows it, and only
+// until it has its answer: so one that was given up is used again.
 type Call[K comparable, V any] struct {
 	table *Table[K, V]
 	key   K
-	done  chan struct{} // closed when value and err are set
+	done  chan struct{} // holds a token when value and err are set
 	value V
 	err   error
 }
@@ -48,8 +53,8 @@ func NewTable[K comparable, V any](limit int) *Table[K, V] {
 }
 
 // Add begins a call, before its request goes out. It fails with [ErrDuplicate], with
-// [ErrTooMany], or with what [Table.FailAll] said. Each call must be waited for with
-// [Call.Wait] or given up with [Call.Cancel].
+// [ErrTooMany], or with what [Table.FailAll] said. Each call should be given up with
+// [Call.Cancel] in the end, also one that was waited for with [Call.Wait].
 func (t *Table[K, V]) Add(key K) (*Call[K, V], error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -62,9 +67,23 @@ func (t *Table[K, V]) Add(key K) (*Call[K, V], error) {
 	if t.limit > 0 && len(t.pending) >= t.limit {
 		return nil, ErrTooMany
 	}
-	c := &Call[K, V]{table: t, key: key, done: make(chan struct{})}
+	c := t.call()
+	c.key = key
 	t.pending[key] = c
 	return c, nil
+}
+
+// call returns a call without a key. Called under the lock.
+func (t *Table[K, V]) call() *Call[K, V] {
+	last := len(t.spare) - 1
+	if last < 0 {
+		return &Call[K, V]{table: t, done: make(chan struct{}, 1)}
+	}
+	c := t.spare[last]
+	t.spare[last] = nil
+	t.spare = t.spare[:last]
+	c.table = t
+	return c
 }
 
 // Resolve gives a call its answer. It reports false, and drops the answer, when no call
@@ -78,7 +97,7 @@ func (t *Table[K, V]) Resolve(key K, value V) bool {
 	}
 	delete(t.pending, key)
 	c.value = value
-	close(c.done)
+	c.done <- struct{}{}
 	return true
 }
 
@@ -92,7 +111,7 @@ func (t *Table[K, V]) FailAll(err error) {
 	for key, c := range t.pending {
 		delete(t.pending, key)
 		c.err = t.failed
-		close(c.done)
+		c.done <- struct{}{}
 	}
 }
 
@@ -104,28 +123,50 @@ func (t *Table[K, V]) Len() int {
 }
 
 // Wait returns the answer, or why there is none: what [Table.FailAll] said, or that ctx
-// has ended, which gives the call up. An answer that is there counts even then.
+// has ended, after which no answer comes. An answer that is there counts even then.
 func (c *Call[K, V]) Wait(ctx context.Context) (V, error) {
 	select {
 	case <-c.done:
-		return c.value, c.err
+		return c.answer()
 	case <-ctx.Done():
 	}
-	c.Cancel()
+	c.table.mu.Lock()
+	c.forget()
+	c.table.mu.Unlock()
 	select {
 	case <-c.done:
-		return c.value, c.err
+		return c.answer()
 	default:
 		return c.value, ctx.Err()
 	}
 }
 
-// Cancel gives the call up: its key may be used again, and its answer is dropped. After
-// the answer it does nothing.
-func (c *Call[K, V]) Cancel() {
-	c.table.mu.Lock()
-	defer c.table.mu.Unlock()
+// answer returns the answer and leaves it there.
+func (c *Call[K, V]) answer() (V, error) {
+	c.done <- struct{}{}
+	return c.value, c.err
+}
+
+// forget makes the key free for another call. Called under the lock.
+func (c *Call[K, V]) forget() {
 	if c.table.pending[c.key] == c {
 		delete(c.table.pending, c.key)
+	}
+}
+
+// Cancel gives the call up: its key may be used again, and its answer is dropped. The call
+// must not be used any more.
+func (c *Call[K, V]) Cancel() {
+	t := c.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.forget()
+	select {
+	case <-c.done:
+	default:
+	}
+	*c = Call[K, V]{done: c.done} // a further use panics, until it is another call
+	if len(t.spare) < spares {
+		t.spare = append(t.spare, c)
 	}
 }

@@ -175,3 +175,54 @@ func TestManyCallersGetTheirOwnAnswers(t *testing.T) {
 	require.Zero(t, wrong.Load())
 	require.Zero(t, table.Len())
 }
+
+func TestACallThatIsUsedAgainHasNothingOfTheOneBefore(t *testing.T) {
+	t.Parallel()
+	table := calls.NewTable[int, string](0)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for n, end := range []func(){
+		func() { table.Resolve(1, "answer") },                          // and nobody waits
+		func() { table.Resolve(1, "first"); table.Resolve(1, "more") }, // and there are two
+		func() {},
+	} {
+		old, err := table.Add(1)
+		require.NoError(t, err)
+		end()
+		old.Cancel()
+		require.False(t, table.Resolve(1, "late"), n)
+		call, err := table.Add(2)
+		require.NoError(t, err)
+		_, err = call.Wait(ended)
+		require.ErrorIs(t, err, context.Canceled, "%d", n)
+		call.Cancel()
+	}
+}
+
+func TestACallThatWasGivenUpIsNotUsedUnnoticed(t *testing.T) {
+	t.Parallel()
+	table := calls.NewTable[int, string](0)
+	call, err := table.Add(1)
+	require.NoError(t, err)
+	call.Cancel()
+	require.Panics(t, call.Cancel)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Panics(t, func() { _, _ = call.Wait(ended) })
+}
+
+// Not parallel, because it counts allocations.
+func TestCallsOneAfterTheOtherAllocateNothing(t *testing.T) {
+	table := calls.NewTable[int, string](0)
+	allocs := testing.AllocsPerRun(100, func() {
+		call, err := table.Add(1)
+		if err != nil || !table.Resolve(1, "answer") {
+			panic("no call")
+		}
+		if got, err := call.Wait(context.Background()); err != nil || got != "answer" {
+			panic("no answer")
+		}
+		call.Cancel()
+	})
+	require.Zero(t, allocs)
+}
