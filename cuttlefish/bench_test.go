@@ -58,6 +58,52 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeTyped goes down to the members of the payload. With encoding/json it takes
+// two passes: one for both types, one for a struct.
+func BenchmarkDecodeTyped(b *testing.B) {
+	for _, tt := range benchTexts {
+		run := func(name string, decode func() error) {
+			b.Run(tt.name+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(len(tt.text)))
+				for b.Loop() {
+					if err := decode(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+		run("rtcsignal", func() error {
+			m, err := Decode(tt.text)
+			if err != nil {
+				return err
+			}
+			_, err = DecodePayload(m.(*Forward).Payload)
+			return err
+		})
+		run("encoding-json", func() error {
+			var head struct {
+				MessageType string `json:"message_type"`
+				Payload     struct {
+					Type string `json:"type"`
+				} `json:"payload"`
+			}
+			if err := json.Unmarshal(tt.text, &head); err != nil {
+				return err
+			}
+			if head.Payload.Type == "offer" {
+				return json.Unmarshal(tt.text, new(flatForward[Offer]))
+			}
+			return json.Unmarshal(tt.text, new(flatForward[DeviceCandidate]))
+		})
+	}
+}
+
+type flatForward[P any] struct {
+	ClientID *int `json:"client_id"`
+	Payload  P    `json:"payload"`
+}
+
 func BenchmarkEncode(b *testing.B) {
 	for _, tt := range benchTexts {
 		m, err := Decode(tt.text)

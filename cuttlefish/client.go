@@ -21,6 +21,10 @@ type ClientOptions struct {
 	Redial  func(ctx context.Context) (transport.Conn, error)
 	Backoff Backoff
 
+	// StateBytes bounds the memory of the last config and the device_info, which the client keeps, and
+	// again of the messages that wait for Next; default 64 MiB, negative without a limit.
+	// More ends the client with ErrTooMuchState or ErrSlowConsumer.
+	StateBytes    int
 	Inbox         int // messages waiting for Next; default 256, more end the client with ErrSlowConsumer
 	QueueMessages int // messages waiting to be written; default 256, more end the connection with ErrSlowPeer
 	QueueBytes    int // their bytes; default 1 MiB
@@ -44,7 +48,7 @@ func ConnectClient(ctx context.Context, conn transport.Conn, deviceID string, op
 		o = *opts
 	}
 	c := &Client{machine: NewClientMachine(ClientConfig{
-		DeviceID: deviceID, Dialect: o.Dialect, HandshakeTimeout: o.HandshakeTimeout,
+		DeviceID: deviceID, Dialect: o.Dialect, HandshakeTimeout: o.HandshakeTimeout, StateBytes: o.StateBytes,
 	})}
 	c.end = link.NewEndpoint(linked{c.machine}, link.EndpointOptions[Message]{
 		Options: link.Options[Message]{
@@ -52,9 +56,9 @@ func ConnectClient(ctx context.Context, conn transport.Conn, deviceID string, op
 			QueueMessages: o.QueueMessages, QueueBytes: o.QueueBytes,
 			Limits: link.Unlimited, Counters: &c.counters,
 		},
-		Decode:  peerDecode,
-		Ready:   func() bool { return c.machine.State() == ClientReady },
-		Inbox:   o.Inbox,
+		Decode: peerDecode,
+		Ready:  func() bool { return c.machine.State() == ClientReady },
+		Inbox:  o.Inbox, InboxBytes: o.StateBytes,
 		Redial:  o.Redial,
 		Backoff: link.Backoff(o.Backoff),
 	})

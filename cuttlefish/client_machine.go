@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/internal/kept"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -16,6 +17,9 @@ type ClientConfig struct {
 	// the device_info); default 10 s, negative without a limit. The wait for a
 	// device that has not registered yet has no limit of its own.
 	HandshakeTimeout time.Duration
+	// StateBytes bounds the memory of the last config and the device_info, which the client keeps; default
+	// 64 MiB, negative without a limit.
+	StateBytes int
 }
 
 // A ClientMachine is the client's side without I/O, clock or goroutine.
@@ -29,6 +33,7 @@ type ClientMachine struct {
 	state    ClientState
 	again    bool // a connection was lost before
 	deadline time.Time
+	bound    kept.Bound // of what follows
 	config   *Config
 	info     json.RawMessage
 }
@@ -38,7 +43,7 @@ func NewClientMachine(cfg ClientConfig) *ClientMachine {
 	if cfg.HandshakeTimeout == 0 {
 		cfg.HandshakeTimeout = DefaultHandshakeTimeout
 	}
-	return &ClientMachine{cfg: cfg}
+	return &ClientMachine{cfg: cfg, bound: kept.NewBound(cfg.StateBytes)}
 }
 
 // State returns where the connection stands.
@@ -100,11 +105,13 @@ func (m *ClientMachine) Receive(_ time.Time, msg Message) Effects {
 	switch msg := msg.(type) {
 	case *Config:
 		m.config = msg
+		m.bound.Keep(msg)
 		if m.state == ClientConnecting {
 			m.state = ClientWaiting
 			m.deadline = time.Time{}
 		}
 	case *DeviceInfoMsg:
+		m.bound.Keep(msg)
 		m.info = msg.DeviceInfo
 		m.deadline = time.Time{}
 		if m.state != ClientReady && m.again {
@@ -118,6 +125,10 @@ func (m *ClientMachine) Receive(_ time.Time, msg Message) Effects {
 		}
 	case *Error:
 		return m.close(transport.StatusNormal, "", msg)
+	}
+	if err := m.bound.Check(func() int { return kept.Size(m.config, m.info) }); err != nil {
+		fx = m.close(transport.StatusPolicyViolation, "too much state", err)
+		fx.Close.Final = true
 	}
 	return fx
 }

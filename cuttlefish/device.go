@@ -24,6 +24,10 @@ type DeviceOptions struct {
 	Redial  func(ctx context.Context) (transport.Conn, error)
 	Backoff Backoff
 
+	// StateBytes bounds the memory of the last config, which the device keeps, and
+	// again of the messages that wait for Next; default 64 MiB, negative without a limit.
+	// More ends the device with ErrTooMuchState or ErrSlowConsumer.
+	StateBytes    int
 	Inbox         int // messages waiting for Next; default 256, more end the device with ErrSlowConsumer
 	QueueMessages int // messages waiting to be written; default 256, more end the connection with ErrSlowPeer
 	QueueBytes    int // their bytes; default 1 MiB
@@ -47,7 +51,7 @@ func ConnectDevice(ctx context.Context, conn transport.Conn, deviceID string, op
 	}
 	d := &Device{machine: NewDeviceMachine(DeviceConfig{
 		DeviceID: deviceID, DeviceInfo: o.DeviceInfo, DevicePort: o.DevicePort,
-		Dialect: o.Dialect, HandshakeTimeout: o.HandshakeTimeout,
+		Dialect: o.Dialect, HandshakeTimeout: o.HandshakeTimeout, StateBytes: o.StateBytes,
 	})}
 	d.end = link.NewEndpoint(linked{d.machine}, link.EndpointOptions[Message]{
 		Options: link.Options[Message]{
@@ -55,9 +59,9 @@ func ConnectDevice(ctx context.Context, conn transport.Conn, deviceID string, op
 			QueueMessages: o.QueueMessages, QueueBytes: o.QueueBytes,
 			Limits: link.Unlimited, Counters: &d.counters,
 		},
-		Decode:  peerDecode,
-		Ready:   func() bool { return d.machine.State() == DeviceRegistered },
-		Inbox:   o.Inbox,
+		Decode: peerDecode,
+		Ready:  func() bool { return d.machine.State() == DeviceRegistered },
+		Inbox:  o.Inbox, InboxBytes: o.StateBytes,
 		Redial:  o.Redial,
 		Backoff: link.Backoff(o.Backoff),
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/internal/kept"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -18,6 +19,9 @@ type DeviceConfig struct {
 	// HandshakeTimeout bounds the wait for the config; default 10 s, negative without
 	// a limit.
 	HandshakeTimeout time.Duration
+	// StateBytes bounds the memory of the last config, which the device keeps; default
+	// 64 MiB, negative without a limit.
+	StateBytes int
 }
 
 // A DeviceMachine is the device's side without I/O, clock or goroutine.
@@ -31,6 +35,7 @@ type DeviceMachine struct {
 	state    DeviceState
 	again    bool // a registration was lost before
 	deadline time.Time
+	bound    kept.Bound // of what follows
 	config   *Config
 }
 
@@ -39,7 +44,7 @@ func NewDeviceMachine(cfg DeviceConfig) *DeviceMachine {
 	if cfg.HandshakeTimeout == 0 {
 		cfg.HandshakeTimeout = DefaultHandshakeTimeout
 	}
-	return &DeviceMachine{cfg: cfg}
+	return &DeviceMachine{cfg: cfg, bound: kept.NewBound(cfg.StateBytes)}
 }
 
 // State returns where the connection stands.
@@ -98,6 +103,7 @@ func (m *DeviceMachine) Receive(_ time.Time, msg Message) Effects {
 	switch msg := msg.(type) {
 	case *Config:
 		m.config = msg
+		m.bound.Keep(msg)
 		m.deadline = time.Time{}
 		if m.state == DeviceRegistering && m.again {
 			fx.Deliver = []Message{&Reconnected{}, msg}
@@ -116,6 +122,10 @@ func (m *DeviceMachine) Receive(_ time.Time, msg Message) Effects {
 		if n, err := fmt.Sscanf(msg.Text, textOperatorNoClient, &id); n == 1 && err == nil {
 			fx.Deliver = []Message{&ClientDisconnected{ClientID: id}}
 		}
+	}
+	if err := m.bound.Check(func() int { return kept.Size(m.config) }); err != nil {
+		fx = m.close(transport.StatusPolicyViolation, "too much state", err)
+		fx.Close.Final = true
 	}
 	return fx
 }

@@ -141,14 +141,18 @@
 //
 //	client or device                             default  over it
 //	HandshakeTimeout  for the server's config    10 s     ErrHandshakeTimeout
+//	StateBytes        kept of what it is told    64 MiB   ErrTooMuchState
 //	Inbox             messages waiting for Next  256      ErrSlowConsumer
 //	QueueMessages     waiting to be written      256      ErrSlowPeer
 //	QueueBytes        their bytes                1 MiB    ErrSlowPeer
 //
+// As many bytes as StateBytes may wait for Next as well, more are [ErrSlowConsumer].
+//
 // The size of a message is up to its carrier. Polled connections have limits in package
 // cuttlefishhttp.
 //
-// How many connections one address has is limited where they come in, by a wsconn.Gate, and
-// not unless asked for: many may be behind one address. For those who never finish their
-// request, http.Server has its ReadHeaderTimeout.
+// How many connections one address has, and how often it opens one, is limited where they
+// come in, by a wsconn.Gate, and not unless asked for: many may be behind one address. For
+// those who never finish the head of their request, http.Server has its ReadHeaderTimeout;
+// the handlers of this module bound the time of its body.
 package cuttlefish

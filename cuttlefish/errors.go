@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/rtcsignal/rtcsignal/internal/kept"
 	"github.com/rtcsignal/rtcsignal/internal/link"
 )
 
@@ -69,6 +70,8 @@ var (
 	ErrSlowPeer = link.ErrSlowPeer
 	// ErrFlood: the peer kept sending faster than its limits.
 	ErrFlood = link.ErrFlood
+	// ErrTooMuchState: the server made the client or the device keep more than its StateBytes.
+	ErrTooMuchState = kept.ErrTooMuch
 	// ErrHandshakeTimeout: the peer did not finish the handshake in time.
 	ErrHandshakeTimeout = errors.New("cuttlefish: handshake timed out")
 	// ErrServerClosed: the server has been closed.

@@ -88,7 +88,7 @@ func (l linked) Lost(now time.Time, _ error) link.Effects[Message] {
 func linkEffects(fx Effects) link.Effects[Message] {
 	out := link.Effects[Message]{Send: fx.Send, Deliver: fx.Deliver}
 	if c := fx.Close; c != nil {
-		out.Close = &link.Closing{Code: c.Code, Reason: c.Reason, Err: c.Err}
+		out.Close = &link.Closing{Code: c.Code, Reason: c.Reason, Err: c.Err, Final: c.Final}
 	}
 	return out
 }

@@ -94,4 +94,5 @@ type CloseReason struct {
 	Code   transport.StatusCode
 	Reason string // in the close frame
 	Err    error  // what the session's error is then
+	Final  bool   // connecting again is of no use
 }

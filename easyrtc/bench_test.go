@@ -59,6 +59,53 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeTyped goes down to the members of msgData. With encoding/json it takes two
+// passes of the object: one for the type, one for a struct of that type.
+func BenchmarkDecodeTyped(b *testing.B) {
+	for _, tt := range codecBenchTexts[:3] {
+		text := []byte(tt.text)
+		array := text[strings.IndexByte(tt.text, '['):]
+		benchmarkText(b, tt.name+"/rtcsignal", text, func() error {
+			m, err := Decode(text)
+			switch m := m.(type) {
+			case *Offer:
+				_, err = m.SessionDescription()
+			case *Candidate:
+				_, err = m.ICECandidate()
+			}
+			return err
+		})
+		benchmarkText(b, tt.name+"/encoding-json", text, func() error {
+			var args []json.RawMessage
+			if err := json.Unmarshal(array, &args); err != nil {
+				return err
+			}
+			object := args[len(args)-1]
+			var head struct {
+				MsgType string `json:"msgType"`
+			}
+			if err := json.Unmarshal(object, &head); err != nil {
+				return err
+			}
+			switch head.MsgType {
+			case "offer":
+				return json.Unmarshal(object, new(flatMessage[SessionDescription]))
+			case "candidate":
+				return json.Unmarshal(object, new(flatMessage[ICECandidate]))
+			}
+			return json.Unmarshal(object, new(flatMessage[json.RawMessage]))
+		})
+	}
+}
+
+type flatMessage[D any] struct {
+	TargetEasyrtcID string `json:"targetEasyrtcid"`
+	SenderEasyrtcID string `json:"senderEasyrtcid"`
+	MsgData         D      `json:"msgData"`
+	EasyrtcID       string `json:"easyrtcid"`
+	ServerTime      int64  `json:"serverTime"`
+}
+
 func BenchmarkEncode(b *testing.B) {
 	for _, tt := range codecBenchTexts {
 		m, err := Decode([]byte(tt.text))

@@ -34,6 +34,10 @@ type ClientOptions struct {
 	Relogin func(ctx context.Context, last *Authenticate) (*Authenticate, error)
 	Backoff Backoff
 
+	// StateBytes bounds the memory of what the client keeps of what the server says about
+	// its rooms, and again of the messages that wait for Next; default 64 MiB, negative without
+	// a limit. More ends the client with ErrTooMuchState or ErrSlowConsumer.
+	StateBytes    int
 	Inbox         int // messages waiting for Next; default 256, more end the client with ErrSlowConsumer
 	QueueMessages int // messages waiting to be written; default 256, more end the connection with ErrSlowPeer
 	QueueBytes    int // their bytes; default 2 MB
@@ -65,6 +69,7 @@ func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Cl
 	c := &Client{
 		machine: NewClientMachine(ClientConfig{
 			HandshakeTimeout: o.HandshakeTimeout, CallTimeout: o.CallTimeout, Pending: o.Pending,
+			StateBytes: o.StateBytes,
 		}),
 		calls:    calls.NewTable[Message, Reply](-1), // the machine has a limit
 		decoder:  Decoder{Limit: max(cmp.Or(o.MessageBytes, 2*DefaultMessageBytes), 0)},
@@ -79,8 +84,8 @@ func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Cl
 		Decode: func(typ transport.MessageType, data []byte) (Message, error) {
 			return decoded(c.decoder.Decode(typ, data))
 		},
-		Ready:   c.machine.Ready,
-		Inbox:   o.Inbox,
+		Ready: c.machine.Ready,
+		Inbox: o.Inbox, InboxBytes: o.StateBytes,
 		Redial:  c.redial(o),
 		Backoff: link.Backoff(o.Backoff),
 	})

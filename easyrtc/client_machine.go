@@ -10,6 +10,7 @@ import (
 
 	"github.com/rtcsignal/rtcsignal/internal/alarm"
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/internal/kept"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -25,6 +26,9 @@ type ClientConfig struct {
 	HandshakeTimeout time.Duration // default 15 s
 	CallTimeout      time.Duration // for an acknowledgement; default 10 s
 	Pending          int           // messages without their acknowledgement; default 1024
+	// StateBytes bounds the memory of what the client keeps of what the server says about
+	// its rooms and about itself; default 64 MiB.
+	StateBytes int
 }
 
 // A ClientMachine is the client's side without I/O, clock or goroutine. It also keeps what
@@ -42,11 +46,13 @@ type ClientMachine struct {
 	rooms     map[string]*Room
 	changes   uint64 // of rooms and what is in them, counted
 	handshake time.Time
+	bound     kept.Bound // of what the server says
 
 	last    uint64 // ids given
 	pending map[uint64]pendingCall
 	alarm   alarm.Clock[uint64] // of pending, and of stillAlive
 	still   time.Duration       // between two of them
+	alive   time.Time           // when the next one is due
 
 	login    *Authenticate            // what to log in again with
 	requests map[string]RoomRequest   // the rooms that the application has joined
@@ -71,7 +77,7 @@ func NewClientMachine(cfg ClientConfig) *ClientMachine {
 	cfg.CallTimeout = cmp.Or(cfg.CallTimeout, DefaultCallTimeout)
 	cfg.Pending = cmp.Or(cfg.Pending, DefaultPending)
 	return &ClientMachine{
-		cfg: cfg, pending: make(map[uint64]pendingCall),
+		cfg: cfg, bound: kept.NewBound(cfg.StateBytes), pending: make(map[uint64]pendingCall),
 		requests: make(map[string]RoomRequest), fields: make(map[string]*RoomAPIField),
 	}
 }
@@ -207,6 +213,9 @@ func allowedStates(msg Message) []ClientState {
 // Receive takes a message of the server.
 func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 	var fx Effects
+	if m.still > 0 && m.alive.Sub(now) > m.still { // the clock has gone back
+		m.beat(now)
+	}
 	switch msg := msg.(type) {
 	case *ConnectPacket:
 		if msg.Namespace != "" {
@@ -238,6 +247,7 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 	}
 	if p.Ack {
 		m.acknowledged(&fx, now, msg)
+		m.check(&fx)
 		return fx
 	}
 	if _, ok := p.ID.Number(); ok {
@@ -255,11 +265,27 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 			token := *m.token
 			token.SessionData = msg.MsgData.SessionData
 			m.token = &token
+			m.bound.Keep(token.SessionData)
 		}
 	}
 	fx.Deliver = append(fx.Deliver, msg)
+	m.check(&fx)
 	return fx
 }
+
+// check ends the session when the server makes the client keep too much.
+func (m *ClientMachine) check(fx *Effects) {
+	if m.state == ClientClosed {
+		return
+	}
+	if err := m.bound.Check(m.kept); err != nil {
+		m.close(fx, err)
+		fx.Close.Code, fx.Close.Reason = transport.StatusPolicyViolation, "too much state"
+	}
+}
+
+// kept returns the size of what the client keeps of what the server says.
+func (m *ClientMachine) kept() int { return kept.Size(m.token, m.rooms, m.requests) }
 
 // reason returns what a ConnectErrorPacket says.
 func reason(payload json.RawMessage) string {
@@ -278,6 +304,7 @@ func (m *ClientMachine) setICE(msg *ICEConfig) {
 	token := *m.token
 	token.ICEConfig = msg.MsgData.ICEConfig
 	m.token = &token
+	m.bound.Keep(token.ICEConfig)
 }
 
 // connected begins to log in again, if there is something to log in with.
@@ -387,6 +414,7 @@ func merged(p, change *PresenceUpdate) *PresenceUpdate {
 // loggedIn takes the token.
 func (m *ClientMachine) loggedIn(fx *Effects, now time.Time, sent *Authenticate, token *Token) {
 	m.state, m.token = ClientReady, token.MsgData
+	m.bound.Keep(token.MsgData)
 	m.rooms = nil
 	m.fold(token.MsgData.RoomData)
 	m.login = remembered(m.login, sent)
@@ -408,7 +436,7 @@ func (m *ClientMachine) loggedIn(fx *Effects, now time.Time, sent *Authenticate,
 	m.still = 0
 	if ms := token.MsgData.StillAliveInterval; ms != nil && *ms > 0 {
 		m.still = time.Duration(min(*ms, 1<<31)) * time.Millisecond
-		m.alarm.Set(stillAlive, now.Add(m.still))
+		m.beat(now)
 	}
 	if !m.again {
 		return
@@ -441,6 +469,7 @@ func remembered(login, later *Authenticate) *Authenticate {
 // fold takes what the server says about rooms. Rooms and occupants that the application
 // may have are replaced, not changed.
 func (m *ClientMachine) fold(rooms map[string]*Room) {
+	m.bound.Keep(rooms)
 	for name, news := range rooms {
 		if news == nil {
 			continue
@@ -538,6 +567,12 @@ func (m *ClientMachine) Deadline() (time.Time, bool) {
 	return m.alarm.Next()
 }
 
+// beat sets the time of the next [StillAlive].
+func (m *ClientMachine) beat(now time.Time) {
+	m.alive = now.Add(m.still)
+	m.alarm.Set(stillAlive, m.alive)
+}
+
 // Expire gives up what has taken too long, and sends a [StillAlive] when it is time.
 func (m *ClientMachine) Expire(now time.Time) Effects {
 	var fx Effects
@@ -554,8 +589,10 @@ func (m *ClientMachine) Expire(now time.Time) Effects {
 		case !ok:
 			return fx
 		case id == stillAlive:
-			m.send(&fx, now, &StillAlive{MsgData: json.RawMessage("{}")}, nil)
-			m.alarm.Set(stillAlive, now.Add(m.still))
+			if m.cfg.Pending <= 0 || len(m.pending) < m.cfg.Pending { // however short the interval is
+				m.send(&fx, now, &StillAlive{MsgData: json.RawMessage("{}")}, nil)
+			}
+			m.beat(now)
 		default:
 			m.failed(&fx, id, nil, ErrCallTimeout)
 		}

@@ -171,15 +171,19 @@
 //	CallTimeout       for an acknowledgement         10 s     ErrCallTimeout
 //	Pending           without their acknowledgement  1024     ErrTooManyCalls
 //	MessageBytes      of the largest message         2 MB     1009
+//	StateBytes        kept of what it is told        64 MiB   ErrTooMuchState
 //	Inbox             messages waiting for Next      256      ErrSlowConsumer
 //	QueueMessages     waiting to be written          256      ErrSlowPeer
 //	QueueBytes        their bytes                    2 MB     ErrSlowPeer
+//
+// As many bytes as StateBytes may wait for Next as well, more are [ErrSlowConsumer].
 //
 // An api field and a presence type stay below [MaxAPIField]; a message that names more than
 // RoomsEach rooms is refused as a whole. Names have the lengths of the real server, see
 // [Rules].
 //
-// How many connections one address has is limited where they come in, by a wsconn.Gate, and
-// not unless asked for: many may be behind one address. For those who never finish their
-// request, http.Server has its ReadHeaderTimeout.
+// How many connections one address has, and how often it opens one, is limited where they
+// come in, by a wsconn.Gate, and not unless asked for: many may be behind one address. For
+// those who never finish the head of their request, http.Server has its ReadHeaderTimeout;
+// the handlers of this module bound the time of its body.
 package easyrtc

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/rtcsignal/rtcsignal/internal/kept"
 	"github.com/rtcsignal/rtcsignal/internal/link"
 )
 
@@ -121,6 +122,8 @@ var (
 	ErrSlowPeer = link.ErrSlowPeer
 	// ErrFlood: the peer kept sending faster than its limits.
 	ErrFlood = link.ErrFlood
+	// ErrTooMuchState: the server made the client keep more than its StateBytes.
+	ErrTooMuchState = kept.ErrTooMuch
 	// ErrHandshakeTimeout: the server did not open the connection in time.
 	ErrHandshakeTimeout = errors.New("easyrtc: handshake timed out")
 	// ErrVersion: the server speaks Engine.IO 3, the client 4.

@@ -75,6 +75,38 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeTyped goes down to the candidate, too. With encoding/json it takes two
+// passes: one for the type, one for a struct of that type.
+func BenchmarkDecodeTyped(b *testing.B) {
+	for _, tt := range codecBenchTexts {
+		text := []byte(tt.text)
+		benchmarkText(b, tt.name+"/rtcsignal", text, func() error {
+			m, err := Decode(text)
+			if ice, ok := m.(*ICE); ok {
+				_, err = ice.Init()
+			}
+			return err
+		})
+		benchmarkText(b, tt.name+"/encoding-json", text, func() error {
+			var head struct {
+				Type string `json:"type"`
+			}
+			if err := json.Unmarshal(text, &head); err != nil {
+				return err
+			}
+			if head.Type == "ice" {
+				return json.Unmarshal(text, new(flatICE))
+			}
+			return json.Unmarshal(text, registry[head.Type]())
+		})
+	}
+}
+
+type flatICE struct {
+	ID        string        `json:"id"`
+	Candidate flatCandidate `json:"candidate"`
+}
+
 // BenchmarkCheck is what a server does with each message in place of Decode.
 func BenchmarkCheck(b *testing.B) {
 	for _, tt := range codecBenchTexts {

@@ -40,6 +40,10 @@ type ClientOptions struct {
 	Rejoin  func(ctx context.Context, last *Join) (*Join, error)
 	Backoff Backoff
 
+	// StateBytes bounds the memory of what the client keeps of what the server says about
+	// the group, and again of the messages that wait for Next; default 64 MiB, negative without
+	// a limit. More ends the client with ErrTooMuchState or ErrSlowConsumer.
+	StateBytes int
 	// Inbox is how many messages wait for Next; default 4096, more end the client with
 	// ErrSlowConsumer. A client that joins is told of all members at once.
 	Inbox         int
@@ -79,6 +83,7 @@ func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Cl
 		machine: NewClientMachine(ClientConfig{
 			Versions: o.Versions, NewID: o.NewID,
 			HandshakeTimeout: o.HandshakeTimeout, CallTimeout: o.CallTimeout, Heartbeat: o.Heartbeat, Silence: o.Silence,
+			StateBytes: o.StateBytes,
 		}),
 		calls: calls.NewTable[Message, Reply](-1), // the machine has a limit
 	}
@@ -88,9 +93,9 @@ func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Cl
 			QueueMessages: o.QueueMessages, QueueBytes: o.QueueBytes,
 			Limits: link.Unlimited, Counters: &c.counters,
 		},
-		Decode:  decoder(cmp.Or(o.MessageBytes, 2*DefaultMessageBytes), false),
-		Ready:   c.isReady,
-		Inbox:   cmp.Or(o.Inbox, DefaultQueueMessages),
+		Decode: decoder(cmp.Or(o.MessageBytes, 2*DefaultMessageBytes), false),
+		Ready:  c.isReady,
+		Inbox:  cmp.Or(o.Inbox, DefaultQueueMessages), InboxBytes: o.StateBytes,
 		Redial:  c.redial(o),
 		Backoff: link.Backoff(o.Backoff),
 	})

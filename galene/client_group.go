@@ -37,6 +37,7 @@ func (m *ClientMachine) joined(fx *Effects, now time.Time, msg *Joined) {
 		if !waiting {
 			return
 		}
+		m.bound.Keep(msg)
 		m.state, m.group = ClientJoined, cmp.Or(msg.Group, m.join.Group)
 		m.update(msg)
 		m.data = msg.Data
@@ -62,6 +63,7 @@ func (m *ClientMachine) joined(fx *Effects, now time.Time, msg *Joined) {
 		if m.group == "" {
 			return
 		}
+		m.bound.Keep(msg)
 		same := samePermissions(m.permissions, msg.Permissions)
 		m.update(msg)
 		m.deleted = nil
@@ -165,6 +167,9 @@ func (m *ClientMachine) user(fx *Effects, msg *User) {
 	}
 	m.learn(msg.Permissions)
 	m.changes++
+	if msg.Kind != UserDelete {
+		m.bound.Keep(msg)
+	}
 	switch msg.Kind {
 	case UserAdd:
 		if old := m.users[msg.ID]; old != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rtcsignal/rtcsignal/internal/kept"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -31,6 +32,9 @@ type ClientConfig struct {
 	Silence          time.Duration // silence after which the connection counts as lost; default 45 s
 	RequestAgain     time.Duration // from joining to the repetition of the request; default 1 s
 	Pending          int           // token actions without their answer; default 64
+	// StateBytes bounds the memory of what the client keeps of what the server says about
+	// the group; default 64 MiB.
+	StateBytes int
 }
 
 // A ClientMachine is the client's side without I/O, clock or goroutine. It also keeps what
@@ -62,6 +66,7 @@ type ClientMachine struct {
 	aborted     map[string]bool // those that were of up: what the application still says about them is too late
 	early       []*ICE          // of streams that are not known yet
 	request     *Request        // the last one
+	bound       kept.Bound      // of what the server says
 
 	join    *Join   // what to join again with
 	joining Message // as it was given to Send; nil when it is the machine's own
@@ -97,7 +102,7 @@ func NewClientMachine(cfg ClientConfig) *ClientMachine {
 	cfg.Silence = cmp.Or(cfg.Silence, DefaultSilence)
 	cfg.RequestAgain = cmp.Or(cfg.RequestAgain, DefaultRequestAgain)
 	cfg.Pending = cmp.Or(cfg.Pending, DefaultPending)
-	return &ClientMachine{cfg: cfg}
+	return &ClientMachine{cfg: cfg, bound: kept.NewBound(cfg.StateBytes)}
 }
 
 // State returns where the connection stands.
@@ -385,7 +390,15 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 	case *Unknown: // of tomorrow
 		fx.Deliver = append(fx.Deliver, msg)
 	}
+	if err := m.bound.Check(m.kept); err != nil {
+		m.close(&fx, transport.StatusPolicyViolation, "too much state", err, true)
+	}
 	return fx
+}
+
+// kept returns the size of what the client keeps of what the server says.
+func (m *ClientMachine) kept() int {
+	return kept.Size(m.username, m.permissions, m.status, m.data, m.deleted, m.rtc, m.users, m.down, m.ended, m.early)
 }
 
 // shake takes the first message of the server.

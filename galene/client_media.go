@@ -2,6 +2,7 @@ package galene
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -90,13 +91,16 @@ func (m *ClientMachine) stream(fx *Effects, msg Message) {
 		if known = !m.up[id]; known {
 			delete(m.down, msg.Replace)
 			delete(m.ended, msg.Replace)
-			m.down[id] = true
+			stream := id // and not the part of the message
+			m.bound.Keep(&stream)
+			m.down[stream] = true
 		}
 	case *Answer, *Renegotiate:
 		known = m.up[id]
 	case *ICE:
 		if known = m.up[id] || m.down[id]; !known && len(m.early) < maxEarly {
 			m.early = append(m.early, msg)
+			m.bound.Keep(msg)
 		}
 	case *Close:
 		known = m.down[id]
@@ -109,7 +113,7 @@ func (m *ClientMachine) stream(fx *Effects, msg Message) {
 			if len(m.aborted) >= maxAborted {
 				clear(m.aborted)
 			}
-			m.aborted[id] = true
+			m.aborted[strings.Clone(id)] = true
 			fx.Send = append(fx.Send, &Close{ID: id})
 		}
 	}

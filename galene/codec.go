@@ -31,8 +31,8 @@ func Check(data []byte) error {
 
 // decode reads a message; strictly, as Galène's present server does.
 //
-// The message points into a copy of data, so that its texts need not be copied one by
-// one.
+// The message points into a copy of data, in which its texts lose their escapes, so that
+// they need not be copied one by one.
 func decode(data []byte, strict bool) (Message, error) {
 	text := append(make([]byte, 0, len(data)), data...)
 	o, err := jsonx.Scan(text)
@@ -75,7 +75,7 @@ func decode(data []byte, strict bool) (Message, error) {
 		}
 		return m, nil
 	}
-	if err := o.Decode(m, "type", true); err != nil {
+	if err := o.DecodeOwned(m, "type"); err != nil {
 		return nil, decodeError(m.wireType(), err)
 	}
 	return m, nil

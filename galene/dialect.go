@@ -246,7 +246,7 @@ func decodeShape(o *jsonx.Object, m Message) error {
 		return err
 	}
 	defer again.Free()
-	return again.Decode(m, "", true)
+	return again.DecodeOwned(m, "")
 }
 
 // permissionList returns an object of booleans as the list of those that are true.

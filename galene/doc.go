@@ -157,15 +157,19 @@
 //	Heartbeat         silence before a ping                       15 s
 //	Silence           of the server                               45 s     ErrHeartbeat
 //	MessageBytes      of the largest message                      2 MiB    1009
+//	StateBytes        kept of what it is told                     64 MiB   ErrTooMuchState
 //	Inbox             messages waiting for Next                   4096     ErrSlowConsumer
 //	QueueMessages     waiting to be written                       256      ErrSlowPeer
 //	QueueBytes        their bytes                                 1 MiB    ErrSlowPeer
+//
+// As many bytes as StateBytes may wait for Next as well, more are [ErrSlowConsumer].
 //
 // A connection ends after [DeadAfter] of silence. A client has 64 token actions under way,
 // more fail with [ErrTooManyCalls]. Names of groups, users, streams and labels have 1 KiB, a
 // request 64 labels; the history is kept for 4 hours unless the group says otherwise.
 //
-// How many connections one address has is limited where they come in, by a wsconn.Gate, and
-// not unless asked for: many may be behind one address. For those who never finish their
-// request, http.Server has its ReadHeaderTimeout.
+// How many connections one address has, and how often it opens one, is limited where they
+// come in, by a wsconn.Gate, and not unless asked for: many may be behind one address. For
+// those who never finish the head of their request, http.Server has its ReadHeaderTimeout;
+// the handlers of this module bound the time of its body.
 package galene

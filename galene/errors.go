@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/rtcsignal/rtcsignal/internal/kept"
 	"github.com/rtcsignal/rtcsignal/internal/link"
 )
 
@@ -145,6 +146,8 @@ var (
 	ErrSlowPeer = link.ErrSlowPeer
 	// ErrFlood: the peer kept sending faster than its limits.
 	ErrFlood = link.ErrFlood
+	// ErrTooMuchState: the server made the client keep more than its StateBytes.
+	ErrTooMuchState = kept.ErrTooMuch
 	// ErrHandshakeTimeout: the server did not answer the handshake in time.
 	ErrHandshakeTimeout = errors.New("galene: handshake timed out")
 	// ErrVersion: the server speaks none of the versions that the client does, or does not

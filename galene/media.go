@@ -100,8 +100,7 @@ func Text(value json.RawMessage) (text string, ok bool) {
 	if jsonx.Check(value) != nil {
 		return "", false
 	}
-	b, ok := jsonx.Text(value)
-	return string(b), ok
+	return jsonx.String(value)
 }
 
 // NewText returns a value that is a string. What is not UTF-8 is replaced.

@@ -49,6 +49,32 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeTyped has encoding/json read what Decode reads, in two passes: one for both
+// methods, one for a struct.
+func BenchmarkDecodeTyped(b *testing.B) {
+	for _, tt := range benchTexts(b) {
+		benchmarkText(b, tt.name+"/rtcsignal", tt.text, func() error { _, err := Decode(tt.text); return err })
+		benchmarkText(b, tt.name+"/encoding-json", tt.text, func() error {
+			var head struct {
+				Request      bool            `json:"request"`
+				Notification bool            `json:"notification"`
+				ID           json.RawMessage `json:"id"`
+				Method       string          `json:"method"`
+				Data         struct {
+					Method string `json:"method"`
+				} `json:"data"`
+			}
+			if err := json.Unmarshal(tt.text, &head); err != nil {
+				return err
+			}
+			typed := struct {
+				Data Message `json:"data"`
+			}{registry[head.Data.Method].construct()}
+			return json.Unmarshal(tt.text, &typed)
+		})
+	}
+}
+
 func BenchmarkEncode(b *testing.B) {
 	for _, tt := range benchTexts(b) {
 		m, err := Decode(tt.text)

@@ -32,6 +32,10 @@ type ClientOptions struct {
 	Rejoin  func(ctx context.Context, last *Join) (*Join, error)
 	Backoff Backoff
 
+	// StateBytes bounds the memory of what the client keeps of what the server says about
+	// its room, and again of the messages that wait for Next; default 64 MiB, negative without
+	// a limit. More ends the client with ErrTooMuchState or ErrSlowConsumer.
+	StateBytes    int
 	Inbox         int // messages waiting for Next; default 256, more end the client with ErrSlowConsumer
 	QueueMessages int // messages waiting to be written; default 256, more end the connection with ErrSlowPeer
 	QueueBytes    int // their bytes; default 1 MiB
@@ -65,6 +69,7 @@ func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Cl
 	c := &Client{
 		machine: NewClientMachine(ClientConfig{
 			NewID: newRequestID, HandshakeTimeout: o.HandshakeTimeout, CallTimeout: o.CallTimeout, Pending: o.Pending,
+			StateBytes: o.StateBytes,
 		}),
 		calls:   calls.NewTable[Message, Reply](-1), // the machine has a limit
 		framing: o.Framing,
@@ -75,9 +80,9 @@ func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Cl
 			QueueMessages: o.QueueMessages, QueueBytes: o.QueueBytes,
 			Limits: link.Unlimited, Counters: &c.counters,
 		},
-		Decode:  decoder(o.Framing, max(cmp.Or(o.MessageBytes, DefaultClientMessageBytes), 0)),
-		Ready:   c.machine.Ready,
-		Inbox:   o.Inbox,
+		Decode: decoder(o.Framing, max(cmp.Or(o.MessageBytes, DefaultClientMessageBytes), 0)),
+		Ready:  c.machine.Ready,
+		Inbox:  o.Inbox, InboxBytes: o.StateBytes,
 		Redial:  c.redial(o),
 		Backoff: link.Backoff(o.Backoff),
 	})

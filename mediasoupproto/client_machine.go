@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
+	"github.com/rtcsignal/rtcsignal/internal/kept"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -28,6 +29,9 @@ type ClientConfig struct {
 	HandshakeTimeout time.Duration // to be in the room again after a loss; default 15 s
 	CallTimeout      time.Duration // for an answer; default 30 s
 	Pending          int           // requests that wait; default 256
+	// StateBytes bounds the memory of what the client keeps of what the server says about
+	// the room; default 64 MiB.
+	StateBytes int
 }
 
 // A ClientMachine is the client's side without I/O, clock or goroutine. It also keeps what
@@ -53,7 +57,8 @@ type ClientMachine struct {
 	spy       bool
 	peers     []*PeerInfo // replaced, never changed in place
 	consumers map[uint32]string
-	early     []Message // came before the answer to the join
+	early     []Message  // came before the answer to the join
+	bound     kept.Bound // of what the server says
 
 	again     bool // the room is entered again after a loss
 	lost      bool // there was a connection before
@@ -89,7 +94,7 @@ func NewClientMachine(cfg ClientConfig) *ClientMachine {
 	cfg.HandshakeTimeout = cmp.Or(cfg.HandshakeTimeout, DefaultHandshakeTimeout)
 	cfg.CallTimeout = cmp.Or(cfg.CallTimeout, DefaultCallTimeout)
 	cfg.Pending = cmp.Or(cfg.Pending, DefaultPending)
-	m := &ClientMachine{cfg: cfg}
+	m := &ClientMachine{cfg: cfg, bound: kept.NewBound(cfg.StateBytes)}
 	m.reset()
 	return m
 }
@@ -336,6 +341,12 @@ func (m *ClientMachine) send(fx *Effects, now time.Time, given, out Message, l *
 		p := &pendingCall{id: m.newID(), request: given, sent: out, lane: l}
 		if m.cfg.CallTimeout > 0 {
 			p.deadline = now.Add(m.cfg.CallTimeout)
+			for _, earlier := range slices.Backward(m.pending) {
+				if !earlier.deadline.After(p.deadline) {
+					break
+				}
+				earlier.deadline = p.deadline // the clock has gone back
+			}
 		}
 		out.head().RequestID = p.id
 		m.pending = append(m.pending, p)
@@ -372,6 +383,7 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 	}
 	if r, ok := msg.(*Response); ok {
 		m.response(&fx, now, r)
+		m.check(&fx)
 		return fx
 	}
 	switch msg := msg.(type) {
@@ -391,11 +403,27 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 		m.end(&fx, ErrSlowConsumer)
 	case m.state == ClientJoining:
 		m.early = append(m.early, msg)
+		m.bound.Keep(msg)
 	default:
 		m.notification(&fx, msg)
 	}
+	m.check(&fx)
 	return fx
 }
+
+// check ends the session when the server makes the client keep too much.
+func (m *ClientMachine) check(fx *Effects) {
+	if m.state == ClientClosed {
+		return
+	}
+	if err := m.bound.Check(m.kept); err != nil {
+		m.end(fx, err)
+		fx.Close.Code, fx.Close.Reason, fx.Close.Final = transport.StatusPolicyViolation, "too much state", true
+	}
+}
+
+// kept returns the size of what the client keeps of what the server says.
+func (m *ClientMachine) kept() int { return kept.Size(m.room, m.peers, m.consumers, m.early) }
 
 // acknowledge answers what has an id: requests, of which a client takes none but the
 // application's, and the notifications of a server of protoo 2.
@@ -503,6 +531,7 @@ func (m *ClientMachine) result(fx *Effects, now time.Time, p *pendingCall, r *Re
 		if err == nil {
 			if room, err = r.QueryRoom(); err == nil {
 				m.room = room
+				m.bound.Keep(room)
 			}
 		}
 		if p.request == nil {
@@ -518,6 +547,7 @@ func (m *ClientMachine) result(fx *Effects, now time.Time, p *pendingCall, r *Re
 		if err == nil {
 			var state *EnableConsumerResult
 			if state, err = r.EnableConsumer(); err == nil {
+				m.bound.Keep(state)
 				m.change(sent.ID, func(c *ConsumerInfo) {
 					c.Paused, c.PreferredProfile, c.EffectiveProfile = state.Paused, state.PreferredProfile, state.EffectiveProfile
 				})

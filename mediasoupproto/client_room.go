@@ -16,6 +16,7 @@ func (m *ClientMachine) addPeer(info *PeerInfo) bool {
 // known takes note of the consumers of a new peer, and returns it without those that make no
 // sense.
 func (m *ClientMachine) known(info *PeerInfo) *PeerInfo {
+	m.bound.Keep(info)
 	p := *info
 	p.Consumers = make([]*ConsumerInfo, 0, len(info.Consumers))
 	for _, c := range info.Consumers {
@@ -100,6 +101,7 @@ func (m *ClientMachine) apply(fx *Effects, msg Message) bool {
 		if msg.ID == 0 || msg.RTPParameters == nil || m.consumers[msg.ID] != "" || m.peer(msg.PeerName) < 0 {
 			return false
 		}
+		m.bound.Keep(msg)
 		m.consumers[msg.ID] = msg.PeerName
 		m.replace(msg.PeerName, func(p *PeerInfo) { p.Consumers = append(p.Consumers, msg.Info()) })
 		return true
@@ -118,8 +120,10 @@ func (m *ClientMachine) apply(fx *Effects, msg Message) bool {
 	case *ConsumerResumed:
 		return m.change(msg.ID, func(c *ConsumerInfo) { c.Paused = false })
 	case *ConsumerPreferredProfileSet:
+		m.bound.Keep(msg)
 		return m.change(msg.ID, func(c *ConsumerInfo) { c.PreferredProfile = msg.Profile })
 	case *ConsumerEffectiveProfileChanged:
+		m.bound.Keep(msg)
 		return m.change(msg.ID, func(c *ConsumerInfo) { c.EffectiveProfile = &msg.Profile })
 	case *ConsumerStats:
 		return m.consumers[msg.ID] != ""

@@ -82,7 +82,20 @@ func DecodeFramed(framing Framing, typ transport.MessageType, data []byte) (Mess
 	if err != nil {
 		return nil, decodeError("", err)
 	}
+	if checks(framing) {
+		return decodeWith(jsonx.Cut, &f)
+	}
 	return decodeFrame(&f)
+}
+
+// checks reports whether a framing is one of this package's, which check the data of a frame
+// with all the rest. Anybody else's may put them together from anything.
+func checks(framing Framing) bool {
+	switch framing.(type) {
+	case *protooFraming, typeBody, socketIO:
+		return true
+	}
+	return false
 }
 
 // DecodePayload reads what mediasoup itself has to say, without a framing: a request, which
@@ -97,11 +110,14 @@ func DecodePayload(id ID, data []byte) (Message, error) {
 		e.RequestID, e.kind = f.ID, f.Kind
 		return nil, e
 	}
-	return decodeFrame(f)
+	return decodeWith(jsonx.Cut, f)
 }
 
 // decodeFrame reads a frame, whose data it keeps.
-func decodeFrame(f *Frame) (Message, error) {
+func decodeFrame(f *Frame) (Message, error) { return decodeWith(jsonx.Scan, f) }
+
+// decodeWith is decodeFrame with a scan for the data: [jsonx.Cut] when they have been checked.
+func decodeWith(scan scanFunc, f *Frame) (Message, error) {
 	switch {
 	case f.Kind == FrameResponse:
 		return &Response{Head: Head{RequestID: f.ID, kind: f.Kind}, Result: f.Data, Error: f.Error}, nil
@@ -110,7 +126,7 @@ func decodeFrame(f *Frame) (Message, error) {
 	case f.Method != MethodRequest && f.Method != MethodNotification:
 		return &Application{Head: Head{RequestID: f.ID, kind: f.Kind}, Method: f.Method, Data: f.Data}, nil
 	}
-	m, err := decodePayload(f)
+	m, err := decodePayloadWith(scan, f)
 	if err == nil {
 		return m, nil
 	}
@@ -122,12 +138,16 @@ func decodeFrame(f *Frame) (Message, error) {
 	return nil, e
 }
 
-func decodePayload(f *Frame) (Message, error) {
+type scanFunc func(data []byte) (*jsonx.Object, error)
+
+func decodePayload(f *Frame) (Message, error) { return decodePayloadWith(jsonx.Scan, f) }
+
+func decodePayloadWith(scan scanFunc, f *Frame) (Message, error) {
 	data := f.Data
 	if data == nil {
 		data = json.RawMessage("{}")
 	}
-	o, err := jsonx.Scan(data)
+	o, err := scan(data)
 	if err != nil {
 		return nil, err
 	}

@@ -149,13 +149,16 @@
 //	CallTimeout       for an answer              30 s     ErrCallTimeout
 //	Pending           requests                   256      ErrTooManyCalls
 //	MessageBytes      of the largest message     16 MiB   1009
+//	StateBytes        kept of what it is told    64 MiB   ErrTooMuchState
 //	Inbox             messages waiting for Next  256      ErrSlowConsumer
 //	QueueMessages     waiting to be written      256      ErrSlowPeer
 //	QueueBytes        their bytes                1 MiB    ErrSlowPeer
 //
-// A peer's name has [MaxPeerName] bytes.
+// As many bytes as StateBytes may wait for Next as well, more are [ErrSlowConsumer]. A peer's
+// name has [MaxPeerName] bytes.
 //
-// How many connections one address has is limited where they come in, by a wsconn.Gate, and
-// not unless asked for: many may be behind one address. For those who never finish their
-// request, http.Server has its ReadHeaderTimeout.
+// How many connections one address has, and how often it opens one, is limited where they
+// come in, by a wsconn.Gate, and not unless asked for: many may be behind one address. For
+// those who never finish the head of their request, http.Server has its ReadHeaderTimeout;
+// the handlers of this module bound the time of its body.
 package mediasoupproto

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/rtcsignal/rtcsignal/internal/kept"
 	"github.com/rtcsignal/rtcsignal/internal/link"
 )
 
@@ -134,6 +135,8 @@ var (
 	ErrSlowPeer = link.ErrSlowPeer
 	// ErrFlood: the peer kept sending faster than its limits.
 	ErrFlood = link.ErrFlood
+	// ErrTooMuchState: the server made the client keep more than its StateBytes.
+	ErrTooMuchState = kept.ErrTooMuch
 	// ErrHandshakeTimeout: the server did not let the client into its room again in time.
 	ErrHandshakeTimeout = errors.New("mediasoupproto: handshake timed out")
 	// ErrCallTimeout: the server did not answer in time.

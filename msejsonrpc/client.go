@@ -36,6 +36,10 @@ type ClientOptions struct {
 	RefreshToken func(ctx context.Context) (string, error)
 	Backoff      Backoff
 
+	// StateBytes bounds the memory of the messages that wait for Next, which are all that
+	// the client keeps of what the server says; default 64 MiB, negative without a limit.
+	// More end the client with ErrSlowConsumer.
+	StateBytes    int
 	Inbox         int // messages waiting for Next; default 256, more end the client with ErrSlowConsumer
 	QueueMessages int // messages waiting to be written; default 256, more end the connection with ErrSlowPeer
 	QueueBytes    int // their bytes; default 1 MiB
@@ -75,9 +79,9 @@ func Connect(ctx context.Context, conn transport.Conn, opts *ClientOptions) (*Cl
 			QueueMessages: o.QueueMessages, QueueBytes: o.QueueBytes,
 			Limits: link.Unlimited, Counters: &c.counters,
 		},
-		Decode:  decoder(cmp.Or(o.MessageBytes, DefaultMessageBytes)),
-		Ready:   c.machine.Ready,
-		Inbox:   o.Inbox,
+		Decode: decoder(cmp.Or(o.MessageBytes, DefaultMessageBytes)),
+		Ready:  c.machine.Ready,
+		Inbox:  o.Inbox, InboxBytes: o.StateBytes,
 		Redial:  c.redial(o),
 		Backoff: link.Backoff(o.Backoff),
 	})

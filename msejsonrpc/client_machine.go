@@ -45,6 +45,7 @@ type ClientMachine struct {
 	ready   bool        // it has been once
 	last    uint64      // id given to a request
 	pending []pendingCall
+	spare   []Reply // for the next one that is done, see carriedOut
 
 	handshake time.Time // its deadline
 	beat      time.Time // when the next ping is due
@@ -227,6 +228,9 @@ func (m *ClientMachine) Receive(now time.Time, msg Message) Effects {
 	if m.state == ClientIdle || m.state == ClientClosed {
 		return fx
 	}
+	if m.beat.Sub(now) > m.cfg.Heartbeat { // the clock has gone back
+		m.beat = now.Add(m.cfg.Heartbeat)
+	}
 	switch msg := msg.(type) {
 	case *Response:
 		m.response(&fx, now, msg)
@@ -357,6 +361,9 @@ func outcome(method string, r *Response) error {
 // done ends a request.
 func (m *ClientMachine) done(fx *Effects, now time.Time, p pendingCall, r *Response, err error) {
 	if p.request != nil {
+		if fx.Done == nil {
+			fx.Done, m.spare = m.spare, nil
+		}
 		fx.Done = append(fx.Done, Reply{Request: p.request, Response: r, Err: err})
 	}
 	switch {
@@ -382,6 +389,15 @@ func (m *ClientMachine) done(fx *Effects, now time.Time, p pendingCall, r *Respo
 		m.settle(fx)
 	default:
 		m.close(fx, transport.StatusNormal, "", err, isRefusal(err))
+	}
+}
+
+// carriedOut takes the replies of a step back, from a driver that has done with them, so
+// that each does not cost a slice.
+func (m *ClientMachine) carriedOut(done []Reply) {
+	clear(done)
+	if m.spare == nil && cap(done) <= 4 {
+		m.spare = done[:0]
 	}
 }
 

@@ -167,6 +167,7 @@
 //	CallTimeout       for any other answer         10 s     ErrCallTimeout
 //	Heartbeat         between pings                20 s
 //	MessageBytes      of the largest message       256 KiB  1009
+//	StateBytes        of what waits for Next       64 MiB   ErrSlowConsumer
 //	Inbox             messages waiting for Next    256      ErrSlowConsumer
 //	QueueMessages     waiting to be written        256      ErrSlowPeer
 //	QueueBytes        their bytes                  1 MiB    ErrSlowPeer
@@ -174,7 +175,8 @@
 // A client has 64 requests under way, more fail with [ErrTooManyCalls]. Rooms and their
 // members are up to the application; package msepion has limits of its own.
 //
-// How many connections one address has is limited where they come in, by a wsconn.Gate, and
-// not unless asked for: many may be behind one address. For those who never finish their
-// request, http.Server has its ReadHeaderTimeout.
+// How many connections one address has, and how often it opens one, is limited where they
+// come in, by a wsconn.Gate, and not unless asked for: many may be behind one address. For
+// those who never finish the head of their request, http.Server has its ReadHeaderTimeout;
+// the handlers of this module bound the time of its body.
 package msejsonrpc

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rtcsignal/rtcsignal/internal/kept"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -54,6 +55,9 @@ type EndpointOptions[M any] struct {
 	// Inbox is how many messages wait for the application; default 256, negative
 	// without a limit.
 	Inbox int
+	// InboxBytes is how many bytes of memory they may have; default [kept.DefaultBytes],
+	// negative without a limit.
+	InboxBytes int
 	// Redial opens a new connection after one that had become ready was lost; nil
 	// ends the session instead.
 	Redial  func(ctx context.Context) (transport.Conn, error)
@@ -100,6 +104,7 @@ type Endpoint[M any] struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 	strike  func() // expire, as one value
+	wire    int    // bytes read of a message that is not complete; the reader's
 
 	mu      sync.Mutex
 	link    *Link[M] // of the present connection
@@ -120,10 +125,12 @@ type waiter struct {
 func NewEndpoint[M any](m Machine[M], opts EndpointOptions[M]) *Endpoint[M] {
 	opts.Backoff = opts.Backoff.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
+	bound := kept.NewBound(opts.InboxBytes)
 	e := &Endpoint[M]{
 		machine: m, opts: opts, inbox: NewInbox[M](opts.Inbox),
 		ctx: ctx, cancel: cancel, done: make(chan struct{}),
 	}
+	e.inbox.maxBytes = bound.Limit()
 	e.strike = e.expire
 	return e
 }
@@ -257,7 +264,7 @@ func (e *Endpoint[M]) finish(code transport.StatusCode, reason string, cause err
 func (e *Endpoint[M]) start(conn transport.Conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.link = New(conn, e.opts.Options)
+	e.link, e.wire = New(conn, e.opts.Options), 0
 	if e.final != nil {
 		e.link.Abort(transport.StatusNormal, "", e.final)
 		return
@@ -285,26 +292,40 @@ func (e *Endpoint[M]) run() {
 // receive is one message from the wire.
 func (e *Endpoint[M]) receive(typ transport.MessageType, data []byte) {
 	m, err := e.opts.Decode(typ, data)
+	e.wire += len(data)
 	if err == ErrMore {
 		return
 	}
+	wire := e.wire
+	e.wire = 0
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {
 		_ = e.apply(e.machine.Malformed(time.Now(), err))
 		return
 	}
-	_ = e.apply(e.machine.Receive(time.Now(), m))
+	_ = e.applyOf(e.machine.Receive(time.Now(), m), wire)
 }
 
+// small is how long a message may be on the wire without being measured when it waits for
+// the application: those of which there are many are small, and their number has a limit.
+const small = 512
+
 // apply carries out the effects of a step. Called under the lock.
-func (e *Endpoint[M]) apply(fx Effects[M]) error {
+func (e *Endpoint[M]) apply(fx Effects[M]) error { return e.applyOf(fx, small+1) }
+
+// applyOf is apply for the effects of a message of wire bytes.
+func (e *Endpoint[M]) applyOf(fx Effects[M], wire int) error {
 	var err error
 	for _, m := range fx.Send {
 		err = errors.Join(err, e.link.Send(m))
 	}
 	for _, m := range fx.Deliver {
-		if !e.inbox.Put(m) {
+		bytes := small
+		if e.inbox.maxBytes >= 0 && (wire > small || len(fx.Deliver) > 1) {
+			bytes = max(wire, kept.Size(m)) // whose parts may be those of the text
+		}
+		if !e.inbox.put(m, bytes) {
 			e.finish(transport.StatusPolicyViolation, "application too slow", ErrSlowConsumer)
 			break
 		}

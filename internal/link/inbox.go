@@ -11,11 +11,19 @@ import (
 // and whoever puts something into it never waits. Its methods may be called
 // concurrently.
 type Inbox[M any] struct {
-	mu    sync.Mutex
-	queue []M
-	limit int
-	err   error
-	wake  chan struct{} // holds a token while something is there
+	mu       sync.Mutex
+	queue    []parcel[M]
+	limit    int
+	bytes    int // of the queue
+	maxBytes int // negative without a limit
+	err      error
+	wake     chan struct{} // holds a token while something is there
+}
+
+// A parcel is a message in an [Inbox] with its size.
+type parcel[M any] struct {
+	m     M
+	bytes int
 }
 
 // NewInbox returns an inbox for limit messages: 0 means [DefaultQueueMessages], a
@@ -24,17 +32,24 @@ func NewInbox[M any](limit int) *Inbox[M] {
 	if limit == 0 {
 		limit = DefaultQueueMessages
 	}
-	return &Inbox[M]{limit: limit, wake: make(chan struct{}, 1)}
+	return &Inbox[M]{limit: limit, maxBytes: -1, wake: make(chan struct{}, 1)}
 }
 
 // Put adds a message. It reports false when the inbox is full.
-func (b *Inbox[M]) Put(m M) bool {
+func (b *Inbox[M]) Put(m M) bool { return b.put(m, 0) }
+
+// put is Put for a message of a size. One of any size may always wait.
+func (b *Inbox[M]) put(m M, bytes int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.limit > 0 && len(b.queue) >= b.limit {
 		return false
 	}
-	b.queue = append(b.queue, m)
+	if b.maxBytes >= 0 && len(b.queue) > 0 && bytes > b.maxBytes-b.bytes {
+		return false
+	}
+	b.queue = append(b.queue, parcel[M]{m, bytes})
+	b.bytes += bytes
 	b.signal()
 	return true
 }
@@ -70,15 +85,16 @@ func (b *Inbox[M]) Next(ctx context.Context) (M, error) {
 		}
 		b.mu.Lock()
 		if len(b.queue) > 0 {
-			m := b.queue[0]
-			b.queue[0] = zero
+			p := b.queue[0]
+			b.queue[0] = parcel[M]{}
+			b.bytes -= p.bytes
 			if b.queue = b.queue[1:]; len(b.queue) > 0 || b.err != nil {
 				b.signal() // for the next of several readers
 			} else if cap(b.queue) == 0 {
 				b.queue = nil
 			}
 			b.mu.Unlock()
-			return m, nil
+			return p.m, nil
 		}
 		if b.err != nil {
 			b.signal()

@@ -126,7 +126,7 @@ func TestInboxForgetsWhatWasRead(t *testing.T) {
 			require.NoError(t, err)
 		}
 		for _, m := range held {
-			require.Nil(t, m, "what was read is kept")
+			require.Zero(t, m, "what was read is kept")
 		}
 	}
 }

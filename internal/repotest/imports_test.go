@@ -27,7 +27,7 @@ type user struct {
 // for tests. A package of another module that
 // no row names is not a dependency of this module.
 var users = []user{
-	{"net/http", []string{"transport/wsconn", "transport/engineio/enginehttp", "PROTOCOL/SHORThttp", "examples/...", "internal/bench/...", "internal/interop/..."}},
+	{"net/http", []string{"transport/wsconn", "transport/engineio/enginehttp", "PROTOCOL/SHORThttp", "internal/httpbody/...", "examples/...", "internal/bench/...", "internal/interop/..."}},
 	{"testing", []string{"transport/conntest", "internal/script", "internal/heard", "internal/pionpeer/piontest", "internal/repotest", "internal/interop/..."}},
 
 	{"github.com/coder/websocket", []string{"transport/wsconn", "transport/engineio/enginehttp", "internal/bench/load"}},
@@ -41,14 +41,16 @@ var users = []user{
 // contents are the packages that import nothing but the standard library (without
 // net/http), what is listed here and, where users names them, other modules.
 var contents = map[string][]string{
-	"PROTOCOL":             {"transport", "internal/alarm", "internal/jsonx", "internal/link", "internal/calls", "internal/socketio"},
+	"PROTOCOL":             {"transport", "internal/alarm", "internal/jsonx", "internal/kept", "internal/link", "internal/calls", "internal/socketio"},
 	"transport":            {},
-	"transport/wsconn":     {"transport"},
+	"transport/wsconn":     {"internal/httpbody", "transport"},
 	"transport/conntest":   {"transport"},
 	"transport/engineio":   {"transport"},
 	"transport/unixpacket": {"transport"},
+	"internal/httpbody":    {},
 	"internal/jsonx":       {},
-	"internal/link":        {"transport"},
+	"internal/kept":        {},
+	"internal/link":        {"internal/kept", "transport"},
 	"internal/alarm":       {},
 	"internal/calls":       {},
 	"internal/socketio":    {"transport", "transport/engineio", "internal/jsonx"},
