@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rtcsignal/rtcsignal/cuttlefish"
+	"github.com/rtcsignal/rtcsignal/internal/httpbody"
 	"github.com/rtcsignal/rtcsignal/transport"
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
@@ -25,6 +26,7 @@ const (
 	DefaultPolledMessages    = 1_000
 	DefaultPolledBytes       = 1 << 20
 	DefaultBodyLimit         = cuttlefish.DefaultOperatorDeviceMessage
+	DefaultBodyTimeout       = httpbody.DefaultTimeout
 )
 
 // Subprotocol is what devices of 2020 to 2025 ask for; it is agreed to on the
@@ -66,6 +68,9 @@ type Options struct {
 	PolledMessages int           // that a polled client has not acknowledged; default 1,000, more end it
 	PolledBytes    int           // of these; default 1 MiB
 	BodyLimit      int64         // of a POST in bytes; default 128 KiB
+	// BodyTimeout is how long the body of a request may take to come, except for those of
+	// Fallback; default 30 s, negative as long as the http.Server lets it.
+	BodyTimeout time.Duration
 
 	Logger *slog.Logger // nil discards
 }
@@ -152,13 +157,30 @@ func NewHandler(srv *cuttlefish.Server, opts *Options) *Handler {
 
 	// Without a pattern of their own the other methods would be answered with 405 and
 	// the path without its last slash with a redirection. The operator knows neither.
-	h.mux.HandleFunc("/devices/{id}/files", h.fallback)
-	h.mux.HandleFunc("/", h.fallback)
+	h.mux.HandleFunc(filesPath, h.fallback)
+	h.mux.HandleFunc(anyPath, h.fallback)
 	return h
 }
 
+// The patterns of what Fallback answers.
+const anyPath, filesPath = "/", "/devices/{id}/files"
+
 // ServeHTTP implements [http.Handler].
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !h.fallsBack(r) {
+		r = httpbody.Timed(w, r, h.opts.BodyTimeout)
+	}
+	h.mux.ServeHTTP(w, r)
+}
+
+// fallsBack reports whether a request with a body is for Fallback.
+func (h *Handler) fallsBack(r *http.Request) bool {
+	if h.opts.Fallback == nil || r.Body == nil || r.Body == http.NoBody {
+		return false
+	}
+	_, pattern := h.mux.Handler(r)
+	return pattern == anyPath || pattern == filesPath
+}
 
 // Close ends the polled connections and waits for them; requests for new ones are
 // answered with 503 from then on. The WebSocket connections are the server's to
@@ -243,6 +265,10 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	_, err := io.Copy(&b, http.MaxBytesReader(w, r.Body, h.opts.BodyLimit))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		http.Error(w, "Request body too large", http.StatusRequestEntityTooLarge)
+		return nil, false
+	}
+	if httpbody.IsTimeout(err) {
+		http.Error(w, "Request body too slow", http.StatusRequestTimeout)
 		return nil, false
 	}
 	if err != nil {

@@ -302,6 +302,7 @@ func TestAnAddressHasSoManyConnectionsPolledOrNot(t *testing.T) {
 		f.open("d")
 		require.Equal(t, http.StatusOK, f.do("POST", second+"/:forward", "{}").Code, "nobody else notices")
 		require.NoError(t, f.handler.Close())
+		time.Sleep(time.Second) // what has been opened counts no more
 		require.Equal(t, wsconn.GateStats{Refused: 4}, gate.Stats())
 	})
 }

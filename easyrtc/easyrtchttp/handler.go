@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/rtcsignal/rtcsignal/easyrtc"
+	"github.com/rtcsignal/rtcsignal/internal/httpbody"
 	"github.com/rtcsignal/rtcsignal/transport/engineio/enginehttp"
 )
 
@@ -80,6 +81,9 @@ func files(fsys fs.FS) http.Handler {
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/socket.io/" {
+		r = httpbody.Timed(w, r, 0) // there is no use for one
+	}
 	switch p := r.URL.Path; {
 	case p == "/socket.io/":
 		h.connect.ServeHTTP(w, r)

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 
+	"github.com/rtcsignal/rtcsignal/internal/httpbody"
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 )
 
@@ -87,6 +88,10 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		http.Error(w, "Request body too large", http.StatusRequestEntityTooLarge)
+		return nil, false
+	}
+	if httpbody.IsTimeout(err) {
+		http.Error(w, "Request body too slow", http.StatusRequestTimeout)
 		return nil, false
 	}
 	if err != nil {

@@ -14,8 +14,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rtcsignal/rtcsignal/galene"
+	"github.com/rtcsignal/rtcsignal/internal/httpbody"
 	"github.com/rtcsignal/rtcsignal/internal/jsonx"
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
@@ -35,6 +37,9 @@ type Options struct {
 	Static fs.FS
 	// WHIP lets programs publish a stream over HTTP, see RFC 9725.
 	WHIP bool
+	// BodyTimeout is how long the body of a request may take to come; default 30 s, negative
+	// as long as the http.Server lets it.
+	BodyTimeout time.Duration
 
 	Logger *slog.Logger // nil discards
 }
@@ -121,6 +126,7 @@ func (h *Handler) Close() error {
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = httpbody.Timed(w, r, h.opts.BodyTimeout)
 	switch p := r.URL.Path; {
 	case p == "/ws":
 		h.ws.ServeHTTP(w, r)

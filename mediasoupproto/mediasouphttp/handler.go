@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/rtcsignal/rtcsignal/internal/httpbody"
 	"github.com/rtcsignal/rtcsignal/mediasoupproto"
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
@@ -82,6 +83,7 @@ func NewHandler(srv *mediasoupproto.Server, opts *Options) *Handler {
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = httpbody.Timed(w, r, 0) // there is no use for one
 	if !listed(r.Header, "Upgrade", "websocket") {
 		h.files.ServeHTTP(w, r)
 		return

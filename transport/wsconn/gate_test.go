@@ -2,11 +2,14 @@ package wsconn_test
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -42,22 +45,25 @@ func TestAnAddressHasSoManyConnectionsAndOthersTheirOwn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := &wsconn.Gate{PerAddress: 2}
-			first, _ := knock(g, c.one)
-			second, _ := knock(g, c.same)
-			requireRefused(t, g, c.one)
-			requireRefused(t, g, c.same)
-			other, _ := knock(g, c.other)
-			require.Equal(t, wsconn.GateStats{Addresses: 2, Connections: 3, Refused: 2}, g.Stats())
+			synctest.Test(t, func(t *testing.T) {
+				g := &wsconn.Gate{PerAddress: 2}
+				first, _ := knock(g, c.one)
+				second, _ := knock(g, c.same)
+				requireRefused(t, g, c.one)
+				requireRefused(t, g, c.same)
+				other, _ := knock(g, c.other)
+				require.Equal(t, wsconn.GateStats{Addresses: 2, Connections: 3, Refused: 2}, g.Stats())
 
-			first()
-			first() // counts once
-			again, _ := knock(g, c.same)
-			requireRefused(t, g, c.one)
-			for _, leave := range []func(){second, again, other} {
-				leave()
-			}
-			require.Equal(t, wsconn.GateStats{Refused: 3}, g.Stats(), "nothing is kept of who has gone")
+				first()
+				first() // counts once
+				again, _ := knock(g, c.same)
+				requireRefused(t, g, c.one)
+				time.Sleep(time.Second) // what has been opened counts no more
+				for _, leave := range []func(){second, again, other} {
+					leave()
+				}
+				require.Equal(t, wsconn.GateStats{Refused: 3}, g.Stats(), "nothing is kept of who has gone")
+			})
 		})
 	}
 }
@@ -70,7 +76,7 @@ func TestAGateHasADefaultAndMayBeOpen(t *testing.T) {
 		require.NotNil(t, leave)
 	}
 	requireRefused(t, g, "192.0.2.1:1")
-	for _, g := range []*wsconn.Gate{nil, {PerAddress: -1}} {
+	for _, g := range []*wsconn.Gate{nil, {PerAddress: -1, PerSecond: -1}} {
 		for range 2 * wsconn.DefaultPerAddress {
 			leave, _ := knock(g, "192.0.2.1:1")
 			leave()
@@ -148,7 +154,7 @@ func TestAHandshakeThatFailsLeavesTheGate(t *testing.T) {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, http.StatusUpgradeRequired, w.Code)
-	require.Zero(t, g.Stats())
+	require.Zero(t, g.Stats().Connections)
 
 	addr := serve(t, h)
 	a := dial(t, addr, nil)
@@ -157,11 +163,12 @@ func TestAHandshakeThatFailsLeavesTheGate(t *testing.T) {
 	de, ok := errors.AsType[*wsconn.DialError](err)
 	require.True(t, ok)
 	require.Equal(t, http.StatusServiceUnavailable, de.StatusCode)
-	require.Equal(t, wsconn.GateStats{Addresses: 1, Connections: 1}, g.Stats())
+	s := g.Stats()
+	require.Equal(t, wsconn.GateStats{Addresses: 1, Connections: 1, Idle: s.Idle}, s)
 }
 
 func BenchmarkGate(b *testing.B) {
-	g := new(wsconn.Gate)
+	g := &wsconn.Gate{Burst: math.MaxInt}
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	b.ReportAllocs()
 	for b.Loop() {

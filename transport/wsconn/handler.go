@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/rtcsignal/rtcsignal/internal/httpbody"
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
@@ -17,6 +18,8 @@ import (
 // request. The connection is closed when serve returns: with 1000 after nil,
 // with 1011 after an error or a panic. Both are logged, unless the error only
 // says that the connection had ended.
+//
+// A request that has a body, which none should, has HandshakeTimeout for it.
 //
 // http.Server's Shutdown and Close do not know these connections: whoever
 // serves them ends them.
@@ -31,6 +34,7 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = httpbody.Timed(w, r, h.opts.HandshakeTimeout)
 	out, ok := h.opts.Gate.Enter(w, r)
 	if !ok {
 		h.opts.Logger.Info("wsconn: too many connections of one address", "remote", r.RemoteAddr)

@@ -45,6 +45,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rtcsignal/rtcsignal/internal/httpbody"
 	"github.com/rtcsignal/rtcsignal/transport"
 	"github.com/rtcsignal/rtcsignal/transport/engineio"
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
@@ -54,6 +55,7 @@ import (
 const (
 	DefaultReadLimit      = engineio.DefaultMaxPayload
 	DefaultUpgradeTimeout = 10 * time.Second
+	DefaultBodyTimeout    = httpbody.DefaultTimeout
 	DefaultMaxConns       = 20_000
 )
 
@@ -103,6 +105,11 @@ type Options struct {
 	// WriteTimeout bounds a Write, and Close as a whole; the default is
 	// [transport.DefaultWriteTimeout].
 	WriteTimeout time.Duration
+
+	// BodyTimeout is how long the body of a request to a Handler may take to come, after
+	// which the session ends; the default is [DefaultBodyTimeout], a negative value means
+	// that of the http.Server alone.
+	BodyTimeout time.Duration
 
 	// UpgradeTimeout is how long a change from polling to WebSocket may take;
 	// the default is [DefaultUpgradeTimeout].

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/rtcsignal/rtcsignal/internal/httpbody"
 	"github.com/rtcsignal/rtcsignal/transport"
 	"github.com/rtcsignal/rtcsignal/transport/engineio"
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
@@ -61,6 +62,7 @@ var (
 )
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = httpbody.Timed(w, r, h.opts.BodyTimeout)
 	if upgrading(r) {
 		h.websocket(w, r)
 		return

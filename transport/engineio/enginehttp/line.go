@@ -43,6 +43,7 @@ type line struct {
 	up       atomic.Pointer[upgraded]
 	drained  *upgraded // what Read uses once nothing of the polling is left; the reader's
 	shutting sync.Once
+	shutDown chan struct{} // closed when Close has returned once
 
 	mu        sync.Mutex
 	changed   chan struct{} // closed at the next change; nil while nobody waits
@@ -57,7 +58,10 @@ type line struct {
 type upgraded struct{ transport.Conn }
 
 func newLine(v engineio.Version, o *Options, over func()) *line {
-	return &line{version: v, timeout: o.WriteTimeout, ascii: o.ASCII && v == engineio.V3, over: over}
+	return &line{
+		version: v, timeout: o.WriteTimeout, ascii: o.ASCII && v == engineio.V3, over: over,
+		shutDown: make(chan struct{}),
+	}
 }
 
 // change wakes everybody who waits. It is called with mu held.
@@ -198,10 +202,17 @@ func writeBatch(c transport.Conn, typ transport.MessageType, frames [][]byte) er
 }
 
 // Close tells the peer, which has the write time-out to fetch it and what was
-// written before.
-func (l *line) Close(code transport.StatusCode, reason string) (err error) {
-	l.shutting.Do(func() { err = l.shut(code, reason) })
-	return err
+// written before. Further calls wait for the first, on a channel: the time of a
+// synctest bubble would not pass while they waited for the Once.
+func (l *line) Close(code transport.StatusCode, reason string) error {
+	first := false
+	l.shutting.Do(func() { first = true })
+	if !first {
+		<-l.shutDown
+		return nil
+	}
+	defer close(l.shutDown)
+	return l.shut(code, reason)
 }
 
 func (l *line) shut(code transport.StatusCode, reason string) error {

@@ -326,5 +326,6 @@ func failed(what string, err error) error {
 	if errors.Is(err, transport.ErrMessageTooBig) || errors.Is(err, engineio.ErrProtocol) {
 		return fmt.Errorf("enginehttp: %s: %w", what, err)
 	}
-	return fmt.Errorf("enginehttp: %s: %w: %w", what, lost(), err)
+	// The cause is only named: a request that ends with io.EOF is no orderly end.
+	return fmt.Errorf("enginehttp: %s: %w: %v", what, lost(), err)
 }
