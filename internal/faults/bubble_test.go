@@ -1,8 +1,6 @@
 package faults
 
 import (
-	"context"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,17 +47,9 @@ func (w *world) requireLeft(n int) {
 	if w.real {
 		eventually(w.t, "an empty server", func() bool { return w.srv.sessions() == n && w.srv.members() == n })
 	} else {
+		time.Sleep(w.p.lingers)
 		synctest.Wait()
 	}
 	require.Equal(w.t, n, w.srv.sessions())
 	require.Equal(w.t, n, w.srv.members())
-}
-
-// dialContext is for an HTTP client.
-func (w *world) dialContext(context.Context, string, string) (net.Conn, error) {
-	c, err := w.wire()
-	if err != nil {
-		return nil, err // not a nil *wire
-	}
-	return c, nil
 }

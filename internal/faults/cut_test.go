@@ -36,11 +36,46 @@ var ways = map[string]func(client *wire){
 	"closed by server": func(c *wire) { _ = c.peer.Close() },
 }
 
-// A scissors is a client's connection that counts its messages and may be cut.
+// A strand is what a client has of the network, which may be several connections.
+type strand struct {
+	mu    sync.Mutex
+	wires []*wire
+	torn  func(client *wire) // what happens to each new one; nil while there is none
+}
+
+func (s *strand) add(client *wire) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.torn != nil {
+		s.torn(client)
+	}
+	s.wires = append(s.wires, client)
+}
+
+// tear ends all connections, and those that come.
+func (s *strand) tear(how string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.torn = ways[how]
+	for _, c := range s.wires {
+		s.torn(c)
+	}
+	s.wires = nil
+}
+
+// mend lets connections be.
+func (s *strand) mend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.torn = nil
+}
+
+// A scissors is a client's connection that counts its messages and may be cut. The network is
+// whole again once the client has noticed.
 type scissors struct {
 	transport.Conn
-	wire *wire
-	cut  *cut // nil never
+	strand *strand
+	cut    *cut // nil never
 
 	mu    sync.Mutex
 	count int
@@ -63,7 +98,7 @@ func (s *scissors) Read(buf []byte) (transport.MessageType, []byte, error) {
 		return typ, msg, err
 	}
 	if s.next() {
-		ways[s.cut.how](s.wire)
+		s.strand.tear(s.cut.how)
 		if s.cut.before {
 			return s.Conn.Read(msg)
 		}
@@ -74,12 +109,18 @@ func (s *scissors) Read(buf []byte) (transport.MessageType, []byte, error) {
 func (s *scissors) Write(typ transport.MessageType, msg []byte) error {
 	here := s.next()
 	if here && s.cut.before {
-		ways[s.cut.how](s.wire)
+		s.strand.tear(s.cut.how)
 	}
 	err := s.Conn.Write(typ, msg)
 	if here && !s.cut.before {
-		ways[s.cut.how](s.wire)
+		s.strand.tear(s.cut.how)
 	}
+	return err
+}
+
+func (s *scissors) Close(code transport.StatusCode, reason string) error {
+	err := s.Conn.Close(code, reason)
+	s.strand.mend()
 	return err
 }
 
@@ -95,15 +136,15 @@ func (s *scissors) state() (count int, done bool) {
 // scissored returns a visit of a guest whose first connection is cut, if c is not nil.
 func (w *world) scissored(c *cut, comeback bool) (visit, func() *scissors) {
 	var first *scissors
-	var wires []*wire
-	w.taps = func(c *wire) { wires = append(wires, c) }
-	return visit{name: "guest", comeback: comeback, wrap: func(conn transport.Conn) transport.Conn {
+	strand := new(strand)
+	wrap := func(conn transport.Conn) transport.Conn {
 		if first != nil {
 			return conn
 		}
-		first = &scissors{Conn: conn, wire: wires[0], cut: c}
+		first = &scissors{Conn: conn, strand: strand, cut: c}
 		return first
-	}}, func() *scissors { return first }
+	}
+	return visit{name: "guest", comeback: comeback, wrap: wrap, tap: strand.add}, func() *scissors { return first }
 }
 
 // requireMissed demands that the host has been told of the end of everybody whom it heard.
@@ -134,7 +175,7 @@ func cuts(messages int) (all []cut) {
 
 func TestAClientWhoseConnectionIsCutSaysSoAndIsMissed(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, p *protocol) {
+	eachOf(t, carried, func(t *testing.T, p *protocol) {
 		bubble(t, func(t *testing.T) {
 			w := newWorld(t, p, settings{})
 			host := w.host()
@@ -196,7 +237,7 @@ func (p *party) persist(ctx context.Context, text string) (err error) {
 
 func TestAClientWhoseConnectionIsCutComesBack(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, p *protocol) {
+	eachOf(t, carried, func(t *testing.T, p *protocol) {
 		bubble(t, func(t *testing.T) {
 			w := newWorld(t, p, settings{})
 			host := w.host()
@@ -222,9 +263,7 @@ func TestAClientWhoseConnectionIsCutComesBack(t *testing.T) {
 				_, cut := of().state()
 				require.True(t, cut, c)
 				require.NoError(t, guest.persist(t.Context(), "after "+c.String()), c)
-				synctest.Wait()
-				require.Equal(t, 2, w.srv.sessions(), c)
-				require.Equal(t, 2, w.srv.members(), c)
+				w.requireLeft(2)
 				guest.end()
 				require.NoError(t, guest.err(), c)
 				w.requireAlone()

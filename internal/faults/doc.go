@@ -12,9 +12,9 @@
 //
 //	go test ./internal/faults -run Soak -timeout 0 -args -soak 30m
 //
-// soaks every protocol for that long, in place of three seconds. With -crowd 10000 the tests
-// with many clients have as many, in place of 1,000 that never log in and of 200 that come back
-// after a restart:
+// soaks every protocol for that long, in place of a second and a half. With -crowd 10000 the tests
+// with many clients have as many, in place of 1,000 that never log in and of 40 or 200 that come
+// back after a restart:
 //
-//	go test ./internal/faults -run 'Restart|Mute' -args -crowd 10000
+//	go test ./internal/faults -run 'Restart|AllAtOnce|Mute' -args -crowd 10000
 package faults

@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	soakFor = flag.Duration("soak", 3*time.Second, "how long each protocol is soaked")
+	soakFor = flag.Duration("soak", 1500*time.Millisecond, "how long each protocol is soaked")
 	crowd   = flag.Int("crowd", 0, "how many clients there are where there are many; 0 is what a test has by default")
 )
 

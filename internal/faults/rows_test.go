@@ -74,7 +74,7 @@ var cuttlefishRow = protocol{
 	join: func(ctx context.Context, conn transport.Conn, _ string, host bool, again comeback) (*voice, error) {
 		if !host {
 			c, err := cuttlefish.ConnectClient(ctx, conn, room, &cuttlefish.ClientOptions{
-				Redial: again.redial, Backoff: cuttlefish.Backoff(again.backoff), Inbox: -1,
+				Redial: again.redial, Backoff: cuttlefish.Backoff(again.backoff), Inbox: again.inbox,
 			})
 			if err != nil {
 				return nil, err
@@ -95,7 +95,7 @@ var cuttlefishRow = protocol{
 			}, nil
 		}
 		d, err := cuttlefish.ConnectDevice(ctx, conn, room, &cuttlefish.DeviceOptions{
-			Redial: again.redial, Backoff: cuttlefish.Backoff(again.backoff), Inbox: -1,
+			Redial: again.redial, Backoff: cuttlefish.Backoff(again.backoff), Inbox: again.inbox,
 		})
 		if err != nil {
 			return nil, err
@@ -134,7 +134,10 @@ var easyrtcRow = protocol{
 		srv := easyrtc.NewServer(o)
 		return &server{
 			Handler: easyrtchttp.NewHandler(srv, &easyrtchttp.Options{
-				HTTP: &enginehttp.Options{WriteTimeout: set.carrier.WriteTimeout},
+				HTTP: &enginehttp.Options{
+					WriteTimeout: set.carrier.WriteTimeout,
+					PingInterval: set.pingInterval, PingTimeout: set.pingTimeout,
+				},
 			}), close: srv.Close,
 			sessions: func() int { return len(slices.Collect(srv.Sessions())) },
 			members:  func() int { return len(srv.Occupants("default", room)) },
@@ -145,7 +148,7 @@ var easyrtcRow = protocol{
 	},
 	join: func(ctx context.Context, conn transport.Conn, name string, _ bool, again comeback) (*voice, error) {
 		c, err := easyrtc.Connect(ctx, conn, &easyrtc.ClientOptions{
-			Redial: again.redial, Backoff: easyrtc.Backoff(again.backoff), Inbox: -1,
+			Redial: again.redial, Backoff: easyrtc.Backoff(again.backoff), Inbox: again.inbox,
 		})
 		if err != nil {
 			return nil, err
@@ -210,7 +213,7 @@ var galeneRow = protocol{
 	},
 	join: func(ctx context.Context, conn transport.Conn, name string, _ bool, again comeback) (*voice, error) {
 		c, err := galene.Connect(ctx, conn, &galene.ClientOptions{
-			Redial: again.redial, Backoff: galene.Backoff(again.backoff), Inbox: -1,
+			Redial: again.redial, Backoff: galene.Backoff(again.backoff), Inbox: again.inbox,
 		})
 		if err != nil {
 			return nil, err
@@ -277,7 +280,7 @@ var mediasoupRow = protocol{
 	},
 	join: func(ctx context.Context, conn transport.Conn, name string, _ bool, again comeback) (*voice, error) {
 		c, err := mediasoupproto.Connect(ctx, conn, &mediasoupproto.ClientOptions{
-			Redial: again.redial, Backoff: mediasoupproto.Backoff(again.backoff), Inbox: -1,
+			Redial: again.redial, Backoff: mediasoupproto.Backoff(again.backoff), Inbox: again.inbox,
 		})
 		if err != nil {
 			return nil, err
@@ -341,7 +344,7 @@ var mseRow = protocol{
 	},
 	join: func(ctx context.Context, conn transport.Conn, name string, _ bool, again comeback) (*voice, error) {
 		c, err := msejsonrpc.Connect(ctx, conn, &msejsonrpc.ClientOptions{
-			Token: name, Redial: again.redial, Backoff: msejsonrpc.Backoff(again.backoff), Inbox: -1,
+			Token: name, Redial: again.redial, Backoff: msejsonrpc.Backoff(again.backoff), Inbox: again.inbox,
 		})
 		if err != nil {
 			return nil, err

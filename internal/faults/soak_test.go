@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,23 +27,26 @@ const soakMargin = 4 << 20
 // process. Each protocol is soaked three times for a third of the time; what is left after the
 // second and the third round is compared.
 func TestSoak(t *testing.T) {
-	for i := range protocols {
-		p := &protocols[i]
+	for i := range carried {
+		p := &carried[i]
 		t.Run(p.name, func(t *testing.T) { soak(t, p) })
 	}
 }
 
 func soak(t *testing.T, p *protocol) {
 	goroutines := runtime.NumGoroutine()
-	w := newRealWorld(t, p, settings{
+	set := settings{
 		limits:  link.Unlimited, // the host answers for many
 		carrier: wsconn.Options{WriteTimeout: time.Second},
-	})
+	}
+	if p.lingers > 0 { // or each round would wait for those who have gone without a word
+		set.pingInterval, set.pingTimeout = 500*time.Millisecond, max(2*time.Second, min(*soakFor/10, 20*time.Second))
+		set.carrier = wsconn.Options{} // a request that takes a second is not stuck yet
+	}
+	w := newRealWorld(t, p, set)
 	host := w.enter(visit{name: "host", host: true, comeback: true})
-	host.mu.Lock()
-	host.quiet = true
-	host.mu.Unlock()
-	recorder := newTappedPlace(w.place)
+	host.hush()
+	recorder := newTappedPlace(p, w.place)
 	guest, err := p.enter(t.Context(), recorder.place, visit{name: "mimic"})
 	require.NoError(t, err)
 	require.NoError(t, guest.roundTrip(t.Context(), "hello"))
@@ -56,6 +58,9 @@ func soak(t *testing.T, p *protocol) {
 	var settled uint64
 	for round := range 3 {
 		did.rage(t, w, bytes, uint64(round), *soakFor/3)
+		if round == 0 { // nothing is compared with it
+			continue
+		}
 		w.requireAlone()
 		fresh := w.enter(visit{name: fmt.Sprint("fresh", round)})
 		require.NoError(t, fresh.roundTrip(t.Context(), fmt.Sprint("fresh ", round)), "a server that works")
@@ -110,7 +115,7 @@ func (d *deeds) rage(t *testing.T, w *world, bytes []byte, seed uint64, long tim
 
 // visit is a client that behaves, until it is killed maybe.
 func (d *deeds) visit(t *testing.T, w *world, r *rand.Rand, name string) {
-	tapped := newTappedPlace(w.place)
+	tapped := newTappedPlace(w.p, w.place)
 	guest, err := w.p.enter(t.Context(), tapped.place, visit{name: name})
 	if err != nil {
 		t.Errorf("%s was not let in: %v", name, err)
@@ -131,7 +136,7 @@ func (d *deeds) visit(t *testing.T, w *world, r *rand.Rand, name string) {
 
 // half sends the beginning of what a guest says, and breaks off.
 func (d *deeds) half(w *world, r *rand.Rand, bytes []byte) {
-	c, err := net.Dial("tcp", strings.TrimPrefix(w.place.url, "http://"))
+	c, err := net.Dial("tcp", w.place.addr)
 	if err != nil {
 		return
 	}

@@ -35,9 +35,7 @@ func (r *recording) take() (bytes []byte, writes []int) {
 func (w *world) recorded(name string) (bytes []byte, writes []int) {
 	w.t.Helper()
 	var r recording
-	w.taps = func(c *wire) { c.out.tap = r.tap }
-	guest := w.enter(visit{name: name})
-	w.taps = nil
+	guest := w.enter(visit{name: name, tap: func(c *wire) { c.out.tap = r.tap }})
 	require.NoError(w.t, guest.roundTrip(w.t.Context(), "from "+name))
 	bytes, writes = r.take()
 	guest.end()

@@ -2,12 +2,14 @@ package faults
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +30,10 @@ type protocol struct {
 	// silent is how long a connection that says nothing may stay, by the documentation of the
 	// server and of its carrier.
 	silent time.Duration
+	// lingers is how long somebody may still count whose connections are lost, 0 where there
+	// is one connection, whose end everybody sees.
+	lingers time.Duration
+	tls     bool // below everything
 	// serve makes a server and what it is reached by.
 	serve func(s settings) *server
 	// dial opens a connection for a host or a guest.
@@ -43,10 +49,16 @@ type protocol struct {
 // protocols is the table.
 var protocols = []protocol{cuttlefishRow, easyrtcRow, galeneRow, mediasoupRow, mseRow}
 
+// carried is the table, and what has other carriers than a WebSocket on TCP.
+var carried = append(slices.Clone(protocols), pollingRow, overTLS(galeneRow))
+
 // each runs a test for every protocol.
-func each(t *testing.T, test func(t *testing.T, p *protocol)) {
-	for i := range protocols {
-		p := &protocols[i]
+func each(t *testing.T, test func(t *testing.T, p *protocol)) { eachOf(t, protocols, test) }
+
+// eachOf runs a test for some rows.
+func eachOf(t *testing.T, rows []protocol, test func(t *testing.T, p *protocol)) {
+	for i := range rows {
+		p := &rows[i]
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			test(t, p)
@@ -58,6 +70,8 @@ func each(t *testing.T, test func(t *testing.T, p *protocol)) {
 type settings struct {
 	limits  link.Limits    // of what a peer sends
 	carrier wsconn.Options // of its WebSockets; of Engine.IO only the WriteTimeout
+	// Engine.IO notices after both that a client has gone; 0 are the defaults.
+	pingInterval, pingTimeout time.Duration
 }
 
 // A server is one of some protocol. Its room is the only one in use.
@@ -72,12 +86,14 @@ type server struct {
 type place struct {
 	url    string
 	client *http.Client // nil dials the loopback interface
+	addr   string       // of the loopback interface
 }
 
 // A comeback says how a client comes back; a nil redial lets it end.
 type comeback struct {
 	redial  func(ctx context.Context) (transport.Conn, error)
 	backoff link.Backoff
+	inbox   int // how many messages may wait for it, as the options of clients have it
 }
 
 // What somebody hears.
@@ -184,6 +200,13 @@ func (p *party) await(ctx context.Context, fits func(o occurrence) bool) (occurr
 	}
 }
 
+// hush makes the party keep nothing of what it hears.
+func (p *party) hush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.quiet = true
+}
+
 // take returns what has been heard since the last call.
 func (p *party) take() []occurrence {
 	p.mu.Lock()
@@ -216,7 +239,7 @@ type world struct {
 	set   settings
 	srv   *server
 	web   *http.Server
-	taps  func(client *wire) // sees each new connection, as soon as it is there; may be nil
+	taps  func(client *wire) // sees each new connection, before it is used; may be nil
 	place place
 
 	served chan struct{}
@@ -231,12 +254,36 @@ type world struct {
 // newWorld starts a server in memory, inside a bubble.
 func newWorld(t testing.TB, p *protocol, set settings) *world {
 	w := &world{t: t, p: p, set: set}
-	w.place = place{url: "http://example.test", client: &http.Client{Transport: &http.Transport{
-		DialContext: w.dialContext, DisableKeepAlives: true,
-	}}}
+	w.place = w.through(nil)
 	w.start()
 	t.Cleanup(w.abandon)
 	return w
+}
+
+// through is where the server in memory is for somebody whose connections go past a tap, as
+// soon as they are there.
+func (w *world) through(tap func(client *wire)) place {
+	return w.p.place("example.com", func(context.Context, string, string) (net.Conn, error) {
+		c, err := w.wire()
+		if err != nil {
+			return nil, err // not a nil *wire
+		}
+		if tap != nil {
+			tap(c)
+		}
+		return c, nil
+	})
+}
+
+// place is where a server is that is dialled in some way.
+func (p *protocol) place(addr string, dial func(ctx context.Context, network, addr string) (net.Conn, error)) place {
+	scheme := "http://"
+	if p.tls {
+		scheme = "https://"
+	}
+	return place{url: scheme + addr, addr: addr, client: &http.Client{Transport: &http.Transport{
+		DialContext: dial, TLSClientConfig: trusting, DisableKeepAlives: true,
+	}}}
 }
 
 // newRealWorld starts a server on the loopback interface.
@@ -276,12 +323,18 @@ func (w *world) start() {
 		var err error
 		at, err = net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(w.t, err)
-		w.place = place{url: "http://" + at.Addr().String()}
+		w.place = w.p.place(at.Addr().String(), new(net.Dialer).DialContext)
+		if !w.p.tls {
+			w.place.client = nil
+		}
 	} else {
 		w.mu.Lock()
 		w.port = newPort()
 		at = w.port
 		w.mu.Unlock()
+	}
+	if w.p.tls {
+		at = tls.NewListener(at, trusted)
 	}
 	served := make(chan struct{})
 	w.served = served
@@ -334,6 +387,7 @@ type visit struct {
 	comeback bool
 	backoff  link.Backoff
 	wrap     func(c transport.Conn) transport.Conn // nil for none
+	tap      func(client *wire)                    // see [world.through]; nil for none
 }
 
 // enter makes a party, or returns why there is none.
@@ -351,7 +405,7 @@ func (p *protocol) enter(ctx context.Context, at place, v visit) (*party, error)
 	if err != nil {
 		return nil, err
 	}
-	again := comeback{backoff: v.backoff}
+	again := comeback{backoff: v.backoff, inbox: -1}
 	if v.comeback {
 		again.redial = dial
 	}
@@ -364,7 +418,11 @@ func (p *protocol) enter(ctx context.Context, at place, v visit) (*party, error)
 
 // try is [protocol.enter] for this world.
 func (w *world) try(v visit) (*party, error) {
-	p, err := w.p.enter(context.Background(), w.place, v)
+	at := w.place
+	if v.tap != nil {
+		at = w.through(v.tap)
+	}
+	p, err := w.p.enter(context.Background(), at, v)
 	if err == nil {
 		w.mu.Lock()
 		w.parties = append(w.parties, p)
@@ -386,7 +444,7 @@ func (w *world) host() *party { return w.enter(visit{name: "host", host: true}) 
 
 func TestAGuestIsAnsweredAndMissed(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, p *protocol) {
+	eachOf(t, carried, func(t *testing.T, p *protocol) {
 		bubble(t, func(t *testing.T) {
 			w := newWorld(t, p, settings{})
 			host := w.host()

@@ -3,7 +3,6 @@ package faults
 import (
 	"context"
 	"net"
-	"net/http"
 	"sync"
 )
 
@@ -13,27 +12,29 @@ type tappedPlace struct {
 	place
 	tap recording
 
-	mu    sync.Mutex
-	conns []*net.TCPConn
+	mu     sync.Mutex
+	conns  []*net.TCPConn
+	killed bool
 }
 
-func newTappedPlace(at place) *tappedPlace {
-	p := new(tappedPlace)
-	p.place = place{url: at.url, client: &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			var d net.Dialer
-			c, err := d.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.conns = append(p.conns, c.(*net.TCPConn))
-			return &tappedConn{c, p}, nil
-		},
-	}}}
-	return p
+func newTappedPlace(p *protocol, at place) *tappedPlace {
+	tapped := new(tappedPlace)
+	tapped.place = p.place(at.addr, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		tapped.mu.Lock()
+		defer tapped.mu.Unlock()
+		if tapped.killed {
+			_ = c.Close()
+			return nil, net.ErrClosed
+		}
+		tapped.conns = append(tapped.conns, c.(*net.TCPConn))
+		return &tappedConn{c, tapped}, nil
+	})
+	return tapped
 }
 
 type tappedConn struct {
@@ -46,10 +47,11 @@ func (c *tappedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// kill resets all connections.
+// kill resets all connections; there will be no others.
 func (p *tappedPlace) kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.killed = true
 	for _, c := range p.conns {
 		_ = c.SetLinger(0)
 		_ = c.Close()
