@@ -72,7 +72,9 @@
 //
 // Command load, in the folder of that name, measures whole servers: ours, the real ones and a
 // relay that looks at nothing, as processes of their own beside each other, with relays,
-// broadcasts, joins, idle members, floods, stalled readers and the end by a signal.
+// broadcasts, joins, idle members, floods, stalled readers and the end by a signal; and codecs
+// and calls in its own process. One command prints all of it, and then the table of targets with
+// a verdict on each:
 //
 //	go run ./load
 package bench

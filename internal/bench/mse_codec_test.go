@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/exp/jsonrpc2"
 
+	"github.com/rtcsignal/rtcsignal/internal/bench/ping"
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
 )
 
@@ -203,7 +204,7 @@ func encodeJRPC2(tb testing.TB, t mseText) func() ([]byte, error) {
 // one.
 func encodePongJRPC2(tb testing.TB) func() ([]byte, error) {
 	near, far := channel.Direct()
-	srv := jrpc2Server(far)
+	srv := ping.ServeJRPC2(far)
 	client := jrpc2.NewClient(near, nil)
 	r, err := client.Call(context.Background(), "ping", nil)
 	require.NoError(tb, err)

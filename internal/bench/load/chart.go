@@ -11,7 +11,7 @@ func chart(rows []*row) string {
 		left, width, bar, gap = 330, 560, 14, 16
 		most                  = 1.2 // beyond which bars are cut
 	)
-	colours := []string{"#9aa0a6", "#1a6fdb", "#d9822b"}
+	colours := []string{"#9aa0a6", "#1a6fdb", "#d9822b", "#3c9d5d"}
 	var b strings.Builder
 	y := 40
 	body := new(strings.Builder)
@@ -30,7 +30,7 @@ func chart(rows []*row) string {
 				drawn = true
 			}
 			fmt.Fprintf(body, `<rect x="%d" y="%d" width="%d" height="%d" fill="%s"/>`+"\n",
-				left, y, int(min(c.Ratio, most)*width/most), bar, colours[min(i, 2)])
+				left, y, int(min(c.Ratio, most)*width/most), bar, colours[min(i, len(colours)-1)])
 			text(left+int(min(c.Ratio, most)*width/most)+6, y+bar-2, "start", fmt.Sprintf("%.2f %s", c.Ratio, name))
 			y += bar + 2
 		}

@@ -32,21 +32,26 @@ type protocol struct {
 	join func(at address, group string, number int) (*member, error)
 	// call makes a request and says what its answer contains. Nil if the protocol has none.
 	call func(at address, number int) (l link, request []byte, answer string, err error)
+	// sit brings a member that has nobody to tell anything. Nil if the protocol has another way.
+	sit func(at address, group string, number int) (*member, error)
 }
 
 // An address is where a server is.
 type address struct {
 	ws     string // ws://127.0.0.1:1234
 	socket string // for devices of Cuttlefish
-	bare   bool   // it looks at nothing
+	kind   string // of the server: "bare", "centrifuge" or that of the protocol
 }
+
+// bare reports whether the server looks at nothing.
+func (at address) bare() bool { return at.kind == "bare" }
 
 var protocols = []*protocol{
 	{name: "cuttlefish", meet: meetCuttlefish},
 	{name: "easyrtc", meet: meetEasyRTC, join: joinEasyRTC},
 	{name: "galene", meet: meetGalene, join: joinGalene},
-	{name: "mediasoup", call: callMediasoup},
-	{name: "mse", call: callMSE},
+	{name: "mediasoup", call: callMediasoup, sit: sitMediasoup},
+	{name: "mse", call: callMSE, sit: sitMSE},
 }
 
 // The bare relay: whatever a member of a group says, all others hear.
@@ -88,7 +93,7 @@ func end(l link) error {
 // meetCuttlefish has the device on a unix socket and the client on a WebSocket, as today's
 // operator wants them.
 func meetCuttlefish(at address, pair int) (device, client *member, err error) {
-	if at.bare {
+	if at.bare() {
 		return meetBare(at, pair)
 	}
 	id := fmt.Sprintf("cvd-%d", pair)
@@ -128,9 +133,9 @@ const easyrtcPath = "/socket.io/?EIO=4&transport=websocket"
 
 var easyrtcID = regexp.MustCompile(`"easyrtcid":"([^"]+)","iceConfig"`)
 
-// joinEasyRTC logs a client in to an application of the group's name.
+// joinEasyRTC logs a client in to a room of the group's name.
 func joinEasyRTC(at address, group string, number int) (*member, error) {
-	if at.bare {
+	if at.bare() {
 		return joinBare(at, group, number)
 	}
 	w, err := dial(at.ws+easyrtcPath, "")
@@ -144,7 +149,8 @@ func joinEasyRTC(at address, group string, number int) (*member, error) {
 		}
 	}
 	if err == nil {
-		err = say(w, `420["easyrtcAuth",{"msgType":"authenticate","msgData":{"apiVersion":"1","applicationName":"`+group+`"}}]`)
+		err = say(w, `420["easyrtcAuth",{"msgType":"authenticate","msgData":{"apiVersion":"1","roomJoin":{"`+group+
+			`":{"roomName":"`+group+`"}}}}]`)
 	}
 	var token []byte
 	if err == nil {
@@ -159,7 +165,7 @@ func joinEasyRTC(at address, group string, number int) (*member, error) {
 		return nil, errors.Join(fmt.Errorf("no easyrtcid: %s", token), end(w))
 	}
 	m.tell = func(value string) []byte {
-		return w.frame(`421["easyrtcMsg",{"msgType":"load","targetRoom":"default","msgData":` + value + `}]`)
+		return w.frame(`421["easyrtcMsg",{"msgType":"load","targetRoom":"` + group + `","msgData":` + value + `}]`)
 	}
 	pong := w.frame("3")
 	m.told = func(text []byte) (bool, []byte) {
@@ -181,7 +187,7 @@ func joinEasyRTC(at address, group string, number int) (*member, error) {
 // meetEasyRTC has two clients send candidates to each other, which are acknowledged by the
 // server and by the receiver.
 func meetEasyRTC(at address, pair int) (a, b *member, err error) {
-	if at.bare {
+	if at.bare() {
 		return meetBare(at, pair)
 	}
 	a, b, err = both(func(number int) (*member, error) { return joinEasyRTC(at, fmt.Sprintf("pair%d", pair), number) })
@@ -200,7 +206,7 @@ func meetEasyRTC(at address, pair int) (a, b *member, err error) {
 
 // joinGalene brings a member into a sub-group of the group bench.
 func joinGalene(at address, group string, number int) (*member, error) {
-	if at.bare {
+	if at.bare() {
 		return joinBare(at, group, number)
 	}
 	w, err := dial(at.ws+"/ws", "")
@@ -233,7 +239,7 @@ func joinGalene(at address, group string, number int) (*member, error) {
 
 // meetGalene has two members send each other chat.
 func meetGalene(at address, pair int) (a, b *member, err error) {
-	if at.bare {
+	if at.bare() {
 		return meetBare(at, pair)
 	}
 	a, b, err = both(func(number int) (*member, error) { return joinGalene(at, fmt.Sprintf("pair%d", pair), number) })
@@ -261,6 +267,34 @@ func callMediasoup(at address, number int) (link, []byte, string, error) {
 	return w, request, `"rtpCapabilities"`, nil
 }
 
+// sitMediasoup joins a room as somebody who can receive Opus.
+func sitMediasoup(at address, group string, number int) (*member, error) {
+	if at.bare() {
+		return joinBare(at, group, number)
+	}
+	name := fmt.Sprintf("p%d", number)
+	w, err := dial(at.ws+"/?roomId="+group+"&peerName="+name, "protoo")
+	if err != nil {
+		return nil, err
+	}
+	const codec = `{"kind":"audio","name":"opus","mimeType":"audio/opus","clockRate":48000,"channels":2,` +
+		`"preferredPayloadType":100,"rtcpFeedback":[],"parameters":{}}`
+	err = say(w, `{"request":true,"id":1,"method":"mediasoup-request","data":{"method":"join","target":"room","peerName":"`+
+		name+`","rtpCapabilities":{"codecs":[`+codec+`],"headerExtensions":[],"fecMechanisms":[]},"spy":false}}`)
+	if err == nil {
+		_, err = expect(w, `"peers"`)
+	}
+	if err != nil {
+		return nil, errors.Join(err, end(w))
+	}
+	return silent(w), nil
+}
+
+// silent is a member that is told nothing.
+func silent(l link) *member {
+	return &member{link: l, told: func([]byte) (bool, []byte) { return false, nil }}
+}
+
 // callMSE pings.
 func callMSE(at address, _ int) (link, []byte, string, error) {
 	w, err := dial(at.ws+"/", "")
@@ -275,6 +309,25 @@ func callMSE(at address, _ int) (link, []byte, string, error) {
 		return nil, nil, "", errors.Join(err, end(w))
 	}
 	return w, w.frame(`{"jsonrpc":"2.0","id":1,"method":"ping"}`), `"pong"`, nil
+}
+
+// sitMSE starts a session.
+func sitMSE(at address, group string, number int) (*member, error) {
+	if at.bare() {
+		return joinBare(at, group, number)
+	}
+	w, _, _, err := callMSE(at, number)
+	if err != nil {
+		return nil, err
+	}
+	err = say(w, `{"jsonrpc":"2.0","id":2,"method":"start"}`)
+	if err == nil {
+		_, err = expect(w, `"started"`)
+	}
+	if err != nil {
+		return nil, errors.Join(err, end(w))
+	}
+	return silent(w), nil
 }
 
 // candidate is a value of about 150 bytes, and offer one of 5.5 kB or so.

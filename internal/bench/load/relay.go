@@ -14,7 +14,7 @@ type sample struct {
 	cpu    time.Duration // of the server, for each
 	p50    time.Duration
 	p99    time.Duration
-	memory float64 // in bytes, of what the scenario counts
+	memory float64 // in bytes, of what the scenario counts or of the whole server
 }
 
 // A scenario measures a server of a protocol.
@@ -24,8 +24,14 @@ type scenario struct {
 	// fits reports whether a protocol has it.
 	fits func(p *protocol) bool
 	run  func(p *protocol, t *target, o *options) (sample, error)
+	// also names further servers of a protocol, if there are some.
+	also func(p *protocol) []string
+	// inside are libraries that are measured in this process, in place of servers.
+	inside func(p *protocol) []library
 	// limited says that servers of ours keep their default limits.
 	limited bool
+	// rounds bounds the rounds, if it is not 0, of what takes long or is the same each time.
+	rounds int
 }
 
 // relay is pairs of which each has window values under way: whoever is told one tells one.
@@ -123,9 +129,13 @@ func pingPong(t *target, ends []*member, value string, window int, during time.D
 	case err := <-failures:
 		failures <- err
 	}
+	for end := time.Now().Add(dialTime); forwards.Load() == 0 && time.Now().Before(end) && len(failures) == 0; {
+		time.Sleep(time.Millisecond) // a short time on a busy machine
+	}
 	counting.Store(false)
 	took := time.Since(began)
 	cpu = t.cpu() - cpu
+	memory := float64(t.memory())
 	stopping.Store(true)
 	for _, m := range ends {
 		m.close()
@@ -146,6 +156,7 @@ func pingPong(t *target, ends []*member, value string, window int, during time.D
 	}
 	return sample{
 		rate: float64(n) / took.Seconds(), cpu: cpu / time.Duration(n), p50: all.quantile(0.5), p99: all.quantile(0.99),
+		memory: memory,
 	}, nil
 }
 
@@ -155,7 +166,7 @@ func calls(connections int) scenario {
 		name: fmt.Sprintf("calls, %d connections", connections), unit: "calls/s",
 		fits: func(p *protocol) bool { return p.call != nil },
 		run: func(p *protocol, t *target, o *options) (sample, error) {
-			if t.at.bare {
+			if t.at.bare() {
 				return bareCalls(t, connections, o.during)
 			}
 			var ends []*member

@@ -67,6 +67,7 @@ func serve(name, socket string, limited bool, profile string) error {
 	case "easyrtc":
 		srv := easyrtc.NewServer(&easyrtc.ServerOptions{
 			AllowAll: true, Limits: easyrtc.Limits{Messages: limit, Bytes: limit},
+			ServerConfig: easyrtc.ServerConfig{RoomConnections: -1},
 		})
 		handler, drain = easyrtchttp.NewHandler(srv, nil), srv.Close
 	case "galene":

@@ -42,7 +42,7 @@ var errAbsent = errors.New("absent")
 func startTarget(p *protocol, name string, flags ...string) (*target, error) {
 	switch name {
 	case "bare":
-		return startSelf(name, "bare")
+		return startSelf(name, name)
 	case "rtcsignal":
 		return startSelf(name, p.name, flags...)
 	}
@@ -82,7 +82,7 @@ func startSelf(name, serves string, flags ...string) (*target, error) {
 	}
 	return &target{
 		name: name, process: p, remove: func() error { return os.RemoveAll(dir) },
-		at: address{ws: "ws://127.0.0.1:" + strconv.Itoa(p.port), socket: socket, bare: serves == "bare"},
+		at: address{ws: "ws://127.0.0.1:" + strconv.Itoa(p.port), socket: socket, kind: serves},
 	}, nil
 }
 
@@ -170,7 +170,8 @@ func startGalene() (*target, error) {
 const interop = "../interop"
 
 func startOpenEasyRTC() (*target, error) {
-	return startNode("open-easyrtc", "easyrtc", "open-easyrtc", "--io", `{"transports":["websocket"]}`)
+	return startNode("open-easyrtc", "easyrtc", "open-easyrtc", "--io", `{"transports":["websocket"]}`,
+		"--options", `{"roomMaxConnection":100000}`)
 }
 
 func startMediasoup() (*target, error) {

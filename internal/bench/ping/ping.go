@@ -1,17 +1,20 @@
-package bench
+// Package ping has clients and servers of three libraries for JSON-RPC 2.0 that ping each
+// other: rtcsignal, github.com/creachadair/jrpc2 and golang.org/x/exp/jsonrpc2. Benchmarks and
+// command load share it.
+package ping
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http/httptest"
-	"testing"
+	"net"
+	"net/http"
+	"time"
 
 	"github.com/creachadair/jrpc2"
 	"github.com/creachadair/jrpc2/channel"
 	"github.com/creachadair/jrpc2/handler"
-	"github.com/stretchr/testify/require"
 	"golang.org/x/exp/jsonrpc2"
 
 	"github.com/rtcsignal/rtcsignal/msejsonrpc"
@@ -19,30 +22,28 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport/wsconn"
 )
 
-// An mseCaller sends a ping, waits for its answer and fails unless that is "pong".
-type mseCaller func(ctx context.Context) error
-
-// mseLibrary makes a client and a server of one library, joined in memory or over
-// WebSocket on loopback, until the end of the test.
-type mseLibrary struct {
-	name      string
-	memory    func(tb testing.TB) mseCaller
-	webSocket func(tb testing.TB) mseCaller
+// A Session is a client and a server that have met.
+type Session struct {
+	// Ping sends a ping, waits for its answer and fails unless that is "pong". Several
+	// goroutines may call it at once.
+	Ping func(ctx context.Context) error
+	// Close ends client and server, and waits for them.
+	Close func() error
 }
 
-var mseLibraries = []mseLibrary{
-	{"rtcsignal", mseOverPipe, mseOverWebSocket},
+// A Library is one of them.
+type Library struct {
+	Name string
+	// Memory and WebSocket open a session in this process, over WebSocket on loopback.
+	Memory    func() (*Session, error)
+	WebSocket func() (*Session, error)
+}
+
+// Libraries are all, this module first.
+var Libraries = []Library{
+	{"rtcsignal", overPipe, overWebSocket},
 	{"jrpc2", jrpc2InMemory, jrpc2OverWebSocket},
 	{"xexp", xexpInMemory, xexpOverWebSocket},
-}
-
-// mseCarriers are the ways to join them.
-var mseCarriers = []struct {
-	name string
-	join func(l mseLibrary, tb testing.TB) mseCaller
-}{
-	{"memory", func(l mseLibrary, tb testing.TB) mseCaller { return l.memory(tb) }},
-	{"websocket", func(l mseLibrary, tb testing.TB) mseCaller { return l.webSocket(tb) }},
 }
 
 // pong checks an answer.
@@ -53,44 +54,73 @@ func pong(result string) error {
 	return nil
 }
 
-// dialed returns a client's connection to a server that serves each of its own with
-// serve.
-func dialed(tb testing.TB, serve func(context.Context, transport.Conn) error) transport.Conn {
-	web := httptest.NewServer(wsconn.Handler(serve, nil))
-	tb.Cleanup(web.Close)
-	conn, err := wsconn.Dial(context.Background(), web.URL, nil)
-	require.NoError(tb, err)
-	return conn
+// dialed returns a client's connection to a server that serves each of its own with serve, and
+// what ends that server.
+func dialed(serve func(context.Context, transport.Conn) error) (conn transport.Conn, end func() error, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, err
+	}
+	web := &http.Server{Handler: wsconn.Handler(serve, nil), ReadHeaderTimeout: 10 * time.Second}
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(listener) }()
+	end = func() error {
+		err := web.Close()
+		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
+		return err
+	}
+	conn, err = wsconn.Dial(context.Background(), "ws://"+listener.Addr().String(), nil)
+	if err != nil {
+		return nil, nil, errors.Join(err, end())
+	}
+	return conn, end, nil
+}
+
+// inOrder calls functions one after the other.
+func inOrder(steps ...func() error) func() error {
+	return func() (err error) {
+		for _, step := range steps {
+			err = errors.Join(err, step())
+		}
+		return err
+	}
 }
 
 // rtcsignal.
 
-func mseOverPipe(tb testing.TB) mseCaller {
-	srv := mseServer(tb)
+func overPipe() (*Session, error) {
+	srv := newServer()
 	near, far := transport.Pipe()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(context.Background(), far) }()
-	tb.Cleanup(func() { require.NoError(tb, <-served) })
-	return mseClient(tb, near)
+	return newSession(near, inOrder(func() error { return <-served }, srv.Close))
 }
 
-func mseOverWebSocket(tb testing.TB) mseCaller { return mseClient(tb, dialed(tb, mseServer(tb).Serve)) }
+func overWebSocket() (*Session, error) {
+	srv := newServer()
+	conn, end, err := dialed(srv.Serve)
+	if err != nil {
+		return nil, errors.Join(err, srv.Close())
+	}
+	return newSession(conn, inOrder(srv.Close, end))
+}
 
-func mseServer(tb testing.TB) *msejsonrpc.Server {
-	srv := msejsonrpc.NewServer(&msejsonrpc.ServerOptions{
+func newServer() *msejsonrpc.Server {
+	return msejsonrpc.NewServer(&msejsonrpc.ServerOptions{
 		AllowAll: true,
 		Limits:   msejsonrpc.Limits{Messages: -1, Bytes: -1},
 	})
-	tb.Cleanup(func() { require.NoError(tb, srv.Close()) })
-	return srv
 }
 
-// mseClient returns a caller of a session that has started. Ping checks the answer.
-func mseClient(tb testing.TB, conn transport.Conn) mseCaller {
+// newSession starts a session over a connection. Ping of a client checks the answer.
+func newSession(conn transport.Conn, end func() error) (*Session, error) {
 	client, err := msejsonrpc.Connect(context.Background(), conn, &msejsonrpc.ClientOptions{Token: "token"})
-	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, client.Close()) })
-	return client.Ping
+	if err != nil {
+		return nil, errors.Join(err, end())
+	}
+	return &Session{client.Ping, inOrder(client.Close, end)}, nil
 }
 
 // connChannel is the channel of jrpc2, and of xexp, over a connection. Both have done with
@@ -119,49 +149,54 @@ var jrpc2Methods = handler.Map{
 	"ping": func(context.Context, *jrpc2.Request) (any, error) { return "pong", nil },
 }
 
-func jrpc2InMemory(tb testing.TB) mseCaller {
+func jrpc2InMemory() (*Session, error) {
 	near, far := channel.Direct()
-	srv := jrpc2Server(far)
-	tb.Cleanup(func() { require.NoError(tb, srv.Wait()) })
-	return jrpc2Client(tb, near)
+	return jrpc2Session(near, ServeJRPC2(far).Wait), nil
 }
 
-func jrpc2OverWebSocket(tb testing.TB) mseCaller {
-	conn := dialed(tb, func(_ context.Context, conn transport.Conn) error {
-		return jrpc2Server(&connChannel{conn: conn}).Wait()
+func jrpc2OverWebSocket() (*Session, error) {
+	conn, end, err := dialed(func(_ context.Context, conn transport.Conn) error {
+		return ServeJRPC2(&connChannel{conn: conn}).Wait()
 	})
-	return jrpc2Client(tb, &connChannel{conn: conn})
+	if err != nil {
+		return nil, err
+	}
+	return jrpc2Session(&connChannel{conn: conn}, end), nil
 }
 
-func jrpc2Server(ch channel.Channel) *jrpc2.Server {
+// ServeJRPC2 starts a server of jrpc2 that answers pings, until the channel ends.
+func ServeJRPC2(ch channel.Channel) *jrpc2.Server {
 	return jrpc2.NewServer(jrpc2Methods, &jrpc2.ServerOptions{DisableBuiltin: true, Concurrency: 1}).Start(ch)
 }
 
-func jrpc2Client(tb testing.TB, ch channel.Channel) mseCaller {
+func jrpc2Session(ch channel.Channel, end func() error) *Session {
 	client := jrpc2.NewClient(ch, nil)
-	tb.Cleanup(func() { require.NoError(tb, client.Close()) })
-	return func(ctx context.Context) error {
+	return &Session{func(ctx context.Context) error {
 		var result string
 		if err := client.CallResult(ctx, "ping", nil, &result); err != nil {
 			return err
 		}
 		return pong(result)
-	}
+	}, inOrder(client.Close, end)}
 }
 
 // golang.org/x/exp/jsonrpc2.
 
-func xexpInMemory(tb testing.TB) mseCaller {
+func xexpInMemory() (*Session, error) {
 	near, far := channel.Direct()
 	served := make(chan error, 1)
 	go func() { served <- xexpServe(far) }()
-	tb.Cleanup(func() { require.NoError(tb, <-served) })
-	return xexpClient(tb, near)
+	return xexpSession(near, func() error { return <-served })
 }
 
-func xexpOverWebSocket(tb testing.TB) mseCaller {
-	conn := dialed(tb, func(_ context.Context, conn transport.Conn) error { return xexpServe(&connChannel{conn: conn}) })
-	return xexpClient(tb, &connChannel{conn: conn})
+func xexpOverWebSocket() (*Session, error) {
+	conn, end, err := dialed(func(_ context.Context, conn transport.Conn) error {
+		return xexpServe(&connChannel{conn: conn})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return xexpSession(&connChannel{conn: conn}, end)
 }
 
 // xexpServe answers until the peer closes the channel.
@@ -176,17 +211,18 @@ func xexpServe(ch channel.Channel) error {
 	return conn.Close() // a Connection does not end the stream when its peer does
 }
 
-func xexpClient(tb testing.TB, ch channel.Channel) mseCaller {
+func xexpSession(ch channel.Channel, end func() error) (*Session, error) {
 	conn, err := xexpConnection(ch)
-	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, conn.Close()) })
-	return func(ctx context.Context) error {
+	if err != nil {
+		return nil, errors.Join(err, ch.Close(), end())
+	}
+	return &Session{func(ctx context.Context) error {
 		var result string
 		if err := conn.Call(ctx, "ping", nil).Await(ctx, &result); err != nil {
 			return err
 		}
 		return pong(result)
-	}
+	}, inOrder(conn.Close, end)}, nil
 }
 
 // xexpConnection is one side; both have the same methods.
