@@ -140,30 +140,34 @@ func (c *socketIOConn) Unwrap() transport.Conn { return c.Conn }
 
 // Read implements [transport.Conn].
 func (c *socketIOConn) Read(buf []byte) (transport.MessageType, []byte, error) {
+	return c.ReadLazy(func() []byte { return buf })
+}
+
+// ReadLazy implements [transport.LazyReader].
+func (c *socketIOConn) ReadLazy(buffer func() []byte) (transport.MessageType, []byte, error) {
 	var err error
 	c.begin.Do(func() { err = c.start() })
 	if err != nil {
-		return 0, buf, err
+		return 0, nil, err
 	}
 	for {
-		typ, msg, err := c.Conn.Read(buf)
+		typ, msg, err := transport.ReadLazy(c.Conn, buffer)
 		if err != nil || typ != transport.Text || len(msg) == 0 {
 			return typ, msg, err
 		}
 		switch socketio.Type(msg[0]) {
 		case socketio.Connect:
 			if err := c.connected(msg); err != nil {
-				return 0, buf, err
+				return 0, nil, err
 			}
 		case socketio.Disconnect, socketio.ConnectError:
-			return 0, buf, &transport.CloseError{Code: transport.StatusNormal, Reason: "disconnected"}
+			return 0, nil, &transport.CloseError{Code: transport.StatusNormal, Reason: "disconnected"}
 		default:
 			if !c.open.Load() {
-				return 0, buf, &transport.CloseError{Code: transport.StatusProtocolError, Reason: "not connected"}
+				return 0, nil, &transport.CloseError{Code: transport.StatusProtocolError, Reason: "not connected"}
 			}
 			return typ, msg, nil
 		}
-		buf = msg
 	}
 }
 

@@ -239,6 +239,7 @@ func TestCloseEndsEverybodyAfterWhatIsQueued(t *testing.T) {
 		left := visit(t, s).enters("ben").says(`leave`)
 		joined.skips(2)
 		require.NoError(t, s.SendRoom("", &Application{Method: appX}))
+		synctest.Wait() // the silent one is there, too
 		closed := make(chan error, 1)
 		go func() { closed <- s.Close() }()
 		_, got, err := joined.Read(nil)

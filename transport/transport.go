@@ -57,6 +57,22 @@ type BatchWriter interface {
 	WriteBatch(typ MessageType, msgs [][]byte) error
 }
 
+// A LazyReader is a [Conn] that takes a buffer only once a message has begun to
+// arrive, so that an idle connection has none. ReadLazy is Read into what buffer
+// returns; it may call it again, and then needs what it was given before no more.
+type LazyReader interface {
+	ReadLazy(buffer func() []byte) (MessageType, []byte, error)
+}
+
+// ReadLazy reads from a Conn as from a [LazyReader], if it is one. It is for Conns
+// that wrap others.
+func ReadLazy(c Conn, buffer func() []byte) (MessageType, []byte, error) {
+	if l, ok := c.(LazyReader); ok {
+		return l.ReadLazy(buffer)
+	}
+	return c.Read(buffer())
+}
+
 // MessageType tells text from binary messages. What an unexpected binary
 // message gets is the protocol's decision, so a Conn hands both on.
 type MessageType int

@@ -234,30 +234,51 @@ func (l *Link[M]) Run(receive func(typ transport.MessageType, msg []byte)) error
 
 // RunFrames is Run for a receive that owns the frames which it gets.
 func (l *Link[M]) RunFrames(receive func(typ transport.MessageType, f *Frame)) error {
-	f := frames.Get().(*Frame)
+	read := l.reader()
 	for {
-		typ, msg, err := l.conn.Read(f.Data)
+		typ, f, err := read()
 		if err != nil {
 			l.Abort(transport.StatusAbnormal, "", err)
 			break
 		}
-		f.Data = msg
 		l.opts.Counters.MessagesRead.Add(1)
-		l.opts.Counters.BytesRead.Add(uint64(len(msg)))
-		if wait, flood := l.pace.take(len(msg), l.owed(typ, msg)); flood {
+		l.opts.Counters.BytesRead.Add(uint64(len(f.Data)))
+		if wait, flood := l.pace.take(len(f.Data), l.owed(typ, f.Data)); flood {
 			l.Abort(transport.StatusPolicyViolation, "too many messages", ErrFlood)
 		} else if wait > 0 {
 			l.pause(wait)
 		}
 		if l.Ending() {
+			f.Free()
 			continue
 		}
 		receive(typ, f)
-		f = frames.Get().(*Frame)
 	}
-	f.Free()
 	<-l.closed
 	return l.Err()
+}
+
+// reader returns what reads the next message, into a frame that is taken when the message
+// begins to arrive, where the carrier can tell.
+func (l *Link[M]) reader() func() (transport.MessageType, *Frame, error) {
+	var f *Frame
+	buffer := func() []byte {
+		if f == nil {
+			f = frames.Get().(*Frame)
+		}
+		return f.Data
+	}
+	return func() (transport.MessageType, *Frame, error) {
+		typ, msg, err := transport.ReadLazy(l.conn, buffer)
+		if err != nil {
+			f.Free()
+			return 0, nil, err
+		}
+		_ = buffer() // in case that nobody has asked
+		read := f
+		read.Data, f = msg, nil
+		return typ, read, nil
+	}
 }
 
 // owed reports whether a message is one that the peer had to send.

@@ -93,6 +93,17 @@ func (c *Conn) SID() string { return *c.sid.Load() }
 
 // Read returns the next message, see transport.Conn.
 func (c *Conn) Read(buf []byte) (transport.MessageType, []byte, error) {
+	return c.read(buf, nil)
+}
+
+// ReadLazy is Read for those who have no buffer while nothing arrives, see
+// transport.LazyReader.
+func (c *Conn) ReadLazy(buffer func() []byte) (transport.MessageType, []byte, error) {
+	return c.read(nil, buffer)
+}
+
+// read is Read without buffer, ReadLazy with it.
+func (c *Conn) read(buf []byte, buffer func() []byte) (transport.MessageType, []byte, error) {
 	if !c.opened && !c.reading {
 		c.reading = true
 		c.startTimer(c.limit, func() { c.fail(ErrHandshakeTimeout, transport.StatusNoStatus) })
@@ -101,7 +112,14 @@ func (c *Conn) Read(buf []byte) (transport.MessageType, []byte, error) {
 		if c.ended.Load() {
 			return 0, nil, c.firstCause()
 		}
-		typ, frame, err := c.lower.Read(buf)
+		var typ transport.MessageType
+		var frame []byte
+		var err error
+		if buffer != nil {
+			typ, frame, err = transport.ReadLazy(c.lower, buffer)
+		} else {
+			typ, frame, err = c.lower.Read(buf)
+		}
 		if err != nil {
 			return 0, nil, c.end(err)
 		}

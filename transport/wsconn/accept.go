@@ -12,9 +12,18 @@ import (
 	"github.com/rtcsignal/rtcsignal/transport"
 )
 
-// serverBuffer is the size of an accepted connection's read and write buffers.
-// net/http's have 4 KiB each, which an idle connection would keep.
-const serverBuffer = 1024
+// The sizes of an accepted connection's buffers, which it keeps while it is idle;
+// net/http's have 4 KiB each. What does not fit that for writing is held back in a
+// buffer of all connections, see [netConn], so that it only has to be large enough
+// for control frames.
+const (
+	readBuffer  = 1024
+	writeBuffer = frameHeader + 2 + maxReason
+)
+
+// kernelBuffer is about how many bytes the system takes for a peer that does not
+// read, before it is noticed. By itself Linux takes several MiB.
+const kernelBuffer = 256 << 10
 
 // Accept makes a WebSocket connection of a request. When it fails it has
 // answered the request. The connection outlives the handler, and costs less
@@ -57,9 +66,12 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		raw.Close()
 		return nil, nil, err
 	}
-	nc := &netConn{Conn: raw, timeout: h.opts.WriteTimeout, buffer: serverBuffer, early: slices.Clone(early)}
+	nc := &netConn{Conn: raw, timeout: h.opts.WriteTimeout, buffer: writeBuffer, early: slices.Clone(early)}
+	if c, ok := nc.lowest().(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = c.SetWriteBuffer(kernelBuffer) // one that is broken shows it elsewhere
+	}
 	h.conn = nc
-	return nc, bufio.NewReadWriter(bufio.NewReaderSize(nc, serverBuffer), bufio.NewWriterSize(nc, serverBuffer)), nil
+	return nc, bufio.NewReadWriter(bufio.NewReaderSize(nc, readBuffer), bufio.NewWriterSize(nc, writeBuffer)), nil
 }
 
 // WriteHeaderNow exists for gin, whose ResponseWriter sends the header only

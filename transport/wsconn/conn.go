@@ -77,12 +77,17 @@ func newConn(ws *websocket.Conn, nc *netConn, o *Options) *conn {
 func (c *conn) subprotocol() string { return c.ws.Subprotocol() }
 
 func (c *conn) Read(buf []byte) (transport.MessageType, []byte, error) {
+	return c.ReadLazy(func() []byte { return buf })
+}
+
+func (c *conn) ReadLazy(buffer func() []byte) (transport.MessageType, []byte, error) {
 	if c.ended.Load() {
 		return 0, nil, c.firstCause()
 	}
 	typ, r, err := c.ws.Reader(context.Background())
+	var buf []byte
 	if err == nil {
-		buf, err = c.readAll(r, buf[:0])
+		buf, err = c.readAll(r, buffer()[:0])
 	}
 	if err != nil {
 		return 0, nil, c.readError(err)

@@ -114,10 +114,12 @@ func (c *netConn) send(p []byte) (int, error) {
 
 // cut ends the connection without a word. Close of a TLS connection may wait
 // for a peer that does not read, so cut goes beneath it.
-func (c *netConn) cut() {
-	raw := c.Conn
-	if t, ok := raw.(interface{ NetConn() net.Conn }); ok {
-		raw = t.NetConn()
+func (c *netConn) cut() { c.lowest().Close() }
+
+// lowest returns the connection beneath TLS, if there is such.
+func (c *netConn) lowest() net.Conn {
+	if t, ok := c.Conn.(interface{ NetConn() net.Conn }); ok {
+		return t.NetConn()
 	}
-	raw.Close()
+	return c.Conn
 }
