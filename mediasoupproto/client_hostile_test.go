@@ -117,6 +117,9 @@ func TestServerThatAsksAndDoesNotReadIsLeft(t *testing.T) {
 				break
 			}
 			require.Less(t, i, 10*DefaultPending)
+			if i%DefaultPending == 0 {
+				synctest.Wait() // closing is a goroutine's work
+			}
 		}
 		requireClientEnds(t, c, ErrSlowPeer)
 	})

@@ -19,7 +19,6 @@ type person struct {
 	Roles []string
 	Data  map[string]json.RawMessage
 	other fmt.Stringer
-	age   int
 }
 
 type named string
