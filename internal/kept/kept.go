@@ -125,8 +125,8 @@ func own(v reflect.Value) {
 			own(v.Elem())
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			own(v.Field(i))
+		for _, field := range v.Fields() {
+			own(field)
 		}
 	}
 }
@@ -167,8 +167,8 @@ func behind(v reflect.Value) (n int) {
 			n = int(v.Elem().Type().Size()) + behind(v.Elem())
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			n += behind(v.Field(i))
+		for _, field := range v.Fields() {
+			n += behind(field)
 		}
 	}
 	return n

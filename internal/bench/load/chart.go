@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// chart draws the ratios of rows to the bare relay as SVG: a group of bars for each.
-func chart(rows []*row) string {
+// chart draws as SVG what servers pass on, of what the bare relay does: a group of bars for each
+// row that has a goal for that.
+func chart(rows []*row, goals []goal) string {
 	const (
 		left, width, bar, gap = 330, 560, 14, 16
 		most                  = 1.2 // beyond which bars are cut
@@ -19,6 +21,11 @@ func chart(rows []*row) string {
 		fmt.Fprintf(body, `<text x="%d" y="%d" text-anchor="%s">%s</text>`+"\n", x, y, anchor, escape(s))
 	}
 	for _, r := range rows {
+		if !slices.ContainsFunc(goals, func(g goal) bool {
+			return g.protocol == r.Protocol && g.scenario == r.Scenario && g.figure.beside != "" && passesOn(r)
+		}) {
+			continue
+		}
 		drawn := false
 		for i, name := range r.order {
 			c := r.Servers[name]
@@ -47,6 +54,11 @@ func chart(rows []*row) string {
 	b.WriteString(body.String())
 	b.WriteString("</svg>\n")
 	return b.String()
+}
+
+// passesOn reports whether the rate of a row is of messages that others get.
+func passesOn(r *row) bool {
+	return (r.Unit == "forwards/s" || r.Unit == "deliveries/s") && r.Scenario != kneeOf64
 }
 
 func escape(s string) string {

@@ -92,13 +92,14 @@ func TestATableAndAChartAreWritten(t *testing.T) {
 		rounds: 2, during: 20 * time.Millisecond, out: &out, progress: io.Discard,
 		jsonFile: filepath.Join(dir, "table.json"), chartFile: filepath.Join(dir, "chart.svg"),
 	}
-	require.NoError(t, measure(t.Context(), o, "^candidates, 1 pairs", "cuttlefish"))
+	require.NoError(t, measure(t.Context(), o, "^candidates, 64 pairs", "cuttlefish"))
 	require.Contains(t, out.String(), "rtcsignal")
 	data, err := os.ReadFile(o.jsonFile)
 	require.NoError(t, err)
 	require.Contains(t, string(data), `"ratio_to_bare"`)
 	data, err = os.ReadFile(o.chartFile)
 	require.NoError(t, err)
+	require.Contains(t, string(data), "rtcsignal</text>")
 	d := xml.NewDecoder(bytes.NewReader(data))
 	for {
 		if _, err := d.Token(); errors.Is(err, io.EOF) {

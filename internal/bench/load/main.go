@@ -164,7 +164,7 @@ func measure(ctx context.Context, o *options, only, names string) error {
 		err = errors.Join(err, e, os.WriteFile(o.jsonFile, append(data, '\n'), 0o644))
 	}
 	if o.chartFile != "" {
-		err = errors.Join(err, os.WriteFile(o.chartFile, []byte(chart(rows)), 0o644))
+		err = errors.Join(err, os.WriteFile(o.chartFile, []byte(chart(rows, goals)), 0o644))
 	}
 	return err
 }
