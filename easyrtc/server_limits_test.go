@@ -195,6 +195,7 @@ func TestCloseEndsEverybody(t *testing.T) {
 		_, _, err := opened.Read(nil)
 		require.NoError(t, err)
 		require.NoError(t, s.SendTo(s.Occupants("default", "default")[0].EasyrtcID, &Msg{MsgType: "last words"}))
+		synctest.Wait() // the silent one is there, too
 		closed := make(chan error, 1)
 		go func() { closed <- s.Close() }()
 		_, got, err := logged.Read(nil)

@@ -30,11 +30,11 @@ type pipe struct {
 	done chan struct{} // closed after both ends' err are set
 }
 
-// A lane carries messages one way. The reader lends its buffer, and the writer that
-// takes it gives it back with a message in it, in any case.
+// A lane carries messages one way. The writer lends its slice on handoff and
+// has it back when the reader, having copied it, signals taken.
 type lane struct {
-	lent  chan []byte // of one
-	taken chan parcel // of one
+	handoff chan parcel
+	taken   chan struct{}
 }
 
 type parcel struct {
@@ -43,7 +43,7 @@ type parcel struct {
 }
 
 func newLane() lane {
-	return lane{lent: make(chan []byte, 1), taken: make(chan parcel, 1)}
+	return lane{handoff: make(chan parcel), taken: make(chan struct{}, 1)}
 }
 
 type pipeEnd struct {
@@ -55,23 +55,20 @@ type pipeEnd struct {
 }
 
 func (e *pipeEnd) Read(buf []byte) (MessageType, []byte, error) {
+	// A peer that is blocked in Write when the pipe ends gets an error, so its
+	// message must not arrive as well.
 	select {
 	case <-e.done:
 		return 0, nil, e.err
 	default:
 	}
-	e.in.lent <- buf
 	select {
-	case p := <-e.in.taken:
-		return p.typ, p.msg, nil
+	case p := <-e.in.handoff:
+		buf = append(buf[:0], p.msg...)
+		e.in.taken <- struct{}{}
+		return p.typ, buf, nil
 	case <-e.done:
-	}
-	// A Write that has succeeded is one that was read.
-	select {
-	case <-e.in.lent:
 		return 0, nil, e.err
-	case p := <-e.in.taken:
-		return p.typ, p.msg, nil
 	}
 }
 
@@ -81,21 +78,20 @@ func (e *pipeEnd) Write(typ MessageType, msg []byte) error {
 		return e.err
 	default:
 	}
-	var buf []byte
+	p := parcel{typ, msg}
 	select {
-	case buf = <-e.out.lent:
+	case e.out.handoff <- p:
 	default:
-		var err error
-		if buf, err = e.wait(); err != nil {
+		if err := e.wait(p); err != nil {
 			return err
 		}
 	}
-	e.out.taken <- parcel{typ, append(buf[:0], msg...)}
+	<-e.out.taken
 	return nil
 }
 
-// wait waits until the peer reads.
-func (e *pipeEnd) wait() ([]byte, error) {
+// wait hands over a parcel that the peer is not yet waiting for.
+func (e *pipeEnd) wait(p parcel) error {
 	if e.timer == nil {
 		e.timer = time.NewTimer(DefaultWriteTimeout)
 	} else {
@@ -103,13 +99,13 @@ func (e *pipeEnd) wait() ([]byte, error) {
 	}
 	defer e.timer.Stop()
 	select {
-	case buf := <-e.out.lent:
-		return buf, nil
+	case e.out.handoff <- p:
+		return nil
 	case <-e.timer.C:
 		e.end(ErrWriteTimeout, &CloseError{Code: StatusAbnormal})
 	case <-e.done:
 	}
-	return nil, e.err
+	return e.err
 }
 
 func (e *pipeEnd) Close(code StatusCode, reason string) error {

@@ -125,8 +125,9 @@ func own(v reflect.Value) {
 			own(v.Elem())
 		}
 	case reflect.Struct:
-		for _, field := range v.Fields() {
-			own(field)
+		n := v.NumField()
+		for i := range n { // Fields would allocate
+			own(v.Field(i))
 		}
 	}
 }
@@ -167,8 +168,9 @@ func behind(v reflect.Value) (n int) {
 			n = int(v.Elem().Type().Size()) + behind(v.Elem())
 		}
 	case reflect.Struct:
-		for _, field := range v.Fields() {
-			n += behind(field)
+		fields := v.NumField()
+		for i := range fields { // Fields would allocate
+			n += behind(v.Field(i))
 		}
 	}
 	return n
