@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// chart draws as SVG what servers pass on, of what the bare relay does: a group of bars for each
+// chart draws as SVG what servers pass on between pairs, of what the bare relay does: a group of bars for each
 // row that has a goal for that.
 func chart(rows []*row, goals []goal) string {
 	const (
@@ -56,10 +56,8 @@ func chart(rows []*row, goals []goal) string {
 	return b.String()
 }
 
-// passesOn reports whether the rate of a row is of messages that others get.
-func passesOn(r *row) bool {
-	return (r.Unit == "forwards/s" || r.Unit == "deliveries/s") && r.Scenario != kneeOf64
-}
+// passesOn reports whether a row is of pairs that send to each other as fast as they can.
+func passesOn(r *row) bool { return r.Unit == "forwards/s" && r.Scenario != kneeOf64 }
 
 func escape(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
